@@ -117,13 +117,13 @@ def _passive(folder: Path, passive: LivenessNetwork) -> tuple[BundledLiveness, B
         layer.observe(
             LivenessFrame(0.0, portrait_scene(), nobody, portrait_chips()[0], Pose(0, 0, 0))
         )
-        told = BundledLiveness(threshold=passive.threshold)
+        liveness = BundledLiveness(threshold=passive.threshold)
     except (EngineError, ValidationError) as error:
         raise BundleError(
             f"{passive.file}: cannot be the bundle's liveness network: {error}"
         ) from error
     shutil.copyfile(passive.file, folder / LIVENESS)
-    return told, BundledFile(
+    return liveness, BundledFile(
         sha256=file_digest(folder / LIVENESS), origin=passive.file.name, licence=passive.licence
     )
 

@@ -94,7 +94,7 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         people=calibration.people,
         apart="kept apart from training"
         if calibration.kept_apart
-        else "some of whom may have been trained on",
+        else "some of them possibly used for training",
         calibration_data=calibration.data,
         points=format_table(
             _POINT_COLUMNS,
@@ -215,7 +215,7 @@ def _apart(figures: dict[str, Any]) -> str:
     return (
         "kept apart from training"
         if figures["kept_apart"]
-        else "some of whom may have been trained on"
+        else "some of them possibly used for training"
     )
 
 

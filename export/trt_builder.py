@@ -129,14 +129,14 @@ def _network_flags(trt: ModuleType) -> int:
 
 def _refusals(parser: Any) -> str:
     """Every error with its node; versions before 10 tell the node in their description only."""
-    told = []
+    errors = []
     for i in range(parser.num_errors):
         error = parser.get_error(i)
         where = f"node {error.node()}"
         if hasattr(error, "node_name"):
             where += f" {error.node_name()} ({error.node_operator()})"
-        told.append(f"{where}: {' '.join(error.desc().split())}")
-    return "; ".join(told) or "it gave no reason"
+        errors.append(f"{where}: {' '.join(error.desc().split())}")
+    return "; ".join(errors) or "it gave no reason"
 
 
 def _set_precision(trt: ModuleType, config: Any, network: Any, options: BuildOptions) -> list[str]:

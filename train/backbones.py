@@ -1,4 +1,4 @@
-"""The encoders that attention can be added to, each cut into a stem up to 14x14 and a tail from there to the embedding."""
+"""Backbones, each cut into a stem up to 14x14 and a tail from there to the embedding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class Backbone(NamedTuple):
-    """`stem` maps a chip (B,3,112,112) to features (B,channels,14,14); `tail` maps those to an embedding (B,D).
+    """Backbone: `stem` maps chips (B,3,112,112) to features (B,channels,14,14), `tail` to (B,D).
 
     The first `low` modules of the stem work on maps larger than 14x14.
     """
@@ -22,9 +22,9 @@ class Backbone(NamedTuple):
 
 
 class BackboneSpec(NamedTuple):
-    """How an encoder is built, and the sizes it has where a recipe names none.
+    """Builder of a backbone with its default sizes.
 
-    `widths` are the channels at 56x56, 28x28, 14x14 and 7x7, `blocks` the residual blocks at the same places.
+    `widths` are the channels at 56x56, 28x28, 14x14 and 7x7, `blocks` the residual blocks there.
     """
 
     build: Callable[[tuple[int, ...], tuple[int, ...], int, str], Backbone]
@@ -34,8 +34,11 @@ class BackboneSpec(NamedTuple):
 
 
 class Convolution(nn.Conv2d):
-    """A convolution whose strided depthwise form trains fast on CPUs: oneDNN's gradient of it is ten times slower than
-    that of the dense one, which gives the same numbers where every second one is dropped."""
+    """Convolution whose strided depthwise form trains fast on CPUs.
+
+    oneDNN's gradient of a strided depthwise convolution is ten times slower than that of the dense
+    one; dropping every second value of the dense one gives the same result.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.groups > 1 and self.stride != (1, 1) and x.device.type == "cpu":
@@ -61,7 +64,7 @@ def conv_unit(
 
 
 class Bottleneck(nn.Module):
-    """Expand 1x1, depthwise 3x3, project 1x1 without activation (MobileNetV2); residual where shapes allow."""
+    """Bottleneck of MobileNetV2: expand 1x1, depthwise 3x3, project 1x1, optional residual."""
 
     def __init__(self, c_in: int, c_out: int, hidden: int, stride: int, act: str) -> None:
         super().__init__()
@@ -80,8 +83,11 @@ class Bottleneck(nn.Module):
 def mobilefacenet(
     widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, act: str
 ) -> Backbone:
-    """MobileFaceNet: S. Chen et al., "MobileFaceNets", 2018; the public `mbf` has widths (128,128,256,256) and
-    blocks (0,4,6,2), the default spends less where the maps are large."""
+    """Build MobileFaceNet: S. Chen et al., "MobileFaceNets", 2018.
+
+    The public `mbf` has widths (128,128,256,256) and blocks (0,4,6,2). The default uses less on
+    large maps.
+    """
     c56, c28, c14, c7 = widths
     n56, n28, n14, n7 = blocks
     stem = nn.Sequential(
@@ -97,9 +103,8 @@ def mobilefacenet(
         Bottleneck(c14, c7, 2 * c7, 2, act),
         *(Bottleneck(c7, c7, c7, 1, act) for _ in range(n7)),
         conv_unit(c7, 512, 1, act=act),
-        nn.Conv2d(
-            512, 512, 7, groups=512, bias=False
-        ),  # one learned 7x7 weight per channel in place of pooling
+        # One learned 7x7 weight per channel instead of pooling.
+        nn.Conv2d(512, 512, 7, groups=512, bias=False),
         nn.BatchNorm2d(512),
         nn.Flatten(),
         nn.Linear(512, embedding, bias=False),
@@ -109,7 +114,7 @@ def mobilefacenet(
 
 
 class ResidualUnit(nn.Module):
-    """IResNet's block: norm, 3x3, norm, activation, 3x3, norm, and no activation after the sum."""
+    """Block of IResNet: norm, 3x3, norm, activation, 3x3, norm; no activation after the sum."""
 
     def __init__(self, c_in: int, c_out: int, stride: int, act: str) -> None:
         super().__init__()
@@ -133,7 +138,9 @@ class ResidualUnit(nn.Module):
 
 
 def iresnet(widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, act: str) -> Backbone:
-    """IResNet as ArcFace trains it: I. C. Duta et al., "Improved Residual Networks", 2020, in the 112x112 form."""
+    """Build IResNet as ArcFace trains it, for 112x112: I. C. Duta et al., "Improved Residual
+    Networks", 2020.
+    """
 
     def stage(c_in: int, c_out: int, count: int) -> list[nn.Module]:
         return [

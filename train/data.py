@@ -1,4 +1,4 @@
-"""Chips and their targets: reading, the split by identity, and views of them keyed by (seed, epoch, index)."""
+"""Training data: chips, targets, split by identity, and augmented views by (seed, epoch, index)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from train.recipe import DataRecipe, DrawRecipe
 
 @dataclass(frozen=True, slots=True)
 class ChipItem:
-    """One encoded chip and what is known of it."""
+    """Encoded chip with its label and target."""
 
     name: str  # <source>/<identity>/<image>
     encoded: bytes
@@ -41,7 +41,7 @@ class ChipItem:
 
 @dataclass(frozen=True, eq=False)
 class ChipSet:
-    """All chips of a run, in memory as the JPEG bytes they are (about 5 kB each)."""
+    """All chips of a run, in memory as JPEG bytes (about 5 kB each)."""
 
     items: tuple[ChipItem, ...]
     targets: NDArray[np.float32]  # (rows, D) unit norm
@@ -51,17 +51,17 @@ class ChipSet:
         return len(self.items)
 
     def teacher_bank(self) -> NDArray[np.float32]:
-        """The teacher's embeddings of all pictures without a real mask (N,D), in the order of their rows."""
+        """Return the teacher's embeddings (N,D) of all pictures without a real mask."""
         return self.targets[
             sorted({i.target_row for i in self.items if i.target_row >= 0 and not i.real_mask})
         ]
 
 
 def load_chips(root: Path, section: DataRecipe, embedding: int) -> tuple[ChipSet, ChipSet | None]:
-    """The chips of a recipe to train on, and those of the identities kept apart; None where there are none of these.
+    """Load the training chips of a recipe, and the validation chips; None without any.
 
-    A folder name is one person in all sources together. Raises ConfigError where a source is missing or the teacher's
-    embeddings have another size than the network's.
+    A folder name is one person across all sources. Raises ConfigError for a missing source, or for
+    teacher embeddings of another size than the network's.
     """
     rows, teacher = _load_teacher(root, section.teacher, embedding)
     read = [
@@ -85,7 +85,8 @@ def load_chips(root: Path, section: DataRecipe, embedding: int) -> tuple[ChipSet
     unlabelled = frozenset(section.unlabelled)
     if rows and not any(f"{Path(source).stem}/{name}" in rows for source, name, _ in trained):
         raise ConfigError(
-            f"{root / str(section.teacher)}: none of its names is a chip; expected <source>/<identity>/<image>, such as "
+            f"{root / str(section.teacher)}: none of its names is a chip; "
+            f"expected <source>/<identity>/<image>, such as "
             f"{Path(trained[0][0]).stem}/{trained[0][1]}"
         )
     return (
@@ -130,12 +131,13 @@ def _load_teacher(
         ) from error
     if embeddings.ndim != 2 or embeddings.shape[1] != embedding or len(names) != len(embeddings):
         raise ConfigError(
-            f"{root / name}: expected embeddings ({len(names)}, {embedding}), found {embeddings.shape}"
+            f"{root / name}: expected embeddings ({len(names)}, {embedding}), "
+            f"found {embeddings.shape}"
         )
     norm = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if not (np.isfinite(norm).all() and (norm > 0).all()):
         raise ConfigError(
-            f"{root / name}: holds embeddings that are zero or not finite; make them again"
+            f"{root / name}: contains embeddings that are zero or not finite; make them again"
         )
     embeddings /= norm
     return {_teacher_key(str(n)): i for i, n in enumerate(names)}, embeddings
@@ -150,9 +152,9 @@ def _teacher_key(name: str) -> str:
 def _masked_targets(
     names: list[str], rows: dict[str, int], teacher: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
-    """For people photographed with a real mask: the mean teacher embedding of their photos without one.
+    """Return mean teacher embeddings of the unmasked photos of people with real-mask photos.
 
-    The teacher's own embedding of a masked photo would teach the student the teacher's weakness.
+    The teacher's embedding of a masked photo would teach its weakness.
     """
     clean: dict[str, list[int]] = {}
     masked: set[str] = set()
@@ -171,7 +173,7 @@ def _masked_targets(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AugmentedView:
-    """One picture as a camera might have seen it."""
+    """Augmented picture with its labels."""
 
     chip: NDArray[np.uint8]
     mask_worn: bool
@@ -180,10 +182,10 @@ class AugmentedView:
 
 
 class AugmentedChips(Dataset[int]):
-    """Augmented views; item i of epoch e is the same in every process and on every machine with this seed.
+    """Augmented views; item i of epoch e is the same in every process for a seed.
 
-    An index is (epoch, position); a batch of them comes back as one `Batch`. A picture that cannot be read is named in
-    the batch, and the next one takes its place.
+    An index is (epoch, position); a batch of indices gives one `Batch`. An unreadable picture is
+    named in the batch and replaced by the next one.
     """
 
     def __init__(
@@ -241,12 +243,12 @@ class AugmentedChips(Dataset[int]):
 
 
 def collate(batch: Batch) -> Batch:
-    """`AugmentedChips` builds whole batches itself."""
+    """Return the batch, which `AugmentedChips` builds."""
     return batch
 
 
 def init_worker(_: int) -> None:
-    """One thread per loading process; OpenCV would start one per core in each."""
+    """Limit OpenCV to one thread; it would start one per core in each worker."""
     cv2.setNumThreads(0)
 
 
@@ -307,13 +309,13 @@ def _blur(picture: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Endless (epoch, position), shuffled per epoch by the seed, shared out among processes, from any step on."""
+    """Endless (epoch, position), shuffled per epoch and shared among processes, from any step."""
 
     def __init__(self, size: int, seed: int, rank: int, world: int, start: int = 0) -> None:
         self.size, self.seed, self.rank, self.world, self.start = size, seed, rank, world, start
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """`start` counts the draws of all processes together that came before."""
+        """Yield indices; `start` counts the earlier draws of all processes."""
         drawn = self.start + self.rank
         order: NDArray[np.int64] = np.empty(0, np.int64)
         current = -1

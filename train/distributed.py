@@ -1,4 +1,4 @@
-"""The processes that train together under torchrun, or the one that trains alone."""
+"""Process group of distributed training under torchrun, or a single process."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from edge.errors import ConfigError
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all processes, in order of rank; each process keeps the gradient of its own rows.
+    """Gather rows of all processes by rank; each process keeps the gradient of its own rows.
 
-    Every process computes the same loss of all rows. DDP takes the mean of the processes' gradients, so each row's must
-    count as often as there are processes for the mean to be the gradient of that one loss.
+    Every process computes the same loss of all rows, and DDP averages their gradients. Each
+    gradient is multiplied by the number of processes, so that the mean is the gradient of the loss.
     """
 
     @staticmethod
@@ -36,7 +36,7 @@ class _Gather(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Where this process stands among those of torchrun; alone without it."""
+    """Rank, size and device of this process."""
 
     rank: int
     size: int
@@ -47,35 +47,38 @@ class ProcessGroup:
         return self.rank == 0
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The rows (B,...) of all processes (size * B,...), differentiable."""
+        """Return the rows (B,...) of all processes (size * B,...), differentiable."""
         if self.size == 1:
             return rows
         gathered: Tensor = _Gather.apply(rows, self)  # type: ignore[no-untyped-call]
         return gathered
 
     def check_same_start(self, seen: int, checkpoint: Path) -> None:
-        """Raises ConfigError where processes begin at different places, as they do without a shared disk."""
+        """Raise ConfigError if processes start at different steps, as without a shared disk."""
         if self.size > 1:
             everywhere: list[int | None] = [None] * self.size
             dist.all_gather_object(everywhere, seen)
             if len(set(everywhere)) > 1:
                 raise ConfigError(
-                    f"{checkpoint}: not seen by all processes; put --out on a disk that they share"
+                    f"{checkpoint}: not visible to all processes; put --out on a shared disk"
                 )
 
     def close(self) -> None:
+        """Leave the group after all processes arrived."""
         if self.size > 1:
             dist.barrier()
             dist.destroy_process_group()
 
 
 def init_distributed() -> ProcessGroup:
+    """Join the process group of torchrun, or form one of a single process."""
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
         if local >= torch.cuda.device_count():
             raise ConfigError(
-                f"process {local} has no GPU: torchrun was asked for more than the {torch.cuda.device_count()} there are"
+                f"process {local} has no GPU: torchrun starts more processes than the "
+                f"{torch.cuda.device_count()} GPUs"
             )
         torch.cuda.set_device(device)
     if "WORLD_SIZE" not in os.environ:

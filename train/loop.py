@@ -1,8 +1,9 @@
-"""The training loop: the state of a run, one step, and the way from the first chip to the last."""
+"""Training loop: state of a run, one step, checkpoints and logs."""
 
 from __future__ import annotations
 
 import ctypes
+import io
 import math
 import shutil
 import time
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from edge.errors import ConfigError, MfsaError
 from edge.parsing import parse_json
+from edge.system.atomic_files import write_atomic
 from train.data import AugmentedChips, ChipSet, EpochSampler, collate, init_worker, load_chips
 from train.distributed import ProcessGroup, init_distributed
 from train.loss import Batch, Criterion, Student
@@ -29,6 +31,7 @@ from train.weights import load_checkpoint, load_network
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
+# Keys that may change when a run is resumed.
 _MAY_CHANGE = {
     "stop_at",
     "chips",
@@ -40,12 +43,12 @@ _MAY_CHANGE = {
     "compile",
     "bf16",
     "validate_every",
-}  # on resuming
+}
 _SAVE_EVERY_S = 180.0
 
 
 def keep_freed_memory() -> None:
-    """Stop glibc from handing large buffers back after each step: page faults cost much of a step on a CPU."""
+    """Keep freed buffers in glibc: page faults take much of a step on a CPU."""
     try:
         libc = ctypes.CDLL(None)
         libc.mallopt(-4, 0)  # M_MMAP_MAX
@@ -56,7 +59,7 @@ def keep_freed_memory() -> None:
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Warm-up, a plateau, then the schedule's way to zero; `progress` 0..1 of the whole run."""
+    """Return the rate: warm-up, plateau, then decay to zero; `progress` 0..1 of the run."""
     rise = min(1.0, progress / recipe.warmup) if recipe.warmup else 1.0
     left = max(0.0, min(1.0, (1 - progress) / recipe.decay))
     fall = {"linear": left, "polynomial": left**2, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}[
@@ -66,7 +69,7 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
 
 
 def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay on matrices and kernels only, never on biases, norms and PReLU slopes."""
+    """Return parameter groups with weight decay on matrices and kernels only."""
     trained = [p for p in student.parameters() if p.requires_grad]
     return [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
@@ -83,7 +86,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 class TrainingRun:
-    """Student, optimizer and how many chips they have seen; `step` takes one batch further."""
+    """State of a run: student, optimizer and number of chips; `step` trains one batch."""
 
     def __init__(self, recipe: Recipe, chips: ChipSet, group: ProcessGroup) -> None:
         self.recipe = recipe
@@ -111,7 +114,7 @@ class TrainingRun:
 
     @property
     def total_chips(self) -> int:
-        """How many chips the run sees."""
+        """Number of chips of the run."""
         return self.recipe.stop_at or self.recipe.chips
 
     @property
@@ -120,13 +123,13 @@ class TrainingRun:
 
     @property
     def batch(self) -> int:
-        """Chips of one step, of all processes together."""
+        """Chips of one step of all processes."""
         return self.recipe.batch * self.world.size
 
     def load_initial_weights(self, weights: Path) -> None:
-        """Take the weights of an earlier run; its attention may be another, which then begins open.
+        """Load the weights of an earlier run, without the attention of another variant.
 
-        Raises ConfigError where they are of another network.
+        Raises ConfigError for weights of another network.
         """
         earlier = load_network(weights)
         ours = self.network.config
@@ -140,7 +143,7 @@ class TrainingRun:
         self.network.load_state_dict(state, strict=earlier.config.variant == ours.variant)
 
     def resume(self, checkpoint: Path) -> None:
-        """Go on where a checkpoint stands; raises ConfigError where it is of another recipe's network."""
+        """Resume from a checkpoint; raises ConfigError for the network of another recipe."""
         state = load_checkpoint(checkpoint)
         try:
             earlier = parse_json(Recipe, state["recipe"])
@@ -155,7 +158,8 @@ class TrainingRun:
         ]
         if differing:
             raise ConfigError(
-                f"{checkpoint}: made by a recipe with another {', '.join(differing)}; name another --out"
+                f"{checkpoint}: made by a recipe with another {', '.join(differing)}; "
+                "name another --out"
             )
         try:
             self.student.load_state_dict(state["student"])
@@ -168,7 +172,7 @@ class TrainingRun:
         self.seen, self.best = int(state["seen"]), float(state["best"])
 
     def save(self, checkpoint: Path) -> None:
-        """Written beside and renamed, so that a kill leaves the old or the new one."""
+        """Write a checkpoint atomically; raises MfsaError."""
         state = {
             "network": self.network.config.as_dict(),
             "student": self.student.state_dict(),
@@ -178,17 +182,17 @@ class TrainingRun:
             "recipe": self.recipe.model_dump_json(),
             "torch_rng": torch.get_rng_state(),
         }
-        fresh = checkpoint.with_suffix(".new")
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
         try:
-            torch.save(state, fresh)
-            fresh.replace(checkpoint)
-        except (OSError, RuntimeError) as error:  # torch wraps a full disk in a RuntimeError
+            write_atomic(checkpoint, buffer.getvalue(), 0o644)
+        except OSError as error:
             raise MfsaError(
-                f"{checkpoint}: cannot be written: {str(error).splitlines()[0]}; the one before it stays"
+                f"{checkpoint}: cannot be written: {error.strerror}; the previous one is kept"
             ) from error
 
     def compile_and_wrap(self) -> None:
-        """Compile and join the other processes; after the weights are what they shall be."""
+        """Compile the network and wrap it for DDP, after its weights are loaded."""
         if self.recipe.compile:
             if self.world.device.type == "cpu" and not (
                 shutil.which("g++") or shutil.which("clang++")
@@ -198,13 +202,13 @@ class TrainingRun:
                 )
             self.student.compile()
         if self.world.size > 1:
-            # Losses may be switched off, and the only large buffer is the teacher's bank, which is the same everywhere.
+            # Losses may be off; the only large buffer is the teacher bank, equal in all processes.
             self._module = DistributedDataParallel(
                 self.student, find_unused_parameters=True, broadcast_buffers=False
             )
 
     def backward(self, batch: Batch) -> dict[str, float]:
-        """Leave the gradients of one batch in the parameters; its losses and the means of the maps."""
+        """Compute the gradients of a batch; return its losses and the means of the maps."""
         self.optimizer.zero_grad(set_to_none=True)
         loss, parts, maps = self._module(
             to_device(batch, self.world.device), self.seen / self.recipe.chips
@@ -217,22 +221,23 @@ class TrainingRun:
         }
 
     def step(self, batch: Batch) -> dict[str, float]:
-        """One step of the optimizer; what the log says of it. Raises MfsaError where the gradient is not finite."""
+        """Run one optimizer step and return its figures; raises MfsaError for a bad gradient."""
         rate = learning_rate(self.recipe, self.seen / self.recipe.chips)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        told = self.backward(batch)
+        figures = self.backward(batch)
         norm = float(nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.clip_gradient))
         if not math.isfinite(norm):
             raise MfsaError(
-                f"the gradient became {norm} after {self.seen:,} chips: lower learning_rate and resume"
+                f"the gradient became {norm} after {self.seen:,} chips; "
+                "lower learning_rate and resume"
             )
         self.optimizer.step()
         self.seen += self.batch
-        return {"seen": self.seen, "rate": rate, "gradient": norm, **told}
+        return {"seen": self.seen, "rate": rate, "gradient": norm, **figures}
 
     def loader(self, chips: ChipSet) -> DataLoader[Batch]:
-        """Endless batches from here on."""
+        """Return a loader of endless batches from here on."""
         workers = self.recipe.workers
         return DataLoader(
             AugmentedChips(chips, self.recipe.draw, self.recipe.seed),  # type: ignore[arg-type]
@@ -258,17 +263,17 @@ def train(
     start_from: Path | None = None,
     save_every: int | None = None,
 ) -> Path:
-    """Run a recipe to its end, or on from `out`'s checkpoint; returns the checkpoint's path.
+    """Run a recipe to its end, or resume it from `out`; return the checkpoint.
 
-    `start_from` names weights of an earlier run to begin with instead of random ones; `save_every` is in chips, by
-    default a checkpoint is written every three minutes. Raises ConfigError.
+    `start_from` names initial weights of an earlier run. `save_every` is in chips; by default a
+    checkpoint is written every three minutes. Raises ConfigError.
     """
     checkpoint = out / CHECKPOINT
     if checkpoint.exists() and not resume:
-        raise ConfigError(f"{checkpoint} exists: add --resume to go on, or name another --out")
+        raise ConfigError(f"{checkpoint} exists; add --resume to continue, or name another --out")
     if recipe.frozen and start_from is None and not checkpoint.exists():
         raise ConfigError(
-            "frozen keeps the first layers as an earlier run made them: add --start-from WEIGHTS"
+            "frozen keeps the first layers of an earlier run; add --start-from WEIGHTS"
         )
     chips, held_out = load_chips(data, recipe.data, recipe.network.embedding)
     try:
@@ -289,33 +294,41 @@ def train(
     run.compile_and_wrap()
     if world.is_first:
         tqdm.write(
-            f"{len(chips):,} chips of {chips.identities:,} identities, {count_parameters(run.network):,} parameters, "
-            f"{max(0, run.total_chips - run.seen):,} of {run.total_chips:,} chips to go on {world.size} x {world.device.type}",
+            f"{len(chips):,} chips of {chips.identities:,} identities, "
+            f"{count_parameters(run.network):,} parameters, "
+            f"{max(0, run.total_chips - run.seen):,} of {run.total_chips:,} chips left "
+            f"on {world.size} x {world.device.type}",
         )
-    exam = Validation(held_out, world.device) if held_out is not None and world.is_first else None
-    _run_steps(run, chips, exam, out, save_every)
+    validation = (
+        Validation(held_out, world.device) if held_out is not None and world.is_first else None
+    )
+    _run_steps(run, chips, validation, out, save_every)
     world.close()
     return checkpoint
 
 
 def _run_steps(
-    run: TrainingRun, chips: ChipSet, exam: Validation | None, out: Path, save_every: int | None
+    run: TrainingRun,
+    chips: ChipSet,
+    validation: Validation | None,
+    out: Path,
+    save_every: int | None,
 ) -> None:
-    journal = RunLog(run.world.is_first, out, run.total_chips, run.seen)
+    run_log = RunLog(run.world.is_first, out, run.total_chips, run.seen)
     saved_at, saved_seen = time.monotonic(), run.seen
     every = run.recipe.validate_every
     batches = iter(run.loader(chips))
     while not run.is_done:
         batch = next(batches)
-        journal.log_step(run.step(batch), run.batch, batch.skipped)
+        run_log.log_step(run.step(batch), run.batch, batch.skipped)
         if not run.world.is_first:
             continue
-        # On a fixed grid, so that a resumed run sits the exams of one that was not stopped.
-        if exam is not None and (
+        # On a fixed grid: a resumed run validates at the same steps.
+        if validation is not None and (
             run.is_done or run.seen // every > (run.seen - run.batch) // every
         ):
-            figures, pictures = exam.run(run.network)
-            journal.log_validation(run.seen, figures, pictures)
+            figures, pictures = validation.run(run.network)
+            run_log.log_validation(run.seen, figures, pictures)
             if figures.get(HEADLINE, math.inf) < run.best:
                 run.best = figures[HEADLINE]
                 run.save(out / BEST)
@@ -327,4 +340,4 @@ def _run_steps(
         if run.is_done or due:
             run.save(out / CHECKPOINT)
             saved_at, saved_seen = time.monotonic(), run.seen
-    journal.close()
+    run_log.close()

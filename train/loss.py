@@ -1,4 +1,4 @@
-"""The losses of MFSA with complementary attention learning; formulas in docs/method.md."""
+"""Losses of MFSA with complementary attention learning; formulas in docs/method.md."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ UNLABELLED = -1
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What the loader hands over; B chips of one step."""
+    """Batch of the loader; B chips of one step."""
 
     chips: Tensor  # (B,3,112,112) float32, RGB in -1..1
-    target: Tensor  # (B,D) float32 unit norm: the teacher's embedding of the UNMASKED chip; zero rows where there is none
+    # (B,D) float32 unit norm: the teacher's embedding of the unmasked chip; zero rows without one.
+    target: Tensor
     label: Tensor  # (B,) int64 identity, UNLABELLED where unknown
     mask_worn: Tensor  # (B,) float32, 1 where a drawn or real mask hides part of the face
     covered: Tensor  # (B,) float32, 1 where something else was drawn that hides part of it
-    skipped: tuple[
-        str, ...
-    ] = ()  # names of pictures that could not be read; others took their place
+    skipped: tuple[str, ...] = ()  # names of unreadable pictures, which others replace
 
     def pin_memory(self) -> Batch:
-        """What a loader calls so that copies to a GPU run beside its work."""
+        """Pin the memory for asynchronous copies to a GPU; called by the loader."""
         pinned: dict[str, Any] = {n: tensor.pin_memory() for n, tensor in self.tensors().items()}
         return replace(self, **pinned)
 
@@ -46,7 +45,8 @@ class Batch:
 class ArcFace(nn.Module):
     """Cross-entropy over identities with an additive angular margin.
 
-    J. Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019, with s and m as there.
+    J. Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019,
+    with its s and m.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class ArcFace(nn.Module):
         self.margin = margin
 
     def forward(self, unit: Tensor, label: Tensor) -> Tensor:
-        """Mean loss of the labelled rows; zero, still in the graph, where a batch has none."""
+        """Return the mean loss of labelled rows; zero, still in the graph, without any."""
         known = label != UNLABELLED
         if not bool(known.any()):
             return unit.sum() * 0 + self.centres.sum() * 0
         cosine = F.linear(unit[known], F.normalize(self.centres)).clamp(-1 + 1e-7, 1 - 1e-7)
         rows, own = torch.arange(cosine.shape[0], device=cosine.device), label[known]
         angle = torch.acos(cosine[rows, own])
-        # Past pi - m the cosine would rise again; the linear continuation keeps the pull (as the authors' code does).
+        # Beyond pi - m the cosine rises again; continue linearly as the authors' code.
         penalised = torch.where(
             angle < math.pi - self.margin,
             torch.cos(angle + self.margin),
@@ -78,37 +78,44 @@ class ArcFace(nn.Module):
 
 
 def relation_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of the batch's cosine similarity matrices: W. Park et al., "Relational Knowledge
-    Distillation", CVPR 2019, in its simplest form. Both (B,D), unit norm."""
+    """Return the mean squared difference of the cosine similarity matrices (B,D), unit norm.
+
+    W. Park et al., "Relational Knowledge Distillation", CVPR 2019, in its simplest form.
+    """
     return (student @ student.T - teacher @ teacher.T).square().mean()
 
 
 def neighbour_loss(
     student: Tensor, teacher: Tensor, bank: Tensor, temperature: float = 0.05
 ) -> Tensor:
-    """How differently student and teacher (B,D) rank the whole training set (N,D): cross-entropy of the two softmaxes.
+    """Return the cross-entropy of student and teacher (B,D) softmaxes over the training set (N,D).
 
-    Where `similarity_gap` treats all pairs alike, this one minds the nearest strangers, who decide at a low FMR. After
-    Z. Fang et al., "SEED: Self-supervised Distillation for Visual Representation", ICLR 2021. All of unit norm.
+    Unlike `relation_loss` it weighs the nearest impostors, which decide at a low FMR. Unit norms.
+    Z. Fang et al., "SEED: Self-supervised Distillation for Visual Representation", ICLR 2021.
     """
     with torch.no_grad():
         wanted = (teacher @ bank.T / temperature).softmax(dim=1)
     return -(wanted * (student @ bank.T / temperature).log_softmax(dim=1)).sum(dim=1).mean()
 
 
-# Shares of a chip that are surely there: of what hides a face, of what is no face, of a bare face.
+# Least shares of a chip: of an occluder, of the background, of a bare face.
 _AREA_HIDDEN, _AREA_BACKGROUND, _AREA_FACE = 0.12, 0.3, 0.45
-_AREA_MASKS = 0.25  # what worn masks cover in the mean; a single one may cover less
+_AREA_MASKS = 0.25  # mean share of worn masks; a single one may cover less
 
 
 def area_shortfall(mean: Tensor, area: float) -> Tensor:
-    """How far maps' means (B,) fall short of an area, as a logarithm: a nearly empty map gets no gradient otherwise."""
+    """Return the shortfall of map means (B,) against an area, as a logarithm.
+
+    The logarithm keeps a gradient for a nearly empty map.
+    """
     return -(mean.clamp(min=1e-30, max=area) / area).log()
 
 
 def map_entropy(maps: Tensor) -> Tensor:
-    """Mean entropy (nats) of maps (B,K,H,W) whose K values at a place sum to 1: the loss of Y. Grandvalet and Y. Bengio,
-    "Semi-supervised Learning by Entropy Minimization", NIPS 2004. Low where each place belongs to one map."""
+    """Return the mean entropy (nats) of maps (B,K,H,W) that sum to 1 over K.
+
+    Y. Grandvalet and Y. Bengio, "Semi-supervised Learning by Entropy Minimization", NIPS 2004.
+    """
     return -(maps * maps.clamp(min=1e-6).log()).sum(dim=1).mean()
 
 
@@ -117,7 +124,7 @@ def _mean_of(values: Tensor, weight: Tensor) -> Tensor:
 
 
 class Criterion(nn.Module):
-    """All losses of one step; holds what only training needs: identity centres, the adversary, the teacher's bank."""
+    """All losses of a step, with the identity centres, the adversary and the teacher bank."""
 
     def __init__(
         self,
@@ -133,14 +140,14 @@ class Criterion(nn.Module):
         self.arcface = ArcFace(identities, config.embedding) if weights.arcface > 0 else None
         channels = config.widths[2]
         self.cover_head = nn.Linear(channels, 1)
-        # A buffer that no checkpoint needs: it comes from the data.
+        # Not part of checkpoints: it is computed from the data.
         self.bank: Tensor | None
         self.register_buffer("bank", bank if weights.neighbours > 0 else None, persistent=False)
 
     def forward(
         self, out: Output, mask_head: nn.Linear, batch: Batch, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum and each part for the log; `progress` 0..1 lets the adversary grow from nothing."""
+        """Return the weighted sum and its parts; `progress` 0..1 scales the adversary from zero."""
         w = self.weights
         parts = self._identity(out, batch)
         if w.mask > 0:
@@ -152,12 +159,12 @@ class Criterion(nn.Module):
             guess = self.adversary(out.embedding, strength)
             parts["adversary"] = F.binary_cross_entropy_with_logits(guess, batch.mask_worn)
         if self.variant.mask_map and w.mask > 0:
-            # The same lesson for whatever else hides the face, so that A_m is drawn to it as well.
+            # The same for other occluders, so that A_m localizes them too.
             guess = self.cover_head(out.mask_features.float()).squeeze(1)
             parts["covered"] = w.mask * F.binary_cross_entropy_with_logits(guess, batch.covered)
         if self.variant.background_map:
             parts |= self._background(out, mask_head, batch)
-        # Still in the graph where a batch has nothing to learn from.
+        # Still in the graph for a batch without any loss.
         total = sum(parts.values(), out.embedding.sum() * 0)
         return total, {name: part.detach() for name, part in parts.items()}
 
@@ -178,7 +185,7 @@ class Criterion(nn.Module):
 
     def _background(self, out: Output, mask_head: nn.Linear, batch: Batch) -> dict[str, Tensor]:
         w = self.weights
-        # The background must leave both questions open: cross-entropy to one half, whose floor is ln 2.
+        # The background must not decide: cross-entropy to one half, whose minimum is ln 2.
         guesses = torch.cat(
             [head(out.background_features.float()) for head in (mask_head, self.cover_head)], dim=1
         )
@@ -190,7 +197,7 @@ class Criterion(nn.Module):
         unmasked, mask, background = out.attention.mean(dim=(2, 3)).unbind(dim=1)
         hidden = torch.maximum(batch.mask_worn, batch.covered)
         if w.mask_absent > 0:
-            # Where nothing hides the face no cell shows it. Without this A_m takes the background and leaves A_b empty.
+            # Without this loss A_m takes the background of bare faces and leaves A_b empty.
             parts["mask_absent"] = w.mask_absent * _mean_of(mask, 1 - hidden)
         if w.mask_area_min > 0:
             parts["mask_area_min"] = w.mask_area_min * _mean_of(
@@ -214,7 +221,7 @@ class Criterion(nn.Module):
 
 
 class Student(nn.Module):
-    """Network and criterion in one module, so that DDP sees every parameter in one forward pass."""
+    """Network and criterion in one module, so that DDP sees all parameters in one forward pass."""
 
     def __init__(
         self, network: MfsaNetwork, criterion: Criterion, group: ProcessGroup, autocast: bool
@@ -230,9 +237,9 @@ class Student(nn.Module):
         self.run = torch.compile(self.network.forward)
 
     def forward(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Loss, its parts, and the mean of the three maps (3,) for the log; of the chips of all processes together.
+        """Return loss, parts and the means of the maps (3,), over the chips of all processes.
 
-        The losses compare chips with one another, so each process takes the outputs of all and computes the same loss.
+        The losses compare chips, so each process gathers all outputs and computes the same loss.
         """
         with torch.autocast(batch.chips.device.type, torch.bfloat16, enabled=self.autocast):
             out = self.run(batch.chips)

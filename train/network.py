@@ -1,12 +1,13 @@
-"""The whole MFSA network: an encoder cut at 14x14, attention maps for unmasked face, mask and background, and the heads.
+"""MFSA network: a backbone cut at 14x14, three attention maps, and the heads.
 
-Follows what the abstract and a review of Y. Cho et al., "Localization using Multi-Focal Spatial Attention for Masked
-Face Recognition", arXiv 2305.01905 (IEEE FG 2023) tell; where they are silent the choices are ours (docs/method.md).
+After the abstract and a review of Y. Cho et al., "Localization using Multi-Focal Spatial Attention
+for Masked Face Recognition", arXiv 2305.01905 (IEEE FG 2023); other choices are ours
+(docs/method.md).
 
-    chip (B,3,112,112) -> stem -> F (B,C,14,14) -> attention (B,3,14,14): unmasked face, mask, background
+    chip (B,3,112,112) -> stem -> F (B,C,14,14) -> attention (B,3,14,14): unmasked, mask, background
     A_u * F  -> tail -> embedding (B,D)            the only path into the identity
-    A_m * F  -> GAP  -> is a mask worn? (B,)       kept at inference
-    A_b * F  -> GAP  -> the same head, which must not be able to tell (training only)
+    A_m * F  -> GAP  -> mask worn? (B,)            kept at inference
+    A_b * F  -> GAP  -> the same head, which must not be able to decide (training only)
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ UNMASKED, MASK, BACKGROUND = 0, 1, 2
 
 @dataclass(frozen=True)
 class Variant:
-    """Which maps an attention has, and the logits that make them."""
+    """Maps of an attention variant, and the number of logits."""
 
     logits: int
-    mask_map: bool  # there is an A_m (or a complement) that the mask head reads
+    mask_map: bool  # True if the mask head reads an A_m or a complement
     background_map: bool
 
 
 VARIANTS = {
-    "none": Variant(0, False, False),  # the honest baseline: the same network and masks, A_u = 1
+    "none": Variant(0, False, False),  # baseline: the same network and masks, A_u = 1
     "sa": Variant(1, False, False),  # A_u = sigmoid
     "cal": Variant(1, True, False),  # A_u = sigmoid, and its complement reads the mask
     "mfsa": Variant(3, True, True),  # softmax over three maps
@@ -44,7 +45,10 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What rebuilds a network; stored in every checkpoint. Empty widths and blocks mean the encoder's own."""
+    """Parameters that rebuild a network; stored in every checkpoint.
+
+    Empty widths and blocks stand for the defaults of the backbone.
+    """
 
     encoder: str = "mbf"
     variant: str = "mfsa"
@@ -69,7 +73,8 @@ class NetworkConfig:
             least = {"widths": 8, "blocks": spec.fewest_blocks}[name]
             if len(value) != 4 or min(value) < least:
                 raise ValueError(
-                    f"{name}: expected four numbers of {least} or more, at 56x56, 28x28, 14x14 and 7x7, found {value}"
+                    f"{name}: expected four numbers of {least} or more, at 56x56, 28x28, 14x14 and "
+                    f"7x7, found {value}"
                 )
             object.__setattr__(self, name, value)
 
@@ -78,17 +83,17 @@ class NetworkConfig:
 
 
 class Output(NamedTuple):
-    """One forward pass; logits and raw embedding, so that each loss takes what it needs."""
+    """Outputs of one forward pass: logits and raw embedding, for all losses."""
 
-    embedding: Tensor  # (B, D), not normalised: the unit norm is taken outside the graph
-    attention: Tensor  # (B, 3, 14, 14) in 0..1; zeros for maps that the variant has not
+    embedding: Tensor  # (B, D), not normalised
+    attention: Tensor  # (B, 3, 14, 14) in 0..1; zeros for maps that the variant lacks
     mask_features: Tensor  # (B, C), mean of A_m * F
     background_features: Tensor  # (B, C), mean of A_b * F
     mask_logit: Tensor  # (B,), from mask_features
 
 
 class SpatialAttention(nn.Module):
-    """g(F): 1x1 to C/8, 1x1 to the variant's logits, and from them the three maps (B,3,14,14)."""
+    """g(F): 1x1 to C/8, 1x1 to the logits of the variant, then the maps (B,3,14,14)."""
 
     def __init__(self, channels: int, variant: str, act: str) -> None:
         super().__init__()
@@ -97,7 +102,7 @@ class SpatialAttention(nn.Module):
         self.maps = nn.Conv2d(channels // 8, VARIANTS[variant].logits, 1)
 
     def start_open(self) -> None:
-        """Begin near "everything is face", A_u = 0.9: gating must not shrink the features at first."""
+        """Initialise near A_u = 0.9 everywhere: gating must not shrink the features at first."""
         nn.init.zeros_(self.maps.weight)
         bias = {
             "sa": [math.log(9)],
@@ -122,7 +127,7 @@ class SpatialAttention(nn.Module):
 
 
 class MfsaNetwork(nn.Module):
-    """Chip (B,3,112,112), RGB in -1..1, to `Output`."""
+    """Network from chips (B,3,112,112), RGB in -1..1, to `Output`."""
 
     def __init__(self, config: NetworkConfig = NetworkConfig()) -> None:
         super().__init__()
@@ -153,7 +158,7 @@ class MfsaNetwork(nn.Module):
         else:
             maps = self.attention(features)
             seen = maps[:, UNMASKED : UNMASKED + 1].to(features.dtype) * features
-        # Without a map of its own the mask head may look at everything, but not steer the encoder.
+        # Without A_m the mask head reads all features, without a gradient to the backbone.
         masked = (
             self._pool(features, maps, MASK)
             if self.variant.mask_map
@@ -168,7 +173,7 @@ class MfsaNetwork(nn.Module):
         )
 
     def freeze(self) -> None:
-        """Keep the weights and norms of the layers before 14x14 as they are: half the work of a step lies there."""
+        """Freeze the layers before 14x14, which take half of the time of a step."""
         self._frozen = True
         self.stem[: self._low].requires_grad_(False).eval()
 
@@ -180,7 +185,7 @@ class MfsaNetwork(nn.Module):
 
     @staticmethod
     def _pool(features: Tensor, maps: Tensor, which: int) -> Tensor:
-        """Mean of a map times the features (B,C); never divided by the map's area."""
+        """Return the mean of a map times the features (B,C), not divided by the map's area."""
         return (maps[:, which : which + 1].to(features.dtype) * features).mean(dim=(2, 3))
 
 
@@ -196,9 +201,9 @@ class _Reverse(torch.autograd.Function):
 
 
 class Adversary(nn.Module):
-    """Tries to tell from the embedding whether a mask is worn; its reversed gradient teaches the embedding not to say.
+    """Mask classifier on the embedding with gradient reversal: the embedding hides the mask.
 
-    Gradient reversal of Ganin and Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", 2015.
+    Ganin and Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", 2015.
     """
 
     def __init__(self, embedding: int) -> None:

@@ -1,4 +1,4 @@
-"""A recipe: every choice of a training run in one YAML file, checked before anything is loaded."""
+"""Recipe of a training run: one YAML file, checked before data is loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from train.network import NetworkConfig
 
 
 class LossWeights(FrozenModel):
-    """What each loss counts; 0 switches it off."""
+    """Weights of the losses; 0 switches a loss off."""
 
     distil: float = Field(
         5.0, ge=0, description="1 - cosine to the teacher's embedding of the unmasked chip"
@@ -29,22 +29,18 @@ class LossWeights(FrozenModel):
         0.0, ge=0, description="cross-entropy of the similarities to the whole training set"
     )
     arcface: float = Field(0.0, ge=0)
-    mask: float = Field(
-        0.3, ge=0, description="is a mask worn, is the face covered otherwise: read from A_m"
-    )
+    mask: float = Field(0.3, ge=0, description="mask worn and other covers, classified from A_m")
     adversary: float = Field(0.1, ge=0, description="final strength of the reversed gradient")
     background: float = Field(0.05, ge=0)
-    mask_absent: float = Field(1.0, ge=0, description="mean of A_m where nothing hides the face")
-    mask_area_min: float = Field(
-        0.1, ge=0, description="A_m must not be nearly empty where something hides the face"
-    )
+    mask_absent: float = Field(1.0, ge=0, description="mean of A_m on bare faces")
+    mask_area_min: float = Field(0.1, ge=0, description="least area of A_m on hidden faces")
     mask_area_batch: float = Field(
         0.0,
         ge=0,
-        description="A_m must cover, in the mean of the masks of a batch, what masks cover",
+        description="mean area of A_m over the masks of a batch",
     )
-    area_min: float = Field(0.05, ge=0, description="nor A_b anywhere, nor A_u on a bare face")
-    map_entropy: float = Field(0.0, ge=0, description="entropy of the three maps at each place")
+    area_min: float = Field(0.05, ge=0, description="least area of A_b, and of A_u on bare faces")
+    map_entropy: float = Field(0.0, ge=0, description="entropy of the three maps at each position")
 
 
 class NetworkRecipe(FrozenModel):
@@ -52,10 +48,10 @@ class NetworkRecipe(FrozenModel):
     variant: Literal["none", "sa", "cal", "mfsa", "mfsa-product"] = "mfsa"
     embedding: int = Field(256, ge=16)
     widths: tuple[int, ...] = Field(
-        (), description="channels at 56x56, 28x28, 14x14, 7x7; default: the encoder's"
+        (), description="channels at 56x56, 28x28, 14x14, 7x7; default: those of the backbone"
     )
     blocks: tuple[int, ...] = Field(
-        (), description="residual blocks at the same places; default: the encoder's"
+        (), description="residual blocks at the same sizes; default: those of the backbone"
     )
     activation: Literal["relu", "prelu"] = "relu"
 
@@ -69,7 +65,7 @@ class NetworkRecipe(FrozenModel):
 
 
 class DrawRecipe(FrozenModel):
-    """What is drawn on the chips of a run."""
+    """Drawings on the chips of a run."""
 
     mask_probability: float = Field(0.4, ge=0, le=1)
     occluder_probability: float = Field(0.2, ge=0, le=1, description="of the chips without a mask")
@@ -82,14 +78,15 @@ class DrawRecipe(FrozenModel):
         unknown = set(self.families) - set(masks.TRAINED)
         if unknown:
             raise ValueError(
-                f"families: expected some of {', '.join(masks.TRAINED)}, found {', '.join(sorted(unknown))}; "
-                f"{', '.join(masks.HELD_OUT)} are kept for measuring"
+                f"families: expected some of {', '.join(masks.TRAINED)}, "
+                f"found {', '.join(sorted(unknown))}; "
+                f"{', '.join(masks.HELD_OUT)} are for measurements only"
             )
         return self
 
 
 class DataRecipe(FrozenModel):
-    """Chips aligned to 112x112: tar files or folders of `<identity>/<image>.jpg`."""
+    """Sources of aligned 112x112 chips: tar files or folders of `<identity>/<image>.jpg`."""
 
     sources: tuple[str, ...] = Field(
         min_length=1, description="paths under --data; a name ending in .tar or a folder"
@@ -100,7 +97,7 @@ class DataRecipe(FrozenModel):
     unlabelled: tuple[str, ...] = Field((), description="sources whose folders are not identities")
     split: tuple[str, ...] | None = Field(
         None,
-        description="sources of which a tenth of the identities is kept for validation; default: all that have identities",
+        description="sources with a tenth of identities for validation; default: all labelled",
     )
 
     @model_validator(mode="after")
@@ -113,7 +110,7 @@ class DataRecipe(FrozenModel):
         return self
 
     def has_validation(self, source: str) -> bool:
-        """Whether a tenth of this source's identities is for validation."""
+        """Return True if a tenth of this source's identities is used for validation."""
         return source in self.split if self.split is not None else source not in self.unlabelled
 
 
@@ -122,15 +119,13 @@ class Recipe(FrozenModel):
     data: DataRecipe
     draw: DrawRecipe = DrawRecipe()
     loss: LossWeights = LossWeights()
-    chips: int = Field(gt=0, description="how many chips the whole run sees")
-    stop_at: int | None = Field(
-        None, gt=0, description="chips; ends there although the schedule is longer"
-    )
+    chips: int = Field(gt=0, description="chips of the complete run")
+    stop_at: int | None = Field(None, gt=0, description="chips; end before the end of the schedule")
     batch: int = Field(128, ge=2, description="per process")
     frozen: bool = Field(False, description="keep the layers before 14x14 as --start-from has them")
     learning_rate: float = Field(2e-3, gt=0)
     schedule: Literal["linear", "cosine", "polynomial"] = Field(
-        "linear", description="how the rate falls to zero"
+        "linear", description="decay of the learning rate to zero"
     )
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the run in which the rate rises")
     decay: float = Field(
@@ -152,7 +147,7 @@ class Recipe(FrozenModel):
         labelled = set(self.data.sources) - set(self.data.unlabelled)
         if not taught and not (self.loss.arcface and labelled):
             raise ValueError(
-                "nothing teaches identities: set loss.arcface, or data.teacher with loss.distil"
+                "no loss for identities: set loss.arcface, or data.teacher with loss.distil"
             )
         if self.loss.neighbours and not self.data.teacher:
             raise ValueError("loss.neighbours needs data.teacher")

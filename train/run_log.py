@@ -1,4 +1,4 @@
-"""What is told of a run: a progress bar, `log.jsonl` for machines, TensorBoard for people."""
+"""Log of a run: progress bar, `log.jsonl`, TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("mfsa-train")
 
 
 def _drop_lines_after(path: Path, seen: int) -> None:
-    """Drop what a killed run told of steps that are now done again."""
+    """Drop the lines of steps that are repeated after a kill."""
     if path.exists():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         path.write_text(
@@ -32,7 +32,7 @@ def _drop_lines_after(path: Path, seen: int) -> None:
 
 
 class RunLog:
-    """Kept by the first process; the others only name pictures they could not read."""
+    """Written by the first process; the others only report unreadable pictures."""
 
     def __init__(self, first: bool, out: Path, chips: int, seen: int) -> None:
         if first:
@@ -47,16 +47,16 @@ class RunLog:
         self._chips, self._from, self._started, self._steps = chips, seen, time.monotonic(), 0
         self._unreadable: set[str] = set()
 
-    def log_step(self, told: dict[str, float], chips: int, skipped: tuple[str, ...]) -> None:
+    def log_step(self, figures: dict[str, float], chips: int, skipped: tuple[str, ...]) -> None:
         self._bar.update(chips)
         for reason in sorted(set(skipped) - self._unreadable):
-            log.warning("skipped, another picture took its place: %s", reason)
+            log.warning("skipped and replaced by another picture: %s", reason)
         self._unreadable |= set(skipped)
         self._steps += 1
-        if self._steps % _EVERY_STEPS == 0 or told["seen"] >= self._chips:
-            per_s = (told["seen"] - self._from) / (time.monotonic() - self._started)
+        if self._steps % _EVERY_STEPS == 0 or figures["seen"] >= self._chips:
+            per_s = (figures["seen"] - self._from) / (time.monotonic() - self._started)
             self._write(
-                {**told, "chips_per_s": per_s, "unreadable": len(self._unreadable)}, "training"
+                {**figures, "chips_per_s": per_s, "unreadable": len(self._unreadable)}, "training"
             )
 
     def log_validation(

@@ -1,4 +1,4 @@
-"""A network run by torch behind the terminal's Engine protocol, so that one evaluation serves every form of a model."""
+"""Torch network behind the Engine protocol, so that evaluations run on all forms of a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from train.network import MfsaNetwork
 
 
 class Deployed(nn.Module):
-    """The network as terminals see it: embedding without unit norm, the maps, and a probability instead of a logit."""
+    """Network with the outputs of terminals: raw embedding, maps, mask probability."""
 
     def __init__(self, network: MfsaNetwork) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Deployed(nn.Module):
 
 
 class TorchEngine:
-    """Implements `edge.engine.Engine` for a network that was just loaded or trained."""
+    """Implements `edge.engine.Engine` for a torch network."""
 
     def __init__(self, network: MfsaNetwork) -> None:
         self._network = Deployed(network).eval()

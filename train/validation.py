@@ -1,4 +1,4 @@
-"""What is measured while training, on people kept apart: the masked headline, which chooses the best checkpoint."""
+"""Validation during training on people kept apart; it chooses the best checkpoint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADLINE = "fnmr_masked"
 _CHIPS = 1500
 _PICTURES = 8
 _FMR = 1e-3
-_FEWEST = 5  # false matches that a threshold should rest on
+_MIN_FALSE_MATCHES = 5  # for a threshold
 
 
 log = logging.getLogger("mfsa-train")
@@ -35,25 +35,26 @@ def _readable(item: ChipItem) -> NDArray[np.uint8] | None:
     try:
         return decode_chip(item.encoded, item.name)
     except ConfigError as error:
-        log.warning("left out of validation: %s", error)
+        log.warning("not used for validation: %s", error)
         return None
 
 
 class Validation:
-    """Chips of people kept apart, each without a mask and with one of the frozen exam."""
+    """Validation chips, bare and with masks of the frozen protocol."""
 
     def __init__(self, held_out: ChipSet, device: torch.device) -> None:
-        """Raises ConfigError where not one picture can be used."""
-        # By the name that the other exams know a picture by, and once where parts of one data set overlap.
+        """Read the chips; raises ConfigError if none can be used."""
+        # Names as in other protocols; each picture once if parts of a data set overlap.
         once = {item.name.split("/", 1)[1]: item for item in held_out.items if not item.real_mask}
-        # Whole people up to the limit: mated pairs need several pictures of one person.
+        # Complete people up to the limit: mated pairs need several pictures of one person.
         chosen = sorted(once.items(), key=lambda pair: pair[1].label)[:_CHIPS]
         read = [
             (name, item, chip) for name, item in chosen if (chip := _readable(item)) is not None
         ]
         if not read:
             raise ConfigError(
-                "none of the pictures kept apart can be used to validate; set data.split to [] to do without"
+                "no picture kept apart can be used for validation; set data.split to [] to train "
+                "without validation"
             )
         rows = [item.target_row for _, item, _ in read]
         self._views = {
@@ -67,7 +68,7 @@ class Validation:
 
     @torch.no_grad()
     def run(self, network: MfsaNetwork) -> tuple[dict[str, float], NDArray[np.uint8]]:
-        """Figures by name, and a picture (H,W,3) RGB of maps over some chips."""
+        """Return figures by name, and overlays of maps (H,W,3) RGB."""
         network.eval()
         figures: dict[str, float] = {}
         seen: dict[str, LabelledEmbeddings] = {}
@@ -110,7 +111,7 @@ class Validation:
     def _compare(clean: LabelledEmbeddings, masked: LabelledEmbeddings) -> dict[str, float]:
         mated, non_mated = scores.all_scores(clean, clean)
         masked_mated, masked_non_mated = scores.all_scores(masked, clean)
-        fmr = max(_FMR, _FEWEST / max(1, len(non_mated)))
+        fmr = max(_FMR, _MIN_FALSE_MATCHES / max(1, len(non_mated)))
         if not len(mated) or fmr >= 1:  # too few people or pictures to compare
             return {}
         threshold = metrics.threshold_at_fmr(non_mated, fmr)

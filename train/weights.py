@@ -1,4 +1,4 @@
-"""Networks from files: checkpoints of a run, or bare weights as safetensors, which hold no code."""
+"""Read networks from checkpoints and .safetensors weights; neither executes code."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from train.network import MfsaNetwork, NetworkConfig
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint, tensors and plain values only; raises ConfigError where it is none."""
+    """Load a checkpoint, tensors and plain values only; raises ConfigError."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for files that are no checkpoint
+    except Exception as error:  # torch raises many types for invalid files
         raise ConfigError(
             f"{path}: not a readable checkpoint of mfsa-train ({type(error).__name__})"
         ) from error
@@ -34,7 +34,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_network(path: Path) -> MfsaNetwork:
-    """The network of a checkpoint or of .safetensors weights, in eval mode; raises ConfigError."""
+    """Load the network of a checkpoint or .safetensors file in eval mode; raises ConfigError."""
     if path.suffix == ".safetensors":
         fields, weights = _read_weights(path)
     else:
@@ -49,24 +49,24 @@ def load_network(path: Path) -> MfsaNetwork:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ConfigError(
-            f"{path}: weights of another network than this version's: {str(error).splitlines()[0]}"
+            f"{path}: weights do not fit the network of this version: {str(error).splitlines()[0]}"
         ) from error
     return network.eval()
 
 
 def network_config(fields: dict[str, Any], path: Path) -> NetworkConfig:
-    """The config stored in a file; raises ConfigError where it is not one that this version can build."""
+    """Return the network config of a file; raises ConfigError if this version cannot build it."""
     try:
         plain: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
         }
         return NetworkConfig(**plain)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: a network that this version cannot build: {error}") from error
+        raise ConfigError(f"{path}: this version cannot build its network: {error}") from error
 
 
 def save_weights(network: MfsaNetwork, path: Path) -> None:
-    """Bare weights in half precision, small enough to publish, to fine-tune from."""
+    """Save half-precision weights, small enough to publish."""
     halves = {
         k: (v.half() if v.is_floating_point() else v).contiguous()
         for k, v in network.state_dict().items()

@@ -25,8 +25,8 @@ from edge.face.detect import FaceDetector
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "python -m calibration.cli.landmark_jitter",
-        "Measure how far a chip moves if its landmarks are detected again: bare, and with each mask "
-        "family of training.",
+        "Measure how far a chip moves if its landmarks are detected again: bare, and with each "
+        "mask family of training.",
         "python -m calibration.cli.landmark_jitter --chips faces.tar --bundle build/bundle",
     )
     parser.add_argument(

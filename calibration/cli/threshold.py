@@ -99,7 +99,8 @@ def _threshold(args: argparse.Namespace) -> int:
     if args.bundle:
         write_thresholds(args.bundle, args.precision, result)
         print(
-            f"written into {args.bundle / MANIFEST}; the model card still shows the earlier thresholds"
+            f"written into {args.bundle / MANIFEST}; "
+            "the model card still shows the earlier thresholds"
         )
     if args.det:
         plot_det(faces, result, args.det)

@@ -147,7 +147,8 @@ def insert_qdq(
             scale = ranges.get(tensor, 0.0) / LEVELS
             if not (np.isfinite(scale) and scale > 0):
                 raise EngineError(
-                    f"{tensor}: expected a range above 0, found {ranges.get(tensor)}; use real chips"
+                    f"{tensor}: expected a range above 0, found {ranges.get(tensor)}; "
+                    "use real chips"
                 )
             graph.initializer.append(numpy_helper.from_array(np.float32(scale), f"{tensor}_scale"))
             before[tensor] = _pair(tensor, f"{tensor}_scale")

@@ -185,8 +185,9 @@ class QuantizationSearch:
     def fall_back(
         self, ranges: Mapping[str, float], costs: Mapping[str, float], kept: list[str], bound: float
     ) -> list[FallbackStep]:
-        """Return layers to float by cost until the least cosine reaches the bound; return all steps.
+        """Return layers to float by cost until the least cosine reaches the bound.
 
+        Return all steps.
         Raises EngineError if the bound is not reached.
         """
         in_float = list(kept)
@@ -196,7 +197,8 @@ class QuantizationSearch:
             while not steps[-1].fidelity.holds(bound):
                 if len(waiting) <= 1:
                     raise EngineError(
-                        f"no mix of int8 and float keeps a cosine of {bound}: {steps[-1].fidelity}; "
+                        f"no mix of int8 and float keeps a cosine of {bound}: "
+                        f"{steps[-1].fidelity}; "
                         "train the network longer, or ask for less with --bound"
                     )
                 in_float.append(waiting.pop(0))

@@ -34,7 +34,8 @@ class QuantizationReport:
     def text(self) -> str:
         """Return tables for a terminal."""
         lines = [
-            f"{self.calibration_chips} chips set the ranges, {self.measured_chips} others measure them",
+            f"{self.calibration_chips} chips set the ranges, "
+            f"{self.measured_chips} others measure them",
             "",
         ]
         lines.append(
@@ -53,7 +54,8 @@ class QuantizationReport:
         shown = dict(list(self.sensitivity.items())[:_SHOWN])
         lines += [
             "",
-            f"cost of a layer alone (1 - cosine), the {len(shown)} most sensitive of {len(self.sensitivity)}:",
+            f"cost of a layer alone (1 - cosine), the {len(shown)} most sensitive of "
+            f"{len(self.sensitivity)}:",
         ]
         most = max(shown.values(), default=0) or 1
         lines += [

@@ -120,7 +120,7 @@ def test_a_config_survives_its_dictionary() -> None:
     fields = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.as_dict().items()}
     assert network_config(fields, Path("weights")) == SMALL
     with pytest.raises(
-        ConfigError, match=r"weights: a network that this version cannot build.*variant"
+        ConfigError, match=r"weights: this version cannot build its network.*variant"
     ):
         network_config({**fields, "variant": "multi"}, Path("weights"))
     with pytest.raises(ConfigError, match="four numbers"):

@@ -96,7 +96,7 @@ def test_an_existing_run_is_not_overwritten(
 ) -> None:
     assert main(arguments(write_recipe(), faces, tmp_path / "run")) == 0
     assert main(arguments(write_recipe(), faces, tmp_path / "run")) == 2
-    assert "add --resume to go on" in capsys.readouterr().err
+    assert "add --resume to continue" in capsys.readouterr().err
 
 
 def test_a_run_is_not_resumed_by_another_recipe(
@@ -139,16 +139,16 @@ def test_keys_of_a_recipe_are_changed_on_the_command_line(
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"data": {"sources": ["people"]}, "loss": {"arcface": 0}}, "nothing teaches identities"),
+        ({"data": {"sources": ["people"]}, "loss": {"arcface": 0}}, "no loss for identities"),
         (
             {"data": {"sources": ["people"], "unlabelled": ["people"]}, "loss": {"arcface": 1}},
-            "nothing teaches identities",
+            "no loss for identities",
         ),
         (
             {"data": {"sources": ["people"]}, "loss": {"arcface": 1, "neighbours": 1}},
             "neighbours needs data.teacher",
         ),
-        ({"draw": {"families": ["duckbill"]}}, "kept for measuring"),
+        ({"draw": {"families": ["duckbill"]}}, "for measurements only"),
         ({"network": {"encoder": "ir18", "blocks": [0, 1, 1, 1]}}, "four numbers of 1 or more"),
         ({"network": {"widths": [4, 4, 4, 4]}}, "four numbers of 8 or more"),
         ({"seed": -1}, "seed"),

@@ -91,9 +91,9 @@ def test_what_is_left_in_float_is_left_alone() -> None:
 
 
 def test_a_range_must_have_been_measured() -> None:
-    with pytest.raises(EngineError, match="bent: no range was measured"):
+    with pytest.raises(EngineError, match="bent: expected a range above 0"):
         insert_qdq(small(), {"x": 1.0, "a": 1.0})
-    with pytest.raises(EngineError, match="a: no range was measured; it is 0"):
+    with pytest.raises(EngineError, match="a: expected a range above 0, found 0"):
         insert_qdq(small(), {"x": 1.0, "a": 0.0, "bent": 1.0})
 
 
