@@ -67,7 +67,7 @@ def test_door_on_a_full_disk_refuses_grants(
         until(lambda: terminal.door.starts == starts + 1, "restarted")
         began = time.monotonic()
         until(
-            lambda: terminal.door.ready.is_set() and terminal.door.last_status == "locked (rest)",
+            lambda: terminal.door.ready.is_set() and terminal.door.last_status == "locked (normal)",
             "serves",
         )
         client = DoorClient(terminal.config.socket_path, timeout_s=TIMEOUT_S)
