@@ -19,6 +19,7 @@ from edge.demo.scenario import (
     frame_ranges,
 )
 from edge.door.client import DoorClient
+from edge.door.events import describe_refusal
 
 _POLL_S = 0.05
 _PATIENCE_S = 60.0  # wait after the clip: pulse and open door take seconds, more when busy
@@ -95,4 +96,4 @@ class DemoActor:
     def _send_command(self, request: OperatorRequest, say: Callable[[str], None]) -> None:
         refused = self._door.command(request.command.value, request.note)
         if refused is not None:
-            say(f"  The door refuses: {refused}")
+            say(f"  The door refuses: {describe_refusal(refused)}")
