@@ -15,6 +15,7 @@ from edge.config import load_config
 from edge.errors import ConfigError
 from edge.recogniser.build import build_liveness_layers
 from edge.recogniser.networks import open_networks
+from edge.system.wallclock import WallClock
 from export.cli.bundle import main
 
 
@@ -61,7 +62,7 @@ def test_it_is_packed_checked_and_used(
         )
     )
     networks = open_networks(config)
-    names = [make().name for make in build_liveness_layers(config, networks)]
+    names = [make().name for make in build_liveness_layers(config, networks, WallClock())]
     assert names == ["motion", "screen", "passive", "challenge"]
     networks.close()
     (tmp_path / "junk.onnx").write_bytes(b"junk")
@@ -97,7 +98,7 @@ def test_a_challenge_by_the_clock(write_config: Callable[..., Path]) -> None:
             "challenge_hours": some,
         }
         config = load_config(write_config(liveness=layers))
-        (make,) = build_liveness_layers(config, open_networks(config))
+        (make,) = build_liveness_layers(config, open_networks(config), WallClock())
         assert make().result(0.0, near_threshold=False).state.value == demanded
     with pytest.raises(ConfigError, match="belong together"):
         load_config(write_config(liveness={"kind": "layers", "challenge": "hours"}))
