@@ -40,7 +40,7 @@ class Contestant(Protocol):
     name: str
 
     def begin(self, photos: Sequence[Image]) -> None:
-        """Anew, with one person enrolled."""
+        """Start again with one person enrolled."""
 
     def see(self, image: Image, number: int) -> bool:
         """Whether the person is in the frame."""

@@ -164,7 +164,7 @@ def flat_of(templates: Rows) -> faiss.IndexFlatIP:
 
 
 def interleaved(searches: Mapping[str, Search], probes: Sequence[Rows]) -> dict[str, Timing]:
-    """Each search for each probe, in an order that is drawn anew each time."""
+    """Each search for each probe, in a random order each time."""
     order, taken = list(searches), {name: list[float]() for name in searches}
     for i, probe in enumerate((*probes[:20], *probes)):
         random.shuffle(order)
@@ -213,8 +213,8 @@ def changing(faces: Faces, size: int, rounds: int) -> Changing:
     started = time.perf_counter()
     index = index_of(templates)
     build = (time.perf_counter() - started) * 1e3
-    anew = [faces.photos_of(np.repeat(faces.people(1), OF_ONE, axis=0)) for _ in range(rounds)]
-    put = [_taken(lambda i=i: index.add(10**6 + i, "new", anew[i])) for i in range(rounds)]
+    added = [faces.photos_of(np.repeat(faces.people(1), OF_ONE, axis=0)) for _ in range(rounds)]
+    put = [_taken(lambda i=i: index.add(10**6 + i, "new", added[i])) for i in range(rounds)]
     drop = [_taken(lambda i=i: index.update({i: None})) for i in range(rounds)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gallery.db"
@@ -231,7 +231,7 @@ def changing(faces: Faces, size: int, rounds: int) -> Changing:
         gallery = LiveGallery(ours)
         load = (time.perf_counter() - started) * 1e3
         refresh, asked = [], []
-        for i, rows in enumerate(anew):
+        for i, rows in enumerate(added):
             theirs.enroll(f"new {i}", rows)
             refresh.append(_taken(gallery.refresh))
             asked.append(_taken(gallery.refresh))

@@ -1,4 +1,4 @@
-"""ONNX Runtime's session options, each beside the terminal's own, interleaved in one run: python -m benchmarks.session
+"""ONNX Runtime's session options, compared with the terminal's own, interleaved in one run: python -m benchmarks.session
 
 Networks of a bundle as a terminal has them, on noise: their time does not depend on what they see.
 """

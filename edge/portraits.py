@@ -1,4 +1,4 @@
-"""Two public-domain portraits that ship in well-kept packages: real faces for a machine that has no others."""
+"""Two public-domain portraits that ship in scikit-image and Matplotlib."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge.errors import PhotoError
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """Where a portrait is found, and the digest of the picture that is meant."""
+    """Location of a portrait and the digest of its file."""
 
     person: str
     package: str
@@ -48,7 +48,7 @@ HOPPER = Portrait(
 
 
 def load_portrait(portrait: Portrait) -> NDArray[np.uint8]:
-    """The picture (H,W,3) uint8 BGR; raises PhotoError where the package is absent or ships another picture."""
+    """Return the picture (H,W,3) uint8 BGR; raises PhotoError if it is missing or another one."""
     found = importlib.util.find_spec(portrait.package)
     if found is None or not found.submodule_search_locations:
         raise PhotoError(
@@ -65,5 +65,5 @@ def load_portrait(portrait: Portrait) -> NDArray[np.uint8]:
 
 
 def load_chip(portrait: Portrait) -> NDArray[np.uint8]:
-    """The portrait's aligned chip (112,112,3) uint8 BGR; raises PhotoError."""
+    """Return the portrait's aligned chip (112,112,3) uint8 BGR; raises PhotoError."""
     return align(load_portrait(portrait), np.array(portrait.landmarks_xy, np.float32))

@@ -67,11 +67,11 @@ def _processor(path: Path = Path("/proc/cpuinfo")) -> str | None:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    told = (line.partition(":") for line in lines)
+    fields = (line.partition(":") for line in lines)
     return next(
         (
             value.strip()
-            for key, _, value in told
+            for key, _, value in fields
             if key.strip().lower() in ("model name", "cpu model")
         ),
         None,
@@ -193,12 +193,12 @@ def memory(samples: Sequence[MachineSample]) -> Memory:
 
 
 def throttling(samples: Sequence[MachineSample]) -> Throttling:
-    told = [sample.throttled_by for sample in samples if sample.throttled_by is not None]
+    causes_seen = [sample.throttled_by for sample in samples if sample.throttled_by is not None]
     counts = [sample.throttle_events for sample in samples if sample.throttle_events is not None]
-    causes = Counter(cause for one in told for cause in one)
+    causes = Counter(cause for one in causes_seen for cause in one)
     return Throttling(
-        known=bool(told or counts),
-        by={cause: round(count / len(told), 3) for cause, count in causes.items()},
+        known=bool(causes_seen or counts),
+        by={cause: round(count / len(causes_seen), 3) for cause, count in causes.items()},
         events=counts[-1] - counts[0] if counts else None,
     )
 

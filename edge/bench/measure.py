@@ -185,7 +185,7 @@ def _flat_out(
         at = number / bench.source.fps
         replay_clock.begin(at)
         statistics.add(loop.process_frame(Frame(images[number % len(images)], at, number)))
-    told = CameraStatistics(
+    camera = CameraStatistics(
         frames=statistics.frames,
         rate_fps=None,
         interval=None,
@@ -194,7 +194,7 @@ def _flat_out(
         dropped=0,
         gaps=0,
     )
-    return INTERRUPTED if stop else ALL_DONE, told
+    return INTERRUPTED if stop else ALL_DONE, camera
 
 
 def _speed(

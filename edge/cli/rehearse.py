@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 def _rehearse(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     photos = _read_photos(args.photos)
-    wanted = [_parse_clip(told) for told in args.clips]
+    wanted = [_parse_clip(text) for text in args.clips]
     loaded = _load_gallery(config) if wanted and not photos else None
     common.check_out(args.html, args.json, args.markdown)
     from edge.recogniser.networks import open_networks
@@ -108,24 +108,25 @@ def _rehearse(args: argparse.Namespace) -> int:
     return common.DONE if all(r.passed for r in done) else common.FAILED
 
 
-def _parse_clip(told: str) -> tuple[Path, str | None]:
-    """Path and person of `CLIP` or `CLIP=PERSON`; raises ConfigError."""
-    if Path(told).exists():
-        return Path(told), None
-    path, _, person = told.rpartition("=")
+def _parse_clip(text: str) -> tuple[Path, str | None]:
+    """Return path and person of `CLIP` or `CLIP=PERSON`; raises ConfigError."""
+    if Path(text).exists():
+        return Path(text), None
+    path, _, person = text.rpartition("=")
     if not path or not person or not Path(path).exists():
         raise ConfigError(
-            f"{told}: no such clip; name a folder of pictures, a GIF or a video, with =PERSON where one is enrolled"
+            f"{text}: no such clip; name a folder of pictures, a GIF or a video, with =PERSON for "
+            "an enrolled person"
         )
     return Path(path), person
 
 
-def _read_photos(told: Sequence[str]) -> dict[str, list[tuple[str, NDArray[np.uint8]]]]:
-    """Pictures and their names by person, of `PERSON=PHOTO`; raises ConfigError or PhotoError."""
+def _read_photos(arguments: Sequence[str]) -> dict[str, list[tuple[str, NDArray[np.uint8]]]]:
+    """Return named photos by person, of `PERSON=PHOTO`; raises ConfigError, PhotoError."""
     from edge.photofile import decode_photo, read_photo
 
     photos = defaultdict(list)
-    for item in told:
+    for item in arguments:
         person, _, name = item.partition("=")
         if not person or not name:
             raise ConfigError(
@@ -151,7 +152,7 @@ def _load_gallery(config: TerminalConfig) -> tuple[set[str], Index]:
 
 
 def _adversarial(config: TerminalConfig, networks: TerminalNetworks) -> list[tuple[Clip, Index]]:
-    """Each clip with a gallery of the one who is enrolled; raises PhotoError."""
+    """Return each clip with a gallery of the one enrolled person; raises PhotoError."""
     from edge.rehearsal.adversarial import SUBJECT, adversarial_clips
     from edge.rehearsal.play import enroll_in_memory
     from edge.synthesis.drawing import cut_out, enrollment_views
@@ -166,7 +167,7 @@ def _adversarial(config: TerminalConfig, networks: TerminalNetworks) -> list[tup
 
 
 def _page_maker() -> Callable[[Sequence[RehearsalResult], dict[str, str]], str]:
-    """Asked for before the work; raises ConfigError where what draws the page is not installed."""
+    """Return the page's renderer; raises ConfigError if its libraries are not installed."""
     try:
         from edge.rehearsal.page import render_page
     except ImportError as error:

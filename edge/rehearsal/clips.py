@@ -1,4 +1,4 @@
-"""What is rehearsed: a clip, and who may, must or must never be let in while it plays."""
+"""Clips to rehearse, with the people who must, may or must not be granted access."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Image = NDArray[np.uint8]  # (H,W,3) BGR
 
 @dataclass(frozen=True, slots=True)
 class VisiblePerson:
-    """Whose face is to be seen where in a frame, known because it was drawn there."""
+    """Face that was drawn into a frame."""
 
     person: str
     centre_xy: tuple[float, float]  # of the face, pixels
@@ -25,7 +25,7 @@ class VisiblePerson:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipFrame:
-    """One frame of a clip; `present` is None where nobody wrote down who is in it."""
+    """Frame of a clip; `present` is None if the people in it are not known."""
 
     image: Image
     present: tuple[VisiblePerson, ...] | None = None
@@ -33,37 +33,37 @@ class ClipFrame:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedGrants:
-    """Whom a clip's frames must let in, and whom they may; all others never."""
+    """People whom a clip must or may grant; all others must never be granted."""
 
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        told = [
+        parts = [
             f"{word} {', '.join(sorted(people))}"
             for word, people in (("grants", self.must), ("may grant", self.may))
             if people
         ]
-        return "; ".join(told) or "grants nobody"
+        return "; ".join(parts) or "grants no one"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """Frames at a pace, which can be played again and again."""
+    """Frames at a pace, which can be played repeatedly."""
 
     name: str
     description: str  # one line of what it shows
     fps: float
     play: Callable[[], Iterator[ClipFrame]]
     expected: ExpectedGrants  # of living people
-    frames: int | None = None  # None where only its end tells
-    spoof: bool = False  # a presentation attack: nobody stands there
-    drawn: bool = False  # made of photos, also where it shows living people
+    frames: int | None = None  # None if not known before the end
+    spoof: bool = False  # a presentation attack without a living person
+    drawn: bool = False  # made of photos, even if it shows living people
 
     def expected_of(self, *, liveness: bool) -> ExpectedGrants:
-        """What must hold of a terminal with or without liveness layers.
+        """Return the expected grants with or without liveness layers.
 
-        With them an attack must let nobody in, and they may see through what is only drawn.
+        With them an attack must not be granted, and a drawn clip may be refused.
         """
         if liveness and self.spoof:
             return ExpectedGrants()
@@ -73,9 +73,9 @@ class Clip:
 
 
 def recorded_clip(path: Path, fps: float, person: str | None = None) -> Clip:
-    """A folder of pictures at `fps`, or a GIF or video at its own pace; `person` is in it, or strangers only where None.
+    """Return a folder of pictures at `fps`, or a GIF or video at its own pace.
 
-    Playing it raises CameraError where it cannot be read.
+    `person` is in it, or only strangers if None. Playing it raises CameraError.
     """
     pace = native_fps(path) or fps
 

@@ -69,10 +69,10 @@ def _picture(picture: ClipPicture, words: str) -> dict[str, str]:
 
 
 def _plot(rehearsal: RehearsalResult) -> str:
-    """Scores over time, where there are any, above a lane for each track and one for each reason; an SVG element."""
+    """Plot scores above one row per track and per reason; return an SVG element."""
     attempts = rehearsal.tracks
-    told = [m for m in rehearsal.moments if m.is_conclusive]
-    reasons = list(dict.fromkeys(m.reason for m in told))
+    conclusive = [m for m in rehearsal.moments if m.is_conclusive]
+    reasons = list(dict.fromkeys(m.reason for m in conclusive))
     scored = [asdict(m) for m in rehearsal.moments if m.score is not None]
     heights = [_SCORES_INCHES] * bool(scored) + [
         _LANE_INCHES * (len(attempts) + len(reasons)) + 0.5
@@ -87,12 +87,12 @@ def _plot(rehearsal: RehearsalResult) -> str:
     for row, attempt in enumerate(attempts):
         _draw_track(rows, row, attempt, frame_s)
     for row, reason in enumerate(reasons, len(attempts)):
-        said = [m for m in told if m.reason == reason]
+        marks = [m for m in conclusive if m.reason == reason]
         rows.scatter(
-            [m.at_s for m in said],
-            [row] * len(said),
+            [m.at_s for m in marks],
+            [row] * len(marks),
             s=10,
-            c=[_colour(m) for m in said],
+            c=[_colour(m) for m in marks],
             marker="s",
             lw=0,
         )
@@ -117,7 +117,7 @@ def _draw_scores(
 
 
 def _draw_track(axes: Axes, row: int, attempt: TrackResult, frame_s: float) -> None:
-    """A bar for each run of frames of one colour."""
+    """Draw a bar for each run of frames of one colour."""
     runs = groupby(
         enumerate(attempt.moments),
         key=lambda numbered: (_colour(numbered[1]), numbered[1].frame - numbered[0]),

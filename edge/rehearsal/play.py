@@ -1,6 +1,6 @@
-"""Plays clips through a terminal's pipeline in memory: what would have been decided, when, and whether it was right.
+"""Play clips through a terminal's pipeline in memory and collect the decisions.
 
-Nothing is recorded and no door is asked. A frame's time is its number over the clip's pace, however long it takes here.
+Nothing is recorded and no door is used. A frame's time is its number divided by the clip's pace.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from edge.values import FaceResult, Frame, Verdict
 def rehearse(
     clips: Iterable[tuple[Clip, Searchable]], config: TerminalConfig, networks: TerminalNetworks
 ) -> list[RehearsalResult]:
-    """Each clip against its gallery, with a fresh pipeline; raises CameraError, ConfigError or EngineError."""
+    """Play each clip against its gallery with a new pipeline.
+
+    Raises CameraError, ConfigError, EngineError.
+    """
     liveness = not isinstance(config.liveness, NoLivenessConfig)
     return [
         play(clip, open_pipeline(config, networks, gallery), liveness=liveness)
@@ -39,25 +42,25 @@ def enroll_in_memory(
     config: TerminalConfig,
     networks: TerminalNetworks,
 ) -> Index:
-    """A gallery in memory from each person's photos, which have names for messages; raises what enrollment does."""
+    """Enroll people in memory from named photos; raises the errors of enrollment."""
     gallery = Index()
     rules = build_rules(config.policy, networks.calibration)
-    demand = QualityRequirements(config.enrollment.quality, config.detector.min_face_px)
+    requirements = QualityRequirements(config.enrollment.quality, config.detector.min_face_px)
     for number, (person, pictures) in enumerate(photos.items()):
         taken = [
-            take_sample(image, networks.detector, networks.embedder, demand, name)
+            take_sample(image, networks.detector, networks.embedder, requirements, name)
             for name, image in pictures
         ]
         found = np.stack([one.probe.embedding for one in taken])
-        bounds = duplicate_thresholds(rules, networks.calibration, gallery.templates)
-        candidate = Enrollee(person, [name for name, _ in pictures], lambda other: False)
-        settled = check_same_person(candidate, found, gallery, bounds, demand.level)
-        gallery.add(number, person, found[list(settled.kept)])
+        thresholds = duplicate_thresholds(rules, networks.calibration, gallery.templates)
+        enrollee = Enrollee(person, [name for name, _ in pictures], lambda other: False)
+        checked = check_same_person(enrollee, found, gallery, thresholds, requirements.level)
+        gallery.add(number, person, found[list(checked.kept)])
     return gallery
 
 
 def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> RehearsalResult:
-    """One clip through a pipeline that has seen nothing yet; raises CameraError or EngineError."""
+    """Play one clip through a new pipeline; raises CameraError, EngineError."""
     moments: list[FaceDecision] = []
     shown = _PictureSelection()
     frames = 0
@@ -80,7 +83,7 @@ def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> RehearsalResult:
 
 
 class _PictureSelection:
-    """Keeps three pictures of a clip of any length."""
+    """Selects three pictures of a clip of any length."""
 
     def __init__(self) -> None:
         self._first: ClipPicture | None = None
@@ -93,7 +96,7 @@ class _PictureSelection:
         )  # whether somebody was granted, highest score, width of the largest face
 
     def update(self, picture: ClipPicture) -> None:
-        """Take the frame in if it is worth more: the first grant is, else the highest score, else the nearest face."""
+        """Keep the frame of the first grant, else of the highest score, else of the nearest face."""
         if self._last is None or picture.moments or not self._last.moments:
             self._last = picture
         if self._first is None or (picture.moments and not self._first.moments):
@@ -107,7 +110,7 @@ class _PictureSelection:
 
     @property
     def pictures(self) -> dict[str, ClipPicture]:
-        """In words why each is shown; empty for a clip without frames."""
+        """Pictures by the reason of their selection; empty for a clip without frames."""
         granted, score, _ = self._interest
         best = "grant" if granted else "highest score" if score > -1 else "nearest face"
         kept = {"first face": self._first, best: self._decisive, "last face": self._last}
@@ -139,7 +142,7 @@ def _face_decision(sighting: FaceResult, shot: ClipFrame, number: int, at_s: flo
 
 
 def _nearest_person(box: Sequence[float], present: Sequence[VisiblePerson] | None) -> str | None:
-    """The one whose face was drawn nearest to the middle of a box."""
+    """Return the person whose face was drawn nearest to the centre of a box."""
     if not present:
         return None
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

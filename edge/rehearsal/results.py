@@ -1,4 +1,4 @@
-"""What came of a clip: every decision, the tracks they belong to, and whether the right people were granted."""
+"""Result of a clip: decisions, their tracks, and whether the right people were granted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.values import Verdict
 
 @dataclass(frozen=True, slots=True)
 class FaceDecision:
-    """What was decided of one face in one frame."""
+    """Decision on one face in one frame."""
 
     at_s: float  # since the clip's first frame
     frame: int
@@ -40,7 +40,7 @@ class FaceDecision:
 
 @dataclass(frozen=True, slots=True)
 class TrackResult:
-    """One track from its first frame to its last."""
+    """Decisions on one track."""
 
     track: int
     moments: tuple[FaceDecision, ...]
@@ -57,19 +57,19 @@ class TrackResult:
 
     @property
     def decided_after_s(self) -> float | None:
-        """From its first usable frame to the decision; None where no frame was usable."""
+        """Seconds from the first usable frame to the decision; None without a usable frame."""
         first = next((m for m in self.moments if m.usable), None)
         return None if first is None else round(max(0.0, self.decisive.at_s - first.at_s), 3)
 
     @property
     def frames_used(self) -> int:
-        """Embedded up to the decision."""
+        """Number of frames embedded up to the decision."""
         return sum(m.embedded for m in self.moments if m.frame <= self.decisive.frame)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipPicture:
-    """A frame to show, with what was decided in it."""
+    """Frame to show, with its decisions."""
 
     image: Image
     at_s: float
@@ -78,7 +78,7 @@ class ClipPicture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RehearsalResult:
-    """What a clip came to."""
+    """Result of a clip."""
 
     clip: Clip
     expected: ExpectedGrants
@@ -95,7 +95,7 @@ class RehearsalResult:
 
     @property
     def main_track(self) -> TrackResult | None:
-        """The attempt that was granted first, else the one with most embedded frames; None without a face."""
+        """Track granted first, else with the most embedded frames; None without a face."""
         return max(self.tracks, key=_prominence, default=None)
 
     @property
@@ -104,7 +104,7 @@ class RehearsalResult:
 
     @property
     def false_grants(self) -> list[FaceDecision]:
-        """To somebody the clip never lets in, or to the right name on another's face."""
+        """Grants to a person who must not be granted, or on another person's face."""
         allowed = self.expected.must | self.expected.may
         return [
             m for m in self.grants if m.subject not in allowed or m.person not in (None, m.subject)
@@ -112,13 +112,13 @@ class RehearsalResult:
 
     @property
     def best_match(self) -> FaceDecision | None:
-        """The moment of the highest score; None where nothing was compared."""
+        """Decision with the highest score; None without a comparison."""
         scored = [m for m in self.moments if m.score is not None]
         return max(scored, key=lambda m: m.score or -1.0, default=None)
 
     @property
     def missed(self) -> list[str]:
-        """Subjects who must be granted and were not."""
+        """Subjects that must be granted and were not."""
         false = self.false_grants
         right = {m.subject for m in self.grants if m not in false}
         return sorted(self.expected.must - right)
@@ -141,7 +141,7 @@ class RehearsalResult:
 
     @property
     def expectation(self) -> str:
-        """What must hold, in words; for an attack that may open, that PAD is missing."""
+        """Expected grants in words; for an attack that may be granted, that PAD is missing."""
         opens = self.clip.spoof and (self.expected.must or self.expected.may)
         return "opens: no PAD" if opens else str(self.expected)
 
@@ -172,7 +172,7 @@ class RehearsalResult:
 
     @property
     def failures(self) -> list[str]:
-        """What was not as expected, in words."""
+        """Differences from the expectation, in words."""
         false = [
             f"{m.subject} granted at {m.at_s:.2f} s"
             + (f" on the face of {m.person}" if m.person not in (None, m.subject) else "")

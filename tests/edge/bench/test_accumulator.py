@@ -33,7 +33,7 @@ def turn(
     )
 
 
-def test_a_stage_counts_where_it_had_something_to_do() -> None:
+def test_stage_summary_ignores_idle_frames() -> None:
     tally = RunStatistics(100.0)
     tally.add(turn(100.0))
     tally.add(turn(100.1, embedded=0))
@@ -83,7 +83,7 @@ def test_openings_are_matched_with_their_grants() -> None:
     assert ends.frame_to_relay is not None and ends.frame_to_relay.n == 1
 
 
-def test_without_a_door_nothing_is_said_of_the_relay() -> None:
+def test_end_to_end_without_door_has_no_relay() -> None:
     tally = RunStatistics(0.0)
     tally.add(turn(1.0, grants=(GrantTiming(1.0, 0.8, 1.02, None, None),)))
     ends, _ = tally.end_to_end([1.021])

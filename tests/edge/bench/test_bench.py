@@ -153,16 +153,14 @@ def test_run_measures_every_stage_to_the_relay(
     assert not list(tmp_path.glob("**/.bench-*"))  # nothing stays in the terminal's state
 
 
-def test_the_terminal_s_own_door_and_gallery_are_left_alone(
-    measure: Measure, terminal: Path
-) -> None:
+def test_run_leaves_door_and_gallery_alone(measure: Measure, terminal: Path) -> None:
     state = terminal.parent / "state"
     state.mkdir()
     measure("run", *QUICK, "--no-allocations")
     assert list(state.iterdir()) == []
 
 
-def test_frames_from_memory_have_no_camera_and_no_door(measure: Measure) -> None:
+def test_flat_out_has_no_camera_and_no_door(measure: Measure) -> None:
     found = measure("run", *QUICK, "--flat-out", "8", "--faces", "2", "--no-allocations")
     assert (
         found["speed"]["frames"] == 8
@@ -180,7 +178,7 @@ def test_frames_from_memory_have_no_camera_and_no_door(measure: Measure) -> None
     )
 
 
-def test_what_a_grant_costs_is_what_the_recogniser_writes(
+def test_loop_writes_records_like_recogniser(
     terminal: Path, tmp_path: Path, collins: np.ndarray
 ) -> None:
     config = load_config(terminal)
@@ -216,7 +214,7 @@ def test_few_frames_in_memory_are_shown_again(measure: Measure) -> None:
     )
 
 
-def test_a_clip_begins_again_until_the_time_is_over(measure: Measure) -> None:
+def test_run_clip_repeats_for_duration(measure: Measure) -> None:
     found = measure("run", *QUICK, "--duration", "4", "--no-door", "--no-allocations")
     assert found["ended"] == "duration" and found["camera"]["frames"] > 15
     assert (
@@ -274,7 +272,7 @@ def test_ctrl_c_ends_a_soak_with_its_report(terminal: Path, tmp_path: Path) -> N
     assert json.loads(out.read_text())["ended"] == "interrupted"
 
 
-def test_a_sweep_sets_combinations_against_one_another(measure: Measure) -> None:
+def test_sweep_measures_all_combinations(measure: Measure) -> None:
     arguments = (
         "--precisions",
         "fp32",
@@ -325,9 +323,7 @@ def test_engines_have_their_accuracy_beside_them(
     ][0]["why"]
 
 
-def test_a_gpu_s_calls_are_told_by_phases_with_trtexec_s_warnings(
-    bundle_path: Path, tmp_path: Path
-) -> None:
+def test_engine_gpu_calls_have_phases(bundle_path: Path, tmp_path: Path) -> None:
     trt = fake_tensorrt("10.3.0")
     plan = build_plan(trt, bundle_path / "embedder.onnx", BuildOptions("fp32", (1, 1, 4))).plan
     file = tmp_path / "embedder-fp32.plan"
@@ -354,7 +350,7 @@ def test_a_gpu_s_calls_are_told_by_phases_with_trtexec_s_warnings(
     opened.close()
 
 
-def test_a_network_that_the_gate_refused_is_not_measured(
+def test_engine_refused_network_is_not_measured(
     measure: Measure, write_config: Callable[..., Path], int8_bundle: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(int8_bundle, tmp_path / "refused"))
@@ -413,7 +409,7 @@ def test_compare_fails_beyond_a_regression(
     assert "was found" in (tmp_path / "same.html").read_text()
 
 
-def test_what_was_not_measured_alike_is_refused_by_name(
+def test_compare_other_conditions_refused(
     measure: Measure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     measure("run", *QUICK, "--flat-out", "15", "--no-allocations")
@@ -466,7 +462,7 @@ def test_a_result_can_be_shown_again(
     assert capsys.readouterr().out == before and "<svg" in (tmp_path / "g.html").read_text()
 
 
-def test_json_on_standard_output_is_nothing_but_json(terminal: Path) -> None:
+def test_json_on_stdout_is_only_json(terminal: Path) -> None:
     done = run(BENCH, "gallery", "--sizes", "10", "--searches", "3", "--json", "-")
     assert done.returncode == 0 and json.loads(done.stdout)["kind"] == "gallery"
 
@@ -486,7 +482,7 @@ def test_wrong_usage_is_told(wrong: tuple[str, ...], capsys: pytest.CaptureFixtu
     assert ended.value.code == 2 and "Traceback" not in capsys.readouterr().err
 
 
-def test_where_nothing_can_be_written_nothing_is_measured(
+def test_unwritable_output_refused_before_run(
     terminal: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", "--config", str(terminal), "--json", "/no/such/folder/x.json"]) == 2
@@ -520,7 +516,7 @@ def test_what_a_machine_does_not_tell_is_not_zero() -> None:
     assert throttling(told).by == {"gpu-throttle-alert": 0.5}
 
 
-def test_memory_that_grows_is_told_with_bounds_and_start_up_is_left_out() -> None:
+def test_memory_slope_without_start_up() -> None:
     rng = np.random.default_rng(0)
     settled = [sample(t, 200 + 0.01 * t + rng.normal(0, 0.1)) for t in range(60, 3600, 10)]
     found = memory([sample(0, 100.0), *settled]).slope_mib

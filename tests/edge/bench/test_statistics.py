@@ -65,9 +65,7 @@ def test_thinning_keeps_every_nth(values: list[float], most: int) -> None:
 
 @settings(max_examples=50)
 @given(st.integers(0, 500), st.integers(2, 40))
-def test_columns_stay_beside_one_another_in_memory_that_does_not_grow(
-    count: int, capacity: int
-) -> None:
+def test_decimated_series_stay_aligned(count: int, capacity: int) -> None:
     numbers, squares, holes = (
         DecimatedSeries(capacity),
         DecimatedSeries(capacity),

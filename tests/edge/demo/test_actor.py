@@ -92,7 +92,7 @@ def test_an_act_follows_its_cue(demo: Run, tmp_path: Path) -> None:
     assert (tmp_path / "contact").read_text() == "0"
 
 
-def test_what_the_door_did_before_the_last_act_is_no_cue(demo: Run) -> None:
+def test_actor_earlier_event_is_no_trigger(demo: Run) -> None:
     demo.unlocks(at=3.0)
     demo.unlocks(at=9.0)
     demo.play(OPENS, OPENS)
@@ -100,7 +100,7 @@ def test_what_the_door_did_before_the_last_act_is_no_cue(demo: Run) -> None:
     assert first < 4 and again > 9
 
 
-def test_an_operator_asks_once_a_face_in_the_scene_was_decided_on(demo: Run) -> None:
+def test_actor_command_waits_for_decided_face(demo: Run) -> None:
     title = LOCKS_DOWN.trigger.scene
     frames = next(
         frames
@@ -125,7 +125,7 @@ def test_a_recogniser_that_fails_ends_it_at_once(demo: Run) -> None:
     assert demo.now < 20.1 and "No trigger" in demo.said[-1][0]
 
 
-def test_scenes_that_are_cues_have_somebody_to_decide_on_and_a_title_of_their_own() -> None:
+def test_scenario_trigger_scenes_have_a_person() -> None:
     for act in ACTIONS:
         if isinstance(act.trigger, FaceDecided):
             assert [bool(scene.person) for scene in SCENES if scene.title == act.trigger.scene] == [

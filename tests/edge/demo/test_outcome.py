@@ -36,7 +36,7 @@ def without(*dropped: dict[str, object]) -> Records:
     return [e for e in DOOR if e not in dropped]
 
 
-def test_a_run_as_expected_passes_and_tells_all_of_it() -> None:
+def test_outcome_of_expected_run_passes() -> None:
     told = outcome.build_outcome(SCENES, DECISIONS, DOOR)
     assert told.passed and failing(DECISIONS, DOOR) == []
     lines = outcome.summary(told)
@@ -94,7 +94,7 @@ def test_one_alarm_begins_and_ends() -> None:
     ]
 
 
-def test_a_fire_opens_until_the_reset_which_waits_for_a_quiet_input() -> None:
+def test_outcome_fire_opens_until_reset() -> None:
     _, opened, refused, reset, locked = FIRE
     assert failing(DECISIONS, without(opened, locked)) == [
         "Fire opens, until reset",

@@ -20,7 +20,7 @@ def page(decisions: Records, door: Records, name: str = "reference") -> str:
     )
 
 
-def test_the_page_shows_pictures_scores_and_what_the_door_did() -> None:
+def test_report_shows_pictures_scores_and_door() -> None:
     shown = page(DECISIONS, DOOR)
     assert PASSED in shown and "Liveness is off" in shown
     assert shown.count("data:image/png;base64,") >= 2 and "<svg" in shown
@@ -51,7 +51,7 @@ def test_names_are_escaped() -> None:
     assert "Not as expected" in shown and "FAIL" in shown
 
 
-def test_a_door_that_recorded_nothing_leaves_a_page() -> None:
+def test_report_without_door_records() -> None:
     assert "Not as expected" in page(DECISIONS, [])
 
 

@@ -78,7 +78,7 @@ def test_who_may_be_let_in(by_name: dict[str, Clip]) -> None:
     )
 
 
-def test_a_frozen_stream_is_frozen_and_a_photo_has_the_camera_s_noise(
+def test_clip_frozen_stream_has_no_noise(
     by_name: dict[str, Clip],
 ) -> None:
     frozen, photo = shots(by_name["frozen-stream"], 2), shots(by_name["photo"], 2)

@@ -59,7 +59,7 @@ def came_to(
     )
 
 
-def test_the_time_to_a_decision_runs_from_the_first_usable_frame() -> None:
+def test_decision_time_from_first_usable_frame() -> None:
     told = came_to(
         too_small(0),
         too_small(1),
@@ -73,7 +73,7 @@ def test_the_time_to_a_decision_runs_from_the_first_usable_frame() -> None:
     assert told.main_track.frames_used == 3 and told.passed and told.decision == "grant: Ada"
 
 
-def test_who_was_granted_first_comes_first_and_else_who_was_seen_best() -> None:
+def test_main_track_is_first_granted_or_best_seen() -> None:
     stranger = [
         at(i, track=2, verdict="unknown", reason="below-threshold", subject=None) for i in range(9)
     ]
@@ -96,7 +96,7 @@ def test_who_was_granted_first_comes_first_and_else_who_was_seen_best() -> None:
         (ExpectedGrants(must=frozenset({ADA})), granted(1, person=BOB), True),
     ],
 )
-def test_a_grant_is_false_for_another_name_or_on_another_face(
+def test_grant_of_other_name_or_face_is_false(
     expected: ExpectedGrants, moment: FaceDecision, false: bool
 ) -> None:
     told = came_to(at(0), moment, expected=expected)
@@ -104,12 +104,12 @@ def test_a_grant_is_false_for_another_name_or_on_another_face(
     assert told.passed is not false and bool(told.failures) is false
 
 
-def test_the_right_name_on_another_face_is_no_grant_for_its_owner() -> None:
+def test_grant_on_other_face_does_not_count() -> None:
     told = came_to(granted(3, person=BOB))
     assert told.failures == ["Ada granted at 0.30 s on the face of Bob", "Ada never granted"]
 
 
-def test_liveness_turns_attacks_down_and_may_turn_drawings_down() -> None:
+def test_liveness_refuses_attacks() -> None:
     clip = came_to().clip
     assert clip.expected_of(liveness=True) == clip.expected
     assert replace(clip, spoof=True, drawn=True).expected_of(liveness=True) == ExpectedGrants()
@@ -119,7 +119,7 @@ def test_liveness_turns_attacks_down_and_may_turn_drawings_down() -> None:
     )
 
 
-def test_the_table_has_a_row_for_every_clip_and_a_line_for_every_failure() -> None:
+def test_table_has_rows_and_failures() -> None:
     shown = tables.text(
         [came_to(granted(1)), came_to(expected=ExpectedGrants()), came_to(at(1, person=ADA))]
     )
@@ -140,10 +140,10 @@ def test_rehearsal_attack_without_pad_opens() -> None:
     attack = came_to(granted(1))
     attack = replace(attack, clip=replace(attack.clip, spoof=True))
     assert attack.expectation == "opens: no PAD" and "opens: no PAD  ok" in tables.text([attack])
-    assert replace(attack, expected=ExpectedGrants()).expectation == "grants nobody"
+    assert replace(attack, expected=ExpectedGrants()).expectation == "grants no one"
 
 
-def test_the_page_shows_what_failed_and_escapes_names() -> None:
+def test_page_shows_failures_and_escapes_names() -> None:
     evil = "<script>alert(1)</script>"
     told = came_to(at(0), too_small(1), granted(2, subject=evil), granted(3, track=2, person=BOB))
     html = page.render_page(
@@ -232,7 +232,7 @@ def photo(tmp_path: Path, collins: np.ndarray) -> str:
     return f"{ADA}={path}"
 
 
-def test_the_command_tells_strangers_from_the_enrolled(
+def test_command_strangers_and_enrolled(
     write_config: Callable[..., Path], clip: Callable[..., Path], photo: str, tmp_path: Path, collins: np.ndarray,
     hopper: np.ndarray, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -257,7 +257,7 @@ def test_the_command_tells_strangers_from_the_enrolled(
     assert not (tmp_path / "state").exists()
 
 
-def test_the_command_uses_the_terminal_s_gallery_and_makes_none(
+def test_command_uses_gallery_and_creates_none(
     config: TerminalConfig,
     clip: Callable[..., Path],
     collins: np.ndarray,

@@ -344,9 +344,7 @@ def test_enroll_keeps_chips_if_configured(
         [],
     ],
 )
-def test_enroll_conflicting_options_are_usage_errors(
-    terminal: Terminal, arguments: list[str]
-) -> None:
+def test_enroll_conflicting_options_refused(terminal: Terminal, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         command.main(["--config", str(terminal.config_path), *arguments])
     assert ended.value.code == 2
