@@ -28,6 +28,8 @@ from edge.face.embed import Embedder
 from edge.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from tests.bundles import make_int8, make_once, make_reference
 
+cv2.setNumThreads(1)
+
 # The time that an example takes says nothing on a machine that is busy.
 settings.register_profile(
     "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]

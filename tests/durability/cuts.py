@@ -110,7 +110,8 @@ def _run(
     cuts.moments += len({i for i, _ in possible})
     cuts.unsynced += sum(loss is Loss.NONE for _, loss in possible)
     seen: set[bytes] = set()
-    chosen = set(rng.sample(possible, min(len(possible), images)))
+    more = images + images // 2  # some are equal
+    chosen = set(rng.sample(possible, min(len(possible), more)))
     for lines, loss, image in _images(
         second, Replay(second, state, told).steps(calls), chosen, rng
     ):

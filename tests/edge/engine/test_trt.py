@@ -47,16 +47,26 @@ def opened(
     return TrtEngine(Path("e.plan"), planned(trt, bundle, batch), trt, cuda)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def expected(bundle_path: Path) -> dict[str, np.ndarray]:
+    """The outputs of ONNX Runtime for nine chips."""
+    return open_engine(bundle_path / "embedder.onnx", threads=1).run(to_input(portrait_chips()[:9]))
+
+
 @pytest.mark.parametrize("batch", [(1, 1, 4), (4, 4, 4), (2, 3, 8)])
 def test_any_number_of_chips_gives_what_onnx_runtime_gives(
-    trt: Any, cuda: FakeCuda, batch: tuple[int, int, int], bundle_path: Path, tmp_path: Path
+    trt: Any,
+    cuda: FakeCuda,
+    batch: tuple[int, int, int],
+    bundle_path: Path,
+    expected: dict[str, np.ndarray],
 ) -> None:
     engine = opened(trt, cuda, bundle_path, batch)
-    wanted = open_engine(bundle_path / "embedder.onnx", threads=1)
     chips = to_input(portrait_chips())
     for count in (1, 4, 9, 2):
-        found, expected = engine.run(chips[:count]), wanted.run(chips[:count])
-        for name, value in expected.items():
+        found = engine.run(chips[:count])
+        for name, every in expected.items():
+            value = every[:count]
             assert found[name].shape == value.shape and np.allclose(found[name], value, atol=1e-5)
     assert not cuda.stack()  # every push has its pop
     before = len(cuda.memory)
