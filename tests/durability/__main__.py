@@ -6,7 +6,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,42 +14,13 @@ from tqdm import tqdm
 from tests.durability.cuts import Cuts, cut
 from tests.durability.kills import Kills, kill
 from tests.durability.spoilt import SPOILT, find
-from tests.durability.trace import why_not
+from tests.durability.trace import tracing_obstacle
 from tests.durability.victims import VICTIMS
 from tests.memory import scratch
 
 NEWLINE = "\n"
-_FEWER = 10  # times fewer images of those that take long
-
-
-def _words(problems: Counter[str]) -> str:
-    return ", ".join(f"{word} {count}" for word, count in problems.most_common()) or "none"
-
-
-def kill_row(name: str, kills: Kills) -> str:
-    cells = [
-        name, f"{kills.rounds}", f"{kills.inside}", f"{kills.whole}", f"{kills.absent}", f"{kills.acknowledged}", f"{kills.bad}",
-        _words(kills.problems),
-    ]  # fmt: skip
-    return f"| {' | '.join(cells)} |"
-
-
-def cut_row(name: str, cuts: Cuts) -> str:
-    cells = [
-        name, f"{cuts.runs}", f"{cuts.moments}", f"{cuts.unsynced}", f"{cuts.images}", f"{cuts.bad}",
-        f"{cuts.bad / cuts.images:.1%}", _words(cuts.problems),
-    ]  # fmt: skip
-    return f"| {' | '.join(cells)} |"
-
-
-def page(
-    kills: Mapping[str, Kills],
-    broken: Mapping[str, Kills],
-    cuts: Mapping[str, Cuts],
-    controls: Mapping[str, Cuts],
-) -> str:
-    total, inside = sum(k.rounds for k in kills.values()), sum(k.inside for k in kills.values())
-    return f"""\
+_FEWER = 10  # times fewer images of victims that take long
+_INTRODUCTION = """\
 # Durability: kill -9 and power cuts
 
 Measured by `make durability` on the real gallery and the real audit logs. A process does operations
@@ -65,19 +36,8 @@ and the next operation must work.
 
 ## kill -9
 
-{total} rounds, {inside} of them killed between the beginning and the end of an operation, at a
-random time after its beginning. Half of the rounds ran on a disk, half in memory.
-
-| operation | rounds | killed inside | complete | absent | acknowledged before | rounds with a problem | problems |
-|---|---|---|---|---|---|---|---|
-{NEWLINE.join(kill_row(name, found) for name, found in kills.items())}
-
-Controls: the same with code that was broken on purpose. The check must report problems.
-
-| broken | rounds | killed inside | complete | absent | acknowledged before | rounds with a problem | problems |
-|---|---|---|---|---|---|---|---|
-{NEWLINE.join(kill_row(name, found) for name, found in broken.items())}
-
+"""
+_CUT_INTRODUCTION = """\
 ## Power cut
 
 Every system call that writes is traced (strace) and repeated on a model of a disk. After each call
@@ -85,17 +45,8 @@ the power is cut. Of what was not synced, the image holds nothing, everything, o
 complete writes or single sectors of 512 bytes, in any order, with a torn last write. Names are safe
 once their folder was synced. Each distinct image is opened by the real code.
 
-| operation | runs | moments | with unsynced data | images | with a problem | share | problems |
-|---|---|---|---|---|---|---|---|
-{NEWLINE.join(cut_row(name, found) for name, found in cuts.items())}
-
-Controls: a gallery that does not wait for the disk, audit logs that are not synced, and code that
-was broken on purpose. Each must fail.
-
-| control | runs | moments | with unsynced data | images | with a problem | share | problems |
-|---|---|---|---|---|---|---|---|
-{NEWLINE.join(cut_row(name, found) for name, found in controls.items())}
-
+"""
+_MEANING_AND_LIMITS = """\
 | problem | meaning |
 |---|---|
 | lost | acknowledged and absent |
@@ -114,67 +65,142 @@ was broken on purpose. Each must fail.
 - SQLite's `-shm` file is left out: it is rebuilt at each start.
 - The model is stricter than ext4, which keeps the name of a synced file.
 """
+_KILL_COLUMNS = (
+    "| rounds | killed inside | complete | absent | acknowledged before | rounds with a problem "
+    "| problems |\n|---|---|---|---|---|---|---|---|"
+)
+_CUT_COLUMNS = (
+    "| runs | moments | with unsynced data | images | with a problem | share | problems |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
 
 
-def main(argv: list[str] | None = None) -> int:
+def _words(problems: Counter[str]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in problems.most_common()) or "none"
+
+
+def kill_row(name: str, kills: Kills) -> str:
+    counts = (kills.rounds, kills.inside, kills.completed, kills.absent, kills.acknowledged)
+    cells = [name, *map(str, counts), str(kills.bad), _words(kills.problems)]
+    return f"| {' | '.join(cells)} |"
+
+
+def cut_row(name: str, cuts: Cuts) -> str:
+    counts = (cuts.runs, cuts.moments, cuts.unsynced, cuts.images, cuts.bad)
+    share = f"{cuts.bad / cuts.images:.1%}"
+    return f"| {' | '.join([name, *map(str, counts), share, _words(cuts.problems)])} |"
+
+
+def page(
+    kills: Mapping[str, Kills],
+    broken: Mapping[str, Kills],
+    cuts: Mapping[str, Cuts],
+    controls: Mapping[str, Cuts],
+) -> str:
+    """Return the page of both tables."""
+    parts = (_INTRODUCTION, _kill_tables(kills, broken), _CUT_INTRODUCTION)
+    return "".join((*parts, _cut_tables(cuts, controls), _MEANING_AND_LIMITS))
+
+
+def _kill_tables(kills: Mapping[str, Kills], broken: Mapping[str, Kills]) -> str:
+    total, inside = sum(k.rounds for k in kills.values()), sum(k.inside for k in kills.values())
+    return f"""\
+{total} rounds, {inside} of them killed between the beginning and the end of an operation, at a
+random time after its beginning. Half of the rounds ran on a disk, half in memory.
+
+| operation {_KILL_COLUMNS}
+{NEWLINE.join(kill_row(name, found) for name, found in kills.items())}
+
+Controls: the same with code that was broken on purpose. The check must report problems.
+
+| broken {_KILL_COLUMNS}
+{NEWLINE.join(kill_row(name, found) for name, found in broken.items())}
+
+"""
+
+
+def _cut_tables(cuts: Mapping[str, Cuts], controls: Mapping[str, Cuts]) -> str:
+    return f"""\
+| operation {_CUT_COLUMNS}
+{NEWLINE.join(cut_row(name, found) for name, found in cuts.items())}
+
+Controls: a gallery that does not wait for the disk, audit logs that are not synced, and code that
+was broken on purpose. Each must fail.
+
+| control {_CUT_COLUMNS}
+{NEWLINE.join(cut_row(name, found) for name, found in controls.items())}
+
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests.durability", description=__doc__)
     parser.add_argument("--out", type=Path, help="Markdown; default: to the terminal")
     parser.add_argument(
         "--rounds",
         type=int,
         default=200,
-        help="of kill -9, a victim; half for a control (default %(default)s)",
+        help="kills of each victim; half for a control (default %(default)s)",
     )
     parser.add_argument(
         "--images",
         type=int,
         default=3000,
-        help="of power cuts, a victim; a tenth for a control (default %(default)s)",
+        help="power cuts of each victim; a tenth for a control (default %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args(argv)
-    if (why := why_not()) is not None:
-        print(f"no power can be cut: {why}", file=sys.stderr)
+    return parser
+
+
+def _kill_half_and_half(name: str, rounds: int, seed: int, disk: Path, memory: Path) -> Kills:
+    half = kill(find(name), rounds // 2, seed, disk)
+    return half + kill(find(name), rounds - rounds // 2, seed + 1, memory)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    if (why := tracing_obstacle()) is not None:
+        print(f"power cuts are not possible: {why}", file=sys.stderr)
         return 2
-    jobs = 2 * (len(VICTIMS) + len(SPOILT))
     with (
         scratch() as memory,
         tempfile.TemporaryDirectory() as disk,
-        tqdm(total=jobs, unit="table row", disable=None) as bar,
+        tqdm(total=2 * (len(VICTIMS) + len(SPOILT)), unit="table row", disable=None) as bar,
     ):
 
         def killed(name: str, rounds: int) -> Kills:
             bar.update()
-            half = kill(find(name), rounds // 2, args.seed, Path(disk))
-            return half + kill(find(name), rounds - rounds // 2, args.seed + 1, Path(memory))
+            return _kill_half_and_half(name, rounds, args.seed, Path(disk), Path(memory))
 
         def cut_off(name: str, images: int) -> Cuts:
             bar.update()
-            return cut(
-                find(name), images // _FEWER if "bulk" in name else images, args.seed, Path(memory)
-            )
+            fewer = images // _FEWER if "bulk" in name else images
+            return cut(find(name), fewer, args.seed, Path(memory))
 
         kills = {name: killed(name, args.rounds) for name in VICTIMS}
-        broken = {
-            spoilt.name: killed(spoilt.name, args.rounds // 2)
-            for spoilt in SPOILT
-            if spoilt.by_kill
-        }
+        by_kill = [control.name for control in SPOILT if control.by_kill]
+        broken = {name: killed(name, args.rounds // 2) for name in by_kill}
         cuts = {name: cut_off(name, args.images) for name in VICTIMS}
-        controls = {spoilt.name: cut_off(spoilt.name, args.images // 10) for spoilt in SPOILT}
+        controls = {control.name: cut_off(control.name, args.images // 10) for control in SPOILT}
     text = page(kills, broken, cuts, controls)
     if args.out:
         args.out.write_text(text, encoding="utf-8")
     else:
         print(text)
-    unseen = [name for name, found in {**broken, **controls}.items() if not found.bad]
-    wrong = [name for name, found in [*kills.items(), *cuts.items()] if found.bad]
-    for name, found in [*kills.items(), *cuts.items()]:
+    return _exit_code([*kills.items(), *cuts.items()], [*broken.items(), *controls.items()])
+
+
+def _exit_code(
+    victims: Sequence[tuple[str, Kills | Cuts]], controls: Sequence[tuple[str, Kills | Cuts]]
+) -> int:
+    """Print problems of victims and controls without any; return 1 if there are such."""
+    for name, found in victims:
         for example in found.examples:
             print(f"{name}: {example}", file=sys.stderr)
+    unseen = [name for name, found in controls if not found.bad]
     for name in unseen:
-        print(f"{name}: broken by hand, and nobody noticed", file=sys.stderr)
-    return 1 if wrong or unseen else 0
+        print(f"{name}: broken on purpose, and no problem was reported", file=sys.stderr)
+    return 1 if unseen or any(found.bad for _, found in victims) else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""`python -m tests.durability.child VICTIM FOLDER TOLD SEED COUNT`: the process that is traced, and what a forked one does too."""
+"""Process that runs the steps of a victim and reports its progress.
+
+`python -m tests.durability.child VICTIM FOLDER OUTPUT SEED COUNT`
+"""
 
 from __future__ import annotations
 
@@ -14,31 +17,32 @@ from tests.durability.spoilt import find
 from tests.durability.steps import Step, Victim
 
 
-def work(
-    victim: Victim, folder: Path, steps: Sequence[Step], tell: Callable[[str], object]
+def run_steps(
+    victim: Victim, folder: Path, steps: Sequence[Step], emit: Callable[[str], object]
 ) -> None:
-    """Each step between two lines: `begin N`, and `done N SECONDS` with what is to be known of it."""
+    """Run each step between two lines: `begin N`, and `done N SECONDS RESULT`."""
     actor = victim.open(folder)
     for number, step in enumerate(steps):
-        tell(f"begin {number}\n")
+        emit(f"begin {number}\n")
         began = time.perf_counter()
-        told = actor.do(step)
-        tell(f"done {number} {time.perf_counter() - began:.6f} {told}\n")
+        result = actor.do(step)
+        emit(f"done {number} {time.perf_counter() - began:.6f} {result}\n")
     actor.close()
 
 
-def heard(lines: str, steps: Sequence[Step]) -> tuple[int, list[str], Step | None]:
-    """How many steps were acknowledged, what was told of them, and the step that was begun and not acknowledged."""
-    told = [line.split(" ", 3)[3] for line in lines.splitlines() if line.startswith("done")]
+def parse_progress(lines: str, steps: Sequence[Step]) -> tuple[int, list[str], Step | None]:
+    """Return the number of acknowledged steps, their results, and the step that was pending."""
+    results = [line.split(" ", 3)[3] for line in lines.splitlines() if line.startswith("done")]
     begun = lines.count("begin ")
-    return len(told), told, steps[begun - 1] if begun > len(told) else None
+    done = len(results)
+    return done, results, steps[begun - 1] if begun > done else None
 
 
-def main(name: str, folder: Path, told: Path, seed: int, count: int) -> None:
+def main(name: str, folder: Path, output: Path, seed: int, count: int) -> None:
     logging.disable(logging.CRITICAL)
     victim = find(name)
-    fd = os.open(told, os.O_CREAT | os.O_WRONLY)
-    work(
+    fd = os.open(output, os.O_CREAT | os.O_WRONLY)
+    run_steps(
         victim,
         folder,
         victim.script(random.Random(seed), count),

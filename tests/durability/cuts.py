@@ -1,4 +1,7 @@
-"""Power cuts: a traced run is done again on a disk that loses what was not synced, and the real code opens what may be left."""
+"""Power cuts: a traced run is repeated on a disk model that loses unsynced data.
+
+The real code opens the remaining files.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tests.durability.child import heard
+from tests.durability.child import parse_progress
 from tests.durability.disk import Disk, Loss, write
-from tests.durability.steps import Left, Step, Victim
-from tests.durability.trace import Replay, read_trace, traced
+from tests.durability.steps import CrashState, Step, Victim
+from tests.durability.trace import Replay, read_trace, run_traced
 
 
 @dataclass
 class Cuts:
-    """What came of all images of one victim's runs."""
+    """Counts over all images of the runs of one victim."""
 
     runs: int = 0
-    moments: int = 0  # at which the power was cut: after a system call, or after something was told
+    moments: int = 0  # of the power cut: after a system call or a line of output
     unsynced: int = 0  # of these: something was not on disk
     images: int = 0  # that differ, in content or in what was acknowledged
     bad: int = 0  # images with a problem
@@ -32,7 +35,7 @@ class Cuts:
     by_loss: Counter[str] = field(default_factory=Counter)  # images with a problem by what was lost
     examples: list[str] = field(default_factory=list)
 
-    def note(self, found: Sequence[str], loss: Loss) -> None:
+    def add(self, found: Sequence[str], loss: Loss) -> None:
         self.images += 1
         self.bad += bool(found)
         words = {problem.partition(":")[0] for problem in found}
@@ -59,7 +62,9 @@ def cut(
     most: int = 600,
     first: bool = False,
 ) -> Cuts:
-    """Judge this number of different images, by runs of `steps` operations with at most `most` images each.
+    """Check this number of different images, by runs of `steps` operations.
+
+    Each run gives at most `most` images.
 
     `first` ends at the first image with a problem.
     """
@@ -83,7 +88,7 @@ def cut(
 def _run(
     victim: Victim, seed: int, folder: Path, cuts: Cuts, steps: int, images: int, first: bool
 ) -> None:
-    state, trace, told = folder / "state", folder / "trace", folder / "told"
+    state, trace, output = folder / "state", folder / "trace", folder / "output"
     state.mkdir()
     victim.prepare(state)
     first, second = Disk(state), Disk(state)
@@ -93,38 +98,38 @@ def _run(
         "tests.durability.child",
         victim.name,
         str(state),
-        str(told),
+        str(output),
         str(seed),
         str(steps),
     ]
-    traced(command, trace)
+    run_traced(command, trace)
     calls = read_trace(trace)
     script, rng = victim.script(random.Random(seed), steps), random.Random(seed)
-    synced = _synced(first, Replay(first, state, told).steps(calls))
+    synced = _synced(first, Replay(first, state, output).steps(calls))
     possible = [
         (moment, loss)
         for moment, is_synced in enumerate(synced)
         for loss in (Loss if not is_synced else (Loss.ALL,))
     ]
-    demand_whole(first, state)
+    check_replay(first, state)
     cuts.moments += len({i for i, _ in possible})
     cuts.unsynced += sum(loss is Loss.NONE for _, loss in possible)
     seen: set[bytes] = set()
     more = images + images // 2  # some are equal
     chosen = set(rng.sample(possible, min(len(possible), more)))
     for lines, loss, image in _images(
-        second, Replay(second, state, told).steps(calls), chosen, rng
+        second, Replay(second, state, output).steps(calls), chosen, rng
     ):
         digest = _digest(lines, image)
         if digest not in seen:
             seen.add(digest)
-            cuts.note(_problems(victim, script, lines, image, folder), loss)
+            cuts.add(_problems(victim, script, lines, image, folder), loss)
         if first and cuts.bad:
             return
 
 
 def _synced(disk: Disk, replayed: Iterator[str | None]) -> Iterator[bool]:
-    """At the beginning and after each step of a replay, whether there is nothing to lose."""
+    """Yield True at the start and after each step of a replay if all data is synced."""
     yield disk.is_synced
     for _ in replayed:
         yield disk.is_synced
@@ -136,30 +141,31 @@ def _images(
     chosen: Collection[tuple[int, Loss]],
     rng: random.Random,
 ) -> Iterator[tuple[str, Loss, Image]]:
-    """Of the chosen moments, with what had been told by then."""
-    told = ""
+    """Yield an image for each chosen moment, with the output until then."""
+    output = ""
     for i, line in enumerate(itertools.chain([None], replayed)):
-        told += line or ""
+        output += line or ""
         for loss in Loss:
             if (i, loss) in chosen:
-                yield told, loss, disk.image(loss, rng)
+                yield output, loss, disk.image(loss, rng)
 
 
 def _problems(
     victim: Victim, script: Sequence[Step], lines: str, image: Image, folder: Path
 ) -> list[str]:
-    done, told, begun = heard(lines, script)
+    done, results, pending = parse_progress(lines, script)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         write(image, Path(place))
         return list(
             victim.problems(
-                Path(place), Left([*victim.before, *script[:done]], begun, told, lossy=True)
+                Path(place),
+                CrashState([*victim.before, *script[:done]], pending, results, lossy=True),
             )
         )
 
 
-def demand_whole(disk: Disk, state: Path) -> None:
-    """The trace must have told everything: done again it gives the very files that the process left."""
+def check_replay(disk: Disk, state: Path) -> None:
+    """Raise RuntimeError unless the repeated trace gives the files that the process left."""
     image = disk.image(Loss.NONE, random.Random(0))
     there = {
         PurePosixPath(path.relative_to(state).as_posix()): path

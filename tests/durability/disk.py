@@ -17,13 +17,13 @@ SECTOR = 512
 
 
 class Loss(str, Enum):
-    """What becomes of writes that were not synced."""
+    """Fate of writes that were not synced."""
 
     NONE = "none"  # as after kill -9
     ALL = "all"
-    WRITES = "writes"  # each write whole or not at all, in any order
+    WRITES = "writes"  # each write completely or not at all, in any order
     SECTORS = "sectors"  # each sector of each write
-    LAST = "last"  # the last write is torn, all before it are there
+    LAST = "last"  # the last write is torn, all earlier ones are complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Resized:
 
 @dataclass(eq=False)
 class File:
-    """Content as it was at the last sync, and what was done since."""
+    """Content at the last sync, and the changes since."""
 
     durable: bytes = b""
     since: list[Written | Resized] = field(default_factory=list)
@@ -64,7 +64,7 @@ class File:
 
 
 class Folder:
-    """Stands for a folder among the names."""
+    """A folder among the names."""
 
 
 Node = File | Folder
@@ -120,13 +120,13 @@ class Disk:
 
     @property
     def is_synced(self) -> bool:
-        """Whether a power cut could take nothing."""
+        """Return True if a power cut loses nothing."""
         return not self._since and all(
             not node.since for node in self._durable.values() if isinstance(node, File)
         )
 
     def image(self, loss: Loss, rng: random.Random) -> dict[PurePosixPath, bytes | None]:
-        """Content by path; None for a folder."""
+        """Return content by path, None for a folder."""
         names = dict(self._durable)
         for naming in self._chosen(loss, rng):
             _rename(names, naming)
@@ -137,7 +137,7 @@ class Disk:
         }
 
     def _chosen(self, loss: Loss, rng: random.Random) -> Iterator[Naming]:
-        """All, none, the first so many as a journal would leave them, or any."""
+        """Return the renames that survive: all, none, the first N of a journal, or any."""
         if loss is Loss.ALL:
             return
         journal = rng.randrange(len(self._since) + 1) if rng.random() < 0.5 else None
@@ -148,7 +148,7 @@ class Disk:
 
 
 def write(image: Mapping[PurePosixPath, bytes | None], folder: Path) -> None:
-    """An image as files, for the real code to open."""
+    """Write an image as files, for the real code to open."""
     for path, content in image.items():
         if content is None:
             (folder / path).mkdir()
@@ -185,7 +185,7 @@ def _sectors(change: Written) -> range:
 
 
 def _kept(changes: Sequence[Written | Resized], loss: Loss, rng: random.Random) -> dict[int, int]:
-    """By sector the last change that is in it; what was in the page cache before is in it too."""
+    """Return the last change of each sector, which includes earlier ones in the page cache."""
     share = rng.choice((0.1, 0.5, 0.9))
     last = max((i for i, change in enumerate(changes) if isinstance(change, Written)), default=-1)
     kept: dict[int, int] = {}
@@ -204,7 +204,7 @@ def _kept(changes: Sequence[Written | Resized], loss: Loss, rng: random.Random) 
 
 
 def _moment(changes: Sequence[Written | Resized], loss: Loss, rng: random.Random) -> int:
-    """How many of the changes have had their effect on the file's size."""
+    """Return the number of changes that have affected the size of the file."""
     return (
         len(changes) if loss is Loss.LAST or rng.random() < 0.5 else rng.randrange(len(changes) + 1)
     )
@@ -214,9 +214,7 @@ def _image(
     durable: bytes, changes: Sequence[Written | Resized], kept: Mapping[int, int], moment: int
 ) -> bytes:
     content, size = bytearray(durable), len(durable)
-    in_place = (
-        None  # from here on sectors belong to blocks that the file does not have yet at that moment
-    )
+    in_place = None  # later sectors belong to blocks that the file does not have yet
     for i, change in enumerate(changes):
         if isinstance(change, Resized):
             if i < moment:

@@ -1,4 +1,6 @@
-"""kill -9 at a random moment: a forked process at work is killed within an operation, and the real code opens what is left.
+"""kill -9 at a random moment: a forked process is killed within an operation.
+
+The real code opens the remaining files.
 
 `python -m tests.durability.kills VICTIM ROUNDS` prints the counts as JSON.
 """
@@ -21,25 +23,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from tests.durability.child import heard, work
+from tests.durability.child import parse_progress, run_steps
 from tests.durability.spoilt import find
-from tests.durability.steps import Left, Step, Victim
+from tests.durability.steps import CrashState, Step, Victim
 from tests.memory import scratch
 
 _STEPS = 12
 _REHEARSALS = 3
-_BEYOND = 1.8  # of the usual time that an operation of its kind takes: a kill may hit the next one
+_BEYOND = 1.8  # times the usual duration of the operation: a kill may hit the next one
 _PATIENCE_S = 600.0
 
 
 @dataclass
 class Kills:
-    """What came of all rounds with one victim."""
+    """Counts over all rounds of one victim."""
 
     rounds: int = 0
     inside: int = 0  # killed between begin and end of an operation
-    whole: int = 0  # of these: the operation is there
-    absent: int = 0  # of these: it is not
+    completed: int = 0  # of these: the operation is complete
+    absent: int = 0  # of these: it is absent
     acknowledged: int = 0  # operations before the kills, all together
     bad: int = 0  # rounds with a problem
     problems: Counter[str] = field(default_factory=Counter)  # by their first word
@@ -54,14 +56,14 @@ class Kills:
         )
         return Kills(*counts, self.duration_s)
 
-    def note(self, found: Sequence[str]) -> None:
+    def add(self, found: Sequence[str]) -> None:
         self.bad += bool(found)
         self.problems.update({problem.partition(":")[0] for problem in found})
         self.examples += found[: max(0, 5 - len(self.examples))]
 
 
 def kill(victim: Victim, rounds: int, seed: int, place: Path) -> Kills:
-    """So many rounds, each on a copy of one state in a folder of its own within `place`."""
+    """Run this number of rounds, each on a copy of one state in its own folder in `place`."""
     logging.disable(logging.CRITICAL)
     rng, kills = random.Random(seed), Kills()
     with tempfile.TemporaryDirectory(dir=place) as folder:
@@ -75,7 +77,7 @@ def kill(victim: Victim, rounds: int, seed: int, place: Path) -> Kills:
             steps = victim.script(random.Random(rng.random()), _STEPS)
             at = min(
                 rng.randrange(_STEPS - 1), rng.randrange(_STEPS - 1)
-            )  # a first step is special for some
+            )  # early steps more often: some victims treat the first one differently
             delay = rng.uniform(0, _BEYOND) * kills.duration_s.get(steps[at].kind, 0.001)
             lines = _killed(victim, state, steps, at, delay)
             _judge(victim, state, steps, lines, kills)
@@ -84,25 +86,25 @@ def kill(victim: Victim, rounds: int, seed: int, place: Path) -> Kills:
 
 
 def _judge(victim: Victim, state: Path, steps: Sequence[Step], lines: str, kills: Kills) -> None:
-    done, told, begun = heard(lines, steps)
+    done, results, pending = parse_progress(lines, steps)
     kills.rounds += 1
-    kills.inside += begun is not None
+    kills.inside += pending is not None
     kills.acknowledged += done
-    left = Left([*victim.before, *steps[:done]], begun, told)
+    left = CrashState([*victim.before, *steps[:done]], pending, results)
     copy = state.with_name(f"{state.name}-again")
     shutil.copytree(state, copy)
     found = list(victim.problems(state, left))
-    if begun is not None and begun.kind != "reopen" and not found:
-        # The same state once more, as if the operation had never begun: whoever objects has found it.
-        is_whole = any(victim.problems(copy, Left(left.acknowledged, None, told)))
-        kills.whole += is_whole
-        kills.absent += not is_whole
+    if pending is not None and pending.kind != "reopen" and not found:
+        # Check the same state as if the operation had not begun: a problem shows that it is complete.
+        is_complete = any(victim.problems(copy, CrashState(left.acknowledged, None, results)))
+        kills.completed += is_complete
+        kills.absent += not is_complete
     shutil.rmtree(copy)
-    kills.note(found)
+    kills.add(found)
 
 
 def _killed(victim: Victim, state: Path, steps: Sequence[Step], at: int, delay: float) -> str:
-    """What a process told before it was killed, `delay` seconds after the beginning of a step."""
+    """Return the output of a process that is killed `delay` seconds after a step began."""
     reader, child = _forked(victim, state, steps)
     lines = b""
     mark, ends = f"begin {at}\n".encode(), time.monotonic() + _PATIENCE_S
@@ -125,7 +127,7 @@ def _killed(victim: Victim, state: Path, steps: Sequence[Step], at: int, delay: 
 
 
 def _durations(victim: Victim, start: Path, folder: Path, rng: random.Random) -> dict[str, float]:
-    """Seconds that an operation of each kind takes, by runs to the end."""
+    """Return the median seconds of an operation by kind, from complete runs."""
     found: dict[str, list[float]] = {}
     for number in range(_REHEARSALS):
         state = folder / f"rehearsal-{number}"
@@ -142,19 +144,19 @@ def _durations(victim: Victim, start: Path, folder: Path, rng: random.Random) ->
         os.close(reader)
         _, status = os.waitpid(child, 0)
         if status:
-            raise RuntimeError(f"{victim.name}: a run that nobody disturbed failed")
+            raise RuntimeError(f"{victim.name}: an undisturbed run failed")
         shutil.rmtree(state)
     return {kind: statistics.median(times) for kind, times in found.items()}
 
 
 def _read(reader: int, ends: float) -> bytes:
     if not select.select([reader], [], [], max(0.0, ends - time.monotonic()))[0]:
-        raise TimeoutError("the process at work tells nothing more")
+        raise TimeoutError("the process sends no more output")
     return os.read(reader, 1 << 16)
 
 
 def _forked(victim: Victim, state: Path, steps: Sequence[Step]) -> tuple[int, int]:
-    """A process in a group of its own; where its lines can be read, and its number."""
+    """Start a process in its own group; return the end of its pipe, and its process id."""
     reader, writer = os.pipe()
     child = os.fork()
     if child:
@@ -165,7 +167,7 @@ def _forked(victim: Victim, state: Path, steps: Sequence[Step]) -> tuple[int, in
     try:
         os.setpgid(0, 0)
         os.close(reader)
-        work(victim, state, steps, lambda line: os.write(writer, line.encode()))
+        run_steps(victim, state, steps, lambda line: os.write(writer, line.encode()))
         status = 0
     except BaseException as error:
         os.write(2, f"{error!r}\n".encode())

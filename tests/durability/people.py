@@ -1,4 +1,4 @@
-"""Victims at the gallery: people are enrolled, described, replaced and removed, the first of all, and under another key."""
+"""Victims of the gallery: enrollment, changes, removal, the first enrollment, key rotation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ from edge.gallery.key_rotation import rotate_key
 from edge.gallery.maintenance import verify
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
-from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_before, silent
+from tests.durability.steps import (
+    AFTERWARDS,
+    Actor,
+    CrashState,
+    Step,
+    collecting_errors,
+    run_before,
+    silenced_stderr,
+)
 
 _DIMENSIONS = 256
 _MODEL, _TERMINAL = "m" * 64, "lobby"
@@ -56,7 +64,7 @@ People = Mapping[str, tuple[SubjectRecord, Counter[bytes], Counter[bytes]]]
 
 
 def people_after(steps: Sequence[Step]) -> People:
-    """Who is in the gallery, with record, templates and chips."""
+    """Return the people after some steps, with record, templates and chips."""
     found: dict[str, tuple[SubjectRecord, Counter[bytes], Counter[bytes]]] = {}
     for step in steps:
         _, templates, chips = found.get(
@@ -86,7 +94,7 @@ def people_in(store: GalleryStore) -> People:
 
 
 class GalleryActor:
-    """An enrollment process: one store after the other, as commands open and close it."""
+    """Enrollment process that opens and closes stores, as commands do."""
 
     def __init__(self, path: Path, key: bytes = _KEY) -> None:
         self._path, self._key = path, key
@@ -118,7 +126,7 @@ class GalleryActor:
         return ""
 
     def _pieces(self, name: str) -> str:
-        """Of each sealed row of a subject, to look for once it is erased."""
+        """Return the beginning of each encrypted row of a subject, to search for after erasure."""
         found = self.store.find_row(name)
         rows = self.store.db.execute(
             "SELECT sealed FROM templates WHERE subject = ?", (found[0] if found else 0,)
@@ -129,8 +137,8 @@ class GalleryActor:
         self.store.close()
 
 
-class Gallery:
-    """People come, change and go."""
+class GalleryVictim:
+    """People are enrolled, changed and removed."""
 
     def __init__(
         self, name: str, weights: Mapping[str, int], *, people: int, sizes: Sequence[int] = _SIZES
@@ -142,7 +150,7 @@ class Gallery:
         run_before(self, folder)
 
     def script(self, rng: random.Random, count: int) -> list[Step]:
-        """Names come again, so that people get more templates, are replaced, removed and enrolled anew."""
+        """Names repeat, so that people are replaced, removed and enrolled again."""
         steps: list[Step] = []
         for number in range(count):
             here = sorted(people_after([*self.before, *steps]))
@@ -162,28 +170,28 @@ class Gallery:
     def open(self, folder: Path) -> Actor:
         return GalleryActor(folder / "gallery.db")
 
-    def problems(self, folder: Path, left: Left) -> Iterator[str]:
-        gone = [bytes.fromhex(piece) for step in left.told for piece in step.split()]
+    def problems(self, folder: Path, left: CrashState) -> Iterator[str]:
+        gone = [bytes.fromhex(piece) for step in left.results for piece in step.split()]
         if gone and secure_delete.find_remnants(folder / "gallery.db", gone):
-            yield "erased: a sealed row of somebody who was erased is in the files"
+            yield "erased: an encrypted row of an erased person is in the files"
         yield from gallery_problems(lambda: GalleryActor(folder / "gallery.db"), left)
 
 
-def gallery_problems(open_again: Any, left: Left) -> Iterator[str]:
-    """Acknowledged people are there, the others whole or absent, and it goes on."""
-    with refusing("unreadable") as trouble, ExitStack() as at_end:
+def gallery_problems(open_again: Any, left: CrashState) -> Iterator[str]:
+    """Yield problems: acknowledged people exist, others are complete or absent, work continues."""
+    with collecting_errors("unreadable") as trouble, ExitStack() as at_end:
         actor = open_again()
         at_end.callback(actor.close)
         found = people_in(actor.store)
         wanted = people_after(left.acknowledged)
-        allowed = people_after([*left.acknowledged, left.begun]) if left.begun else wanted
+        allowed = people_after([*left.acknowledged, left.pending]) if left.pending else wanted
         for name in sorted(wanted.keys() | allowed.keys() | found.keys()):
             yield from _compare(name, found.get(name), wanted.get(name), allowed.get(name))
         yield from (f"damaged: {finding}" for finding in verify(actor.store))
     yield from trouble
     if trouble:
         return
-    with refusing("stuck") as trouble, ExitStack() as at_end:
+    with collecting_errors("stuck") as trouble, ExitStack() as at_end:
         actor = open_again()
         at_end.callback(lambda: actor.close())
         actor.do(Step("enroll", AFTERWARDS, 7, 2))
@@ -201,7 +209,8 @@ def _compare(name: str, found: Any, wanted: Any, allowed: Any) -> Iterator[str]:
     elif wanted is None and allowed is None:
         yield f"back: {name} was removed"
     else:
-        yield f"half: {name} has {found[1].total()} templates and {found[2].total()} chips, or another record"
+        templates, chips = found[1].total(), found[2].total()
+        yield f"half: {name} has {templates} templates and {chips} chips, or another record"
 
 
 def config_of(folder: Path) -> TerminalConfig:
@@ -212,7 +221,7 @@ def config_of(folder: Path) -> TerminalConfig:
 
 
 class _FirstActor:
-    """The first enrollment of all: key and gallery are made by it."""
+    """First enrollment, which makes key and gallery."""
 
     def __init__(self, folder: Path) -> None:
         self._config = config_of(folder)
@@ -230,8 +239,8 @@ class _FirstActor:
             self._gallery.close()
 
 
-class First:
-    """A terminal on which nobody is enrolled yet; the installer has made the folder."""
+class FirstEnrollment:
+    """Terminal without a gallery; the installer has made the folder."""
 
     name = "first enrollment"
     before: Sequence[Step] = ()
@@ -245,7 +254,7 @@ class First:
     def open(self, folder: Path) -> Actor:
         return _FirstActor(folder)
 
-    def problems(self, folder: Path, left: Left) -> Iterator[str]:
+    def problems(self, folder: Path, left: CrashState) -> Iterator[str]:
         config = config_of(folder)
         yield from gallery_problems(
             lambda: GalleryActor(config.gallery_path, load_key_and_drop_privileges(config)), left
@@ -269,8 +278,8 @@ class _RotationActor:
     def close(self) -> None: ...
 
 
-class Rotation:
-    """The gallery's key is changed; where that was interrupted, changing it again finishes it."""
+class KeyRotation:
+    """Key rotation; running it again completes an interrupted one."""
 
     name = "key rotation"
     before: Sequence[Step] = tuple(Step("enroll", f"person {n}", 2000 + n, 3) for n in range(4))
@@ -288,16 +297,16 @@ class Rotation:
     def open(self, folder: Path) -> Actor:
         return _RotationActor(folder)
 
-    def problems(self, folder: Path, left: Left) -> Iterator[str]:
+    def problems(self, folder: Path, left: CrashState) -> Iterator[str]:
         config = config_of(folder)
 
         def open_again() -> GalleryActor:
             try:
                 return GalleryActor(config.gallery_path, load_key_and_drop_privileges(config))
             except MfsaError:
-                if left.begun is None or left.begun.kind != "rotate":
+                if left.pending is None or left.pending.kind != "rotate":
                     raise
-                with silent():
+                with silenced_stderr():
                     rotate_key(config)
                 return GalleryActor(config.gallery_path, load_key_and_drop_privileges(config))
 

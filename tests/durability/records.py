@@ -20,7 +20,14 @@ from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import default_key_path, read_keys, read_state
 from edge.door.record import LATCHES, load_previous_run
 from edge.system.wallclock import DAY_S
-from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_before
+from tests.durability.steps import (
+    AFTERWARDS,
+    Actor,
+    CrashState,
+    Step,
+    collecting_errors,
+    run_before,
+)
 
 _OF = "lobby/decisions"
 _SEGMENT_BYTES = 4000
@@ -60,7 +67,7 @@ class LogActor:
             for _ in range(_CHORES):
                 self.log.run_maintenance()
             return ""
-        return str(self.log.append(fields_of(step), durable=step.is_promised))
+        return str(self.log.append(fields_of(step), durable=step.is_durable))
 
     def close(self) -> None:
         self.log.close()
@@ -87,7 +94,7 @@ class Log:
             seed, size = 1000 * number + rng.randrange(1000), rng.choice((0, 30, 200, 600, 1500))
             step = Step("record", f"person {number}", 10**6 + seed, size, rng.random() < 0.8)
             steps.append(
-                replace(step, kind="reopen", is_promised=False) if rng.random() < 0.15 else step
+                replace(step, kind="reopen", is_durable=False) if rng.random() < 0.15 else step
             )
         return steps
 
@@ -101,10 +108,10 @@ class Log:
     def keys(self, folder: Path) -> Path:
         return default_key_path(self.folder(folder))
 
-    def problems(self, folder: Path, left: Left) -> Iterator[str]:
+    def problems(self, folder: Path, left: CrashState) -> Iterator[str]:
         """A record that was not promised may be lost in a power cut, though not if a later one was promised."""
         at = self.folder(folder)
-        with refusing("unreadable") as trouble:
+        with collecting_errors("unreadable") as trouble:
             found = read_log(at)
             yield from self._compare(found, left)
             with closing(self.again(folder)) as actor:
@@ -149,12 +156,12 @@ class Log:
             read_keys(next_to_log) if next_to_log != self.keys(folder) else []
         )
 
-    def _compare(self, found: Sequence[dict[str, Any]], left: Left) -> Iterator[str]:
+    def _compare(self, found: Sequence[dict[str, Any]], left: CrashState) -> Iterator[str]:
         by_frame = {record["frame"]: record for record in found if record.get("kind") == "record"}
         acknowledged = [step for step in left.acknowledged if step.kind == "record"]
         promised = (
             max(
-                (i for i, step in enumerate(acknowledged) if step.is_promised or not left.lossy),
+                (i for i, step in enumerate(acknowledged) if step.is_durable or not left.lossy),
                 default=-1,
             )
             + 1
@@ -179,9 +186,11 @@ class Log:
                 record.get("erased") and step.day <= today - _KEEP.redact_after_days
             ):
                 yield f"half: {record}"
-        script = left.acknowledged[len(left.acknowledged) - len(left.told) :]
+        script = left.acknowledged[len(left.acknowledged) - len(left.results) :]
         told = {
-            step.seed: int(number) for number, step in zip(left.told, script, strict=True) if number
+            step.seed: int(number)
+            for number, step in zip(left.results, script, strict=True)
+            if number
         }
         for step in acknowledged[:promised]:
             number = by_frame.get(step.seed, {}).get("id")
@@ -189,8 +198,8 @@ class Log:
                 yield f"order: the record of {step.name} has number {number}, told was {told[step.seed]}"
 
 
-def _all(left: Left) -> list[Step]:
-    return [*left.acknowledged, *([left.begun] if left.begun is not None else [])]
+def _all(left: CrashState) -> list[Step]:
+    return [*left.acknowledged, *([left.pending] if left.pending is not None else [])]
 
 
 def _is(record: dict[str, Any], step: Step) -> bool:
@@ -281,15 +290,15 @@ class Door(Log):
     def open(self, folder: Path) -> Actor:
         return _DoorActor(self.folder(folder))
 
-    def problems(self, folder: Path, left: Left) -> Iterator[str]:
-        with refusing("unreadable") as trouble:
+    def problems(self, folder: Path, left: CrashState) -> Iterator[str]:
+        with collecting_errors("unreadable") as trouble:
             past = load_previous_run(self.folder(folder))
             if past.error:
                 yield f"unreadable: {past.error}"
             latched = [name for name in LATCHES if getattr(past.latches, name)]
             possible = [
                 step.name
-                for step in (left.acknowledged[-1] if left.acknowledged else None, left.begun)
+                for step in (left.acknowledged[-1] if left.acknowledged else None, left.pending)
                 if step is not None
             ]
             if (latched or [""])[0] not in (possible or [""]) or len(latched) > 1:

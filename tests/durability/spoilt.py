@@ -18,7 +18,7 @@ from edge.gallery import key_rotation
 from edge.gallery.database import Database
 from edge.system import atomic_files
 from tests.durability import people
-from tests.durability.steps import Actor, Left, Step, Victim
+from tests.durability.steps import Actor, CrashState, Step, Victim
 from tests.durability.victims import VICTIMS
 
 
@@ -46,7 +46,7 @@ class Spoilt:
         self.spoil()
         return self.victim.open(folder)
 
-    def problems(self, folder: Path, left: Left) -> Iterator[str]:
+    def problems(self, folder: Path, left: CrashState) -> Iterator[str]:
         return self.victim.problems(folder, left)
 
 

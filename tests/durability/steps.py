@@ -1,4 +1,4 @@
-"""What a victim is: who does steps on the real code, and says of what is left whether it is what it promised."""
+"""Victims: they run steps on the real code, and check the files after a kill or power cut."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ AFTERWARDS = "Afterwards"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation; everything that it writes follows from these."""
+    """One operation; its fields determine everything that it writes."""
 
     kind: str
     name: str = ""
     seed: int = 0
     count: int = 0
-    is_promised: bool = True  # whether it is promised to be on disk once it is acknowledged
-    day: float = 0.0  # on which it is done, for those who look at the clock
+    is_durable: bool = True  # must be on disk once it is acknowledged
+    day: float = 0.0  # of the operation, for victims that read the clock
 
 
 class Actor(Protocol):
-    """Somebody at work in a folder."""
+    """Runs steps in a folder."""
 
     def do(self, step: Step) -> str:
-        """One step, done on return; what `Victim.problems` should know of it beside the step itself."""
+        """Run one step; return a result that `Victim.problems` needs."""
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What is known from outside at the moment of a kill or a power cut."""
+class CrashState:
+    """Progress at the moment of a kill or power cut."""
 
     acknowledged: Sequence[Step]
-    begun: Step | None  # and not acknowledged
-    told: Sequence[str] = ()  # by `do`, step by step
+    pending: Step | None  # begun and not acknowledged
+    results: Sequence[str] = ()  # of `do`, step by step
     lossy: bool = False  # the power was cut
 
 
 class Victim(Protocol):
-    """`before` makes what is there before the script of a round."""
+    """Kind of work; `before` runs before the script of a round."""
 
     name: str
     before: Sequence[Step]
@@ -58,13 +58,13 @@ class Victim(Protocol):
 
     def open(self, folder: Path) -> Actor: ...
 
-    def problems(self, folder: Path, left: Left) -> Iterator[str]:
-        """What is wrong with what is left, each by a word to count it by, a colon, and more."""
+    def problems(self, folder: Path, left: CrashState) -> Iterator[str]:
+        """Yield the problems of the remaining files, each as `word: details`."""
 
 
 @contextmanager
-def refusing(word: str) -> Iterator[list[str]]:
-    """Our own errors are answers here, and a problem; the others are too."""
+def collecting_errors(word: str) -> Iterator[list[str]]:
+    """Collect an error of the block as a problem."""
     trouble: list[str] = []
     try:
         yield trouble
@@ -75,8 +75,8 @@ def refusing(word: str) -> Iterator[list[str]]:
 
 
 @contextmanager
-def silent() -> Iterator[None]:
-    """Without what processes that are started meanwhile say to the terminal."""
+def silenced_stderr() -> Iterator[None]:
+    """Discard what this process and its children write to stderr."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

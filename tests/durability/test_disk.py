@@ -48,7 +48,7 @@ def test_power_cut_keeps_synced_writes(
 def test_power_cut_sector_is_old_or_new(
     before: list[Written | Resized], changes: list[Written | Resized], loss: Loss, seed: int
 ) -> None:
-    """Or zeros, where the file grew and nothing of it reached the disk; and the size is one that the file had."""
+    """Or zeros if the file grew without reaching the disk; the size is one that the file had."""
     start = bytes(made(before).now)
     moments = [bytes(made(changes[:count], start).now) for count in range(len(changes) + 1)]
     file = made(changes, start)
@@ -87,21 +87,21 @@ def test_sector_writes_are_reordered() -> None:
 
 
 def test_names_survive_after_folder_sync(tmp_path: Path) -> None:
-    disk, nobody, root = Disk(tmp_path), random.Random(0), PurePosixPath()
+    disk, rng, root = Disk(tmp_path), random.Random(0), PurePosixPath()
     file = made([Written(0, b"content")])
     disk.name(Named(root / "fresh", file))
     file.sync()
-    assert disk.image(Loss.ALL, nobody) == {} and not disk.is_synced
+    assert disk.image(Loss.ALL, rng) == {} and not disk.is_synced
     disk.sync_folder(root)
-    assert disk.image(Loss.ALL, nobody) == {root / "fresh": b"content"} and disk.is_synced
+    assert disk.image(Loss.ALL, rng) == {root / "fresh": b"content"} and disk.is_synced
     disk.name(Renamed(root / "fresh", root / "name"))
-    assert disk.image(Loss.ALL, nobody) == {root / "fresh": b"content"}
-    assert disk.image(Loss.NONE, nobody) == {root / "name": b"content"}
+    assert disk.image(Loss.ALL, rng) == {root / "fresh": b"content"}
+    assert disk.image(Loss.NONE, rng) == {root / "name": b"content"}
     disk.sync_folder(root)
     disk.name(Unnamed(root / "name"))
     assert (
-        disk.image(Loss.ALL, nobody) == {root / "name": b"content"}
-        and disk.image(Loss.NONE, nobody) == {}
+        disk.image(Loss.ALL, rng) == {root / "name": b"content"}
+        and disk.image(Loss.NONE, rng) == {}
     )
 
 

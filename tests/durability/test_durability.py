@@ -1,4 +1,7 @@
-"""A few rounds and images of each kind, and that code which was broken by hand is noticed; `make durability` does thousands."""
+"""A few rounds and images of each kind, and controls that must fail.
+
+`make durability` runs thousands.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,29 @@ from typing import Any
 
 import pytest
 
-from tests.durability.cuts import cut, demand_whole
+from tests.durability.cuts import check_replay, cut
 from tests.durability.disk import Disk
 from tests.durability.spoilt import SPOILT, Spoilt
-from tests.durability.trace import Replay, Unsupported, read_trace, traced, why_not
+from tests.durability.trace import Replay, Unsupported, read_trace, run_traced, tracing_obstacle
 from tests.durability.victims import VICTIMS
 from tests.memory import scratch
 from tests.processes import TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIES = 10  # a busy machine may kill before or after what it aims at
-_WHY = why_not()
+_WHY = tracing_obstacle()
 needs_strace = pytest.mark.skipif(_WHY is not None, reason=f"power cuts: {_WHY}")
 
 
 @pytest.fixture(autouse=True)
 def _logs_again() -> Iterator[None]:
-    """Cutting the power of many images silences all logs of the process."""
+    """Enable logging again, which `cut` disables."""
     yield
     logging.disable(logging.NOTSET)
 
 
 def killed(name: str, rounds: int) -> dict[str, Any]:
-    """In a process of its own: it forks, which one with threads must not."""
+    """Run the kills in another process: they fork, which a process with threads must not."""
     command = [sys.executable, "-m", "tests.durability.kills", name, str(rounds)]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
@@ -83,7 +86,8 @@ def test_power_cut_detects_broken_control(spoilt: Spoilt) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import mmap; f = open(p + 'x', 'wb+'); f.truncate(4096); mmap.mmap(f.fileno(), 4096)[:1] = b'x'",
+        "import mmap; f = open(p + 'x', 'wb+'); f.truncate(4096);"
+        " mmap.mmap(f.fileno(), 4096)[:1] = b'x'",
         "os.truncate(p + 'a', 1)",
         "os.mkdir(p + 'd'); os.rename(p + 'a', p + 'd/a')",
         "os.symlink(p + 'a', p + 'b')",
@@ -94,16 +98,16 @@ def test_trace_unknown_write_is_refused(code: str, tmp_path: Path) -> None:
     state.mkdir()
     (state / "a").write_text("content")
     disk = Disk(state)
-    traced(
+    run_traced(
         [sys.executable, "-c", f"import os; p = {str(state)!r} + '/'; {code}"], tmp_path / "trace"
     )
     with pytest.raises(Unsupported):
-        list(Replay(disk, state, tmp_path / "told").steps(read_trace(tmp_path / "trace")))
+        list(Replay(disk, state, tmp_path / "output").steps(read_trace(tmp_path / "trace")))
 
 
 @needs_strace
 def test_replay_reproduces_the_files(tmp_path: Path) -> None:
-    """Each way of writing that is understood, in one process and its child."""
+    """All supported ways of writing, in one process and its child."""
     state = tmp_path / "state"
     state.mkdir()
     (state / "there").write_text("content")
@@ -121,9 +125,9 @@ if os.fork() == 0:
     os.write(h, b"child"); os._exit(0)
 os.wait()
 os.link(p + "a", p + "b"); os.rename(p + "b", p + "c"); os.mkdir(p + "d")
-open(p + "d/e", "w").write("e"); open(p + "there", "w").write("anew"); os.unlink(p + "a")
+open(p + "d/e", "w").write("e"); open(p + "there", "w").write("again"); os.unlink(p + "a")
 """
-    traced([sys.executable, "-c", code], tmp_path / "trace")
-    list(Replay(disk, state, tmp_path / "told").steps(read_trace(tmp_path / "trace")))
-    demand_whole(disk, state)
-    assert (state / "there").read_text() == "anew" and (state / "c").stat().st_size == 20
+    run_traced([sys.executable, "-c", code], tmp_path / "trace")
+    list(Replay(disk, state, tmp_path / "output").steps(read_trace(tmp_path / "trace")))
+    check_replay(disk, state)
+    assert (state / "there").read_text() == "again" and (state / "c").stat().st_size == 20

@@ -1,4 +1,4 @@
-"""What a process asked of the file system, by strace, done again on a `Disk`."""
+"""System calls of a process on files, traced by strace and repeated on a `Disk`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from tests.durability.disk import (
     Written,
 )
 
-# Those that change files, and those that could do so in a way that is not understood here. A question mark: not on every machine.
+# Calls that change files, and calls that could do so in ways that are not supported here.
+# A question mark: not available on every machine.
 _UNDERSTOOD = (
     "?open", "openat", "?creat", "close", "dup", "?dup2", "dup3", "fcntl", "lseek", "read", "write", "pwrite64", "writev", "fsync",
     "fdatasync", "sync", "syncfs", "ftruncate", "fallocate", "?rename", "renameat", "?renameat2", "?unlink", "unlinkat", "?link",
@@ -36,17 +37,17 @@ _LINE = re.compile(r"^(\d+)\s+(\w+)\((.*)\)\s+=\s+(0x[0-9a-f]+|-?\d+|\?)")
 _UNFINISHED = re.compile(r"^(\d+)\s+(.*) <unfinished \.\.\.>$")
 _RESUMED = re.compile(r"^(\d+)\s+<\.\.\. \w+ resumed>(.*)$")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
-_IGNORED = "-shm"  # SQLite makes it anew from the write-ahead log
+_IGNORED = "-shm"  # SQLite rebuilds it from the write-ahead log
 _BIRTHS = ("clone", "clone3", "fork", "vfork")
 _BYTES_MAX = 1 << 26
 
 
 class Unsupported(Exception):
-    """The process did something to its files that cannot be done again here."""
+    """The process changed its files in a way that cannot be repeated here."""
 
 
-def why_not() -> str | None:
-    """Why nothing can be traced on this machine; None where it can."""
+def tracing_obstacle() -> str | None:
+    """Return why tracing is not possible on this machine; None if it is."""
     if shutil.which("strace") is None:
         return "strace is not installed"
     done = subprocess.run(
@@ -59,7 +60,7 @@ def why_not() -> str | None:
     )
 
 
-def traced(command: Sequence[str], out: Path) -> None:
+def run_traced(command: Sequence[str], out: Path) -> None:
     """Run a command to its end under strace."""
     calls = ",".join((*_UNDERSTOOD, *_REFUSED))
     options = [
@@ -138,10 +139,10 @@ _Table = dict[int, _Open]
 
 
 class Replay:
-    """Does the calls of a trace again on a disk; what is written to the path `told` comes out as lines."""
+    """Repeats the calls of a trace on a disk; lines written to the path `output` are yielded."""
 
-    def __init__(self, disk: Disk, root: Path, told: Path) -> None:
-        self._disk, self._root, self._told = disk, root, told
+    def __init__(self, disk: Disk, root: Path, output: Path) -> None:
+        self._disk, self._root, self._output = disk, root, output
         self._tables: dict[int, _Table] = {}
 
     def steps(self, calls: Sequence[Call]) -> Iterator[str | None]:
@@ -156,7 +157,7 @@ class Replay:
                 yield done or None
 
     def _born(self, parent: Call | None) -> _Table:
-        """Threads share their parent's files, processes copy them."""
+        """Return the file table of a process: threads share their parent's, processes copy it."""
         if parent is None:
             return {}
         table = self._tables.get(parent.process, {})
@@ -175,7 +176,7 @@ class Replay:
         return None
 
     def _relative(self, path: bytes) -> PurePosixPath | None:
-        """Within the root; None for what is elsewhere."""
+        """Return the path below the root; None if it is elsewhere."""
         try:
             found = PurePosixPath(
                 Path(path.decode("utf-8", "surrogateescape")).relative_to(self._root).as_posix()
@@ -187,8 +188,8 @@ class Replay:
     def _openat(self, call: Call, table: _Table) -> str | None:
         flags = call.arguments.split('"')[2]
         (text,) = call.strings
-        if text == str(self._told).encode():
-            table[call.result] = _Open(PurePosixPath(self._told), None)
+        if text == str(self._output).encode():
+            table[call.result] = _Open(PurePosixPath(self._output), None)
             return None
         path = self._relative(text)
         if path is None:
@@ -333,7 +334,7 @@ class Replay:
     _mkdirat = _mkdir
 
     def _mmap(self, call: Call, table: _Table) -> None:
-        """Writes to a shared mapping are not seen by strace."""
+        """Refuse writable shared mappings: strace does not see writes to them."""
         if "MAP_SHARED" in call.arguments and "PROT_WRITE" in call.arguments:
             found = table.get(call.number(4))
             if found is not None and found.node is not None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tests.durability.people import First, Gallery, Rotation
+from tests.durability.people import FirstEnrollment, GalleryVictim, KeyRotation
 from tests.durability.records import Door, Init, Log, Retained
 from tests.durability.steps import Step, Victim
 
-ENROLLMENT = Gallery(
+ENROLLMENT = GalleryVictim(
     "enrollment", {"enroll": 8, "replace": 2, "describe": 2, "reopen": 1}, people=8
 )
-REMOVAL = Gallery("removal", {"remove": 8, "enroll": 3, "replace": 1, "reopen": 1}, people=16)
+REMOVAL = GalleryVictim("removal", {"remove": 8, "enroll": 3, "replace": 1, "reopen": 1}, people=16)
 # So much that SQLite moves its write-ahead log into the database by itself.
-BULK = Gallery("bulk enrollment", {"enroll": 1}, people=1, sizes=(500, 600, 700))
+BULK = GalleryVictim("bulk enrollment", {"enroll": 1}, people=1, sizes=(500, 600, 700))
 LOG = Log("records", [Step("record", "before", n, 40 * n) for n in range(20)])
 FIRST_RECORDS = Log("first records", [])
 VICTIMS: dict[str, Victim] = {
@@ -20,8 +20,8 @@ VICTIMS: dict[str, Victim] = {
         ENROLLMENT,
         BULK,
         REMOVAL,
-        First(),
-        Rotation(),
+        FirstEnrollment(),
+        KeyRotation(),
         LOG,
         FIRST_RECORDS,
         Init(),
