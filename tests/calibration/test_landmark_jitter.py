@@ -13,9 +13,7 @@ from edge.face.detect import FaceDetector
 Image = np.ndarray
 
 
-def test_landmarks_are_found_again_on_masked_chips(
-    collins_chip: Image, detector: FaceDetector
-) -> None:
+def test_masked_landmarks_are_redetected(collins_chip: Image, detector: FaceDetector) -> None:
     worn = masks.draw_protocol(collins_chip, "a/b")[0]
     again = landmark_jitter.redetect_landmarks(worn, detector)
     assert again is not None
@@ -26,7 +24,7 @@ def test_landmarks_are_found_again_on_masked_chips(
     assert landmark_jitter.redetect_landmarks(np.zeros_like(worn), detector) is None
 
 
-def test_a_movement_is_told_in_degrees_scale_and_pixels() -> None:
+def test_alignment_shift_units() -> None:
     """Landmarks of a face that stands turned, larger and to the right are turned back, shrunk and moved left."""
     middle = (chips.SIZE / 2, chips.SIZE / 2)
     to_there = cv2.getRotationMatrix2D(middle, -10, 1.25)  # OpenCV turns the other way round

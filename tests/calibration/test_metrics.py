@@ -16,9 +16,7 @@ score_lists = arrays(np.float32, st.integers(20, 200), elements=st.floats(-1, 1,
 
 
 @given(score_lists, st.floats(0.05, 0.9))
-def test_the_threshold_keeps_its_fmr_and_no_lower_one_does(
-    non_mated: np.ndarray, fmr: float
-) -> None:
+def test_threshold_at_fmr_is_lowest(non_mated: np.ndarray, fmr: float) -> None:
     threshold = metrics.threshold_at_fmr(non_mated, fmr)
     assert metrics.match_rate(non_mated, threshold) <= fmr
     below = non_mated[non_mated < threshold]
@@ -32,7 +30,7 @@ def test_fmr_falls_as_the_threshold_rises(non_mated: np.ndarray) -> None:
     assert rates == sorted(rates, reverse=True)
 
 
-def test_an_fmr_that_the_data_cannot_support_is_refused() -> None:
+def test_threshold_with_too_few_scores_raises() -> None:
     with pytest.raises(ValueError, match="needs at least 100,000 non-mated comparisons, found 50"):
         metrics.threshold_at_fmr(np.zeros(50), 1e-5)
 
@@ -82,7 +80,7 @@ def test_all_scores_is_every_pair_once() -> None:
     assert mated.max() < 0.9999  # never a picture against itself
 
 
-def test_counts_by_person_agree_with_the_scores_and_bound_them() -> None:
+def test_person_counts_match_scores_and_bounds() -> None:
     embedded = people(np.random.default_rng(1), 30, 4)
     mated, non_mated = scores.all_scores(embedded, embedded)
     threshold = metrics.threshold_at_fmr(non_mated, 0.01)
@@ -101,7 +99,7 @@ def test_no_false_match_seen_is_not_none_possible() -> None:
     )  # ten people make 45 pairs of people, however many pictures they have
 
 
-def test_without_a_false_match_the_bound_rests_on_pairs_of_people_in_either_order() -> None:
+def test_bound_without_false_match_uses_pairs() -> None:
     """Masked against bare compares a with b and b with a: that is one pair of people, not two."""
     people = 5
     both = np.full((people, people), 4)

@@ -17,7 +17,7 @@ GREY = np.full((112, 112, 3), 128, np.uint8)
 
 
 @pytest.mark.parametrize("kind", occluders.KINDS)
-def test_a_kind_changes_what_its_truth_says_and_nothing_else(kind: str) -> None:
+def test_occluder_changes_covered_pixels_only(kind: str) -> None:
     for seed in range(10):
         drawn, truth = occluders.draw(GREY, kind, np.random.default_rng(seed))
         again, _ = occluders.draw(GREY, kind, np.random.default_rng(seed))

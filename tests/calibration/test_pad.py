@@ -28,7 +28,7 @@ def tree(tmp_path: Path, collins: np.ndarray) -> Path:
     return tmp_path / "clips"
 
 
-def test_each_species_has_its_own_counts_and_bounds(
+def test_species_counts_and_bounds(
     tree: Path, bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told, page = tmp_path / "pad.json", tmp_path / "pad.md"
@@ -81,7 +81,7 @@ def test_clips_are_found_by_species(tree: Path) -> None:
     ]  # fmt: skip
 
 
-def test_an_attack_that_passes_is_wrong_and_so_is_a_refused_person() -> None:
+def test_wrong_counts_of_attack_and_bona_fide() -> None:
     attack, living = SpeciesResult("print"), SpeciesResult(BONA_FIDE)
     for kind in (attack, living):
         kind.outcomes.update(["passed", "refused", "no-response"])

@@ -153,9 +153,7 @@ def test_json_is_one_object_for_machines(
     assert summary["chips"] == 3 and "identities" not in summary
 
 
-def test_a_small_face_is_refused_and_the_limit_is_the_user_s(
-    tmp_path: Path, make: Any, collins: Image
-) -> None:
+def test_small_face_is_refused_by_limit(tmp_path: Path, make: Any, collins: Image) -> None:
     put(
         tmp_path / "small",
         "collins/far.png",
@@ -167,7 +165,7 @@ def test_a_small_face_is_refused_and_the_limit_is_the_user_s(
     assert make(tmp_path / "small", "--min-eyes", "6") == 0
 
 
-def test_of_several_faces_the_prominent_one_or_none(
+def test_several_faces_rule(
     tmp_path: Path,
     make: Any,
     collins: Image,
@@ -243,9 +241,7 @@ def test_exif_orientation_is_respected(tmp_path: Path, make: Any, hopper: Image)
     assert np.abs(made["a/turned.jpg"].astype(int) - made["a/upright.jpg"].astype(int)).mean() < 4
 
 
-def test_names_stay_apart_and_keep_the_sign_of_a_real_mask(
-    tmp_path: Path, make: Any, hopper: Image
-) -> None:
+def test_chip_names_are_unique_and_keep_mask_mark(tmp_path: Path, make: Any, hopper: Image) -> None:
     names = (
         "a/1.jpg",
         "a/1.png",
@@ -361,9 +357,7 @@ def test_every_ending_is_read(tmp_path: Path, ending: str) -> None:
         (b"GIF89a", "GIF is not read"),
     ],
 )
-def test_bombs_and_damage_are_refused_before_decoding(
-    tmp_path: Path, data: bytes, detail: str
-) -> None:
+def test_bombs_and_damage_are_refused_early(tmp_path: Path, data: bytes, detail: str) -> None:
     (tmp_path / "x.jpg").write_bytes(data)
     with pytest.raises(PhotoError, match=detail) as caught:
         read_photo(Photo("a/x.jpg", "a/x.jpg", str(tmp_path / "x.jpg"), 0, len(data)))
@@ -382,9 +376,7 @@ def test_links_to_nothing_and_pipes_are_refused(tmp_path: Path, make: Any, hoppe
     assert refused(tmp_path) == {"a/gone.jpg": "unreadable", "a/pipe.jpg": "unreadable"}
 
 
-def test_what_exists_is_replaced_only_when_told_and_only_if_made_here(
-    tmp_path: Path, photos: Path, make: Any
-) -> None:
+def test_replace_needs_option_and_own_output(tmp_path: Path, photos: Path, make: Any) -> None:
     for out in ("chips.tar", "chips"):
         assert make(photos, out=out) == 0
         before = (tmp_path / f"{out}.report.json").read_bytes()
@@ -481,7 +473,7 @@ def test_a_full_disk_is_a_sentence(
 
 
 @pytest.mark.parametrize("number", [0, 1, 3, 64, 65, 200])
-def test_the_contact_sheet_shows_chips_from_everywhere(
+def test_contact_sheet_covers_all_photos(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chips of even grey, so that each tile tells which photo it was."""
@@ -547,7 +539,7 @@ def _alive(pid: str) -> bool:
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 @pytest.mark.parametrize("early", [True, False])
-def test_ctrl_c_ends_with_a_sentence_and_without_output(
+def test_ctrl_c_ends_without_output(
     tmp_path: Path, many: Path, bundle_path: Path, workers: str, early: bool
 ) -> None:
     """To the whole group, as a terminal does; also while the workers are starting."""

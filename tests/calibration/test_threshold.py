@@ -42,7 +42,7 @@ def test_thresholds_need_data_that_supports_them(
     assert "add --all-identities" in capsys.readouterr().err
 
 
-def test_thresholds_for_a_share_of_strangers_in_a_gallery(
+def test_thresholds_by_fpir_and_gallery(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, plot = tmp_path / "thresholds.json", tmp_path / "det.png"

@@ -30,7 +30,7 @@ def outputs(rows: list[np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def test_people_are_enrolled_walk_up_or_fill_galleries() -> None:
+def test_people_are_split_into_groups() -> None:
     labels = np.array([0] * 5 + [1] * 5 + [2] * 4 + [3])
     found = split_people(labels, None, ["a", "b", "c", "d"])
     assert [p.name for p in found.subjects] == ["a"] and [p.name for p in found.strangers] == ["b"]
@@ -42,7 +42,7 @@ def test_people_are_enrolled_walk_up_or_fill_galleries() -> None:
     ].stream == (0, 1, 2)
 
 
-def test_galleries_of_a_size_hold_disjoint_people_and_fillers_where_there_are_too_few() -> None:
+def test_galleries_are_disjoint_and_filled() -> None:
     labels = np.repeat(np.arange(8), 5)
     people = split_people(np.append(labels, [8, 9]), None, list("abcdefghij"))
     pairs = list(galleries(people, 2))
@@ -54,7 +54,7 @@ def test_galleries_of_a_size_hold_disjoint_people_and_fillers_where_there_are_to
     assert list(galleries(people, 7)) == []
 
 
-def test_a_stranger_with_one_lookalike_photo_passes_a_single_frame_but_not_the_vote() -> None:
+def test_vote_refuses_stranger_with_one_match() -> None:
     ada, eve = np.eye(2, 4)
     rows = [ada] * 5 + [eve, eve, ada, eve, eve, eve]
     bare = outputs(rows)
@@ -65,7 +65,7 @@ def test_a_stranger_with_one_lookalike_photo_passes_a_single_frame_but_not_the_v
     assert single.false_bound > voted.false_bound > 0
 
 
-def test_thresholds_are_those_of_the_gallery_s_size() -> None:
+def test_thresholds_follow_gallery_size() -> None:
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((10, 64))
     bare = outputs([row / np.linalg.norm(row) for row in rows])
@@ -88,14 +88,14 @@ def test_thresholds_are_those_of_the_gallery_s_size() -> None:
     assert "beyond 1 templates" in told and "| 0.530, 0.530 |" in told
 
 
-def test_the_bound_is_one_where_everything_was_false() -> None:
+def test_bound_is_one_if_all_false() -> None:
     assert StudyRow("bare", 10, "voted", RULES.thresholds, 1, 0, 1, 1, 1).false_bound == 1.0
     assert StudyRow(
         "bare", 10, "voted", RULES.thresholds, 300, 0, 0, 0, 0
     ).false_bound == pytest.approx(0.00994, abs=1e-4)
 
 
-def test_the_command_says_where_people_are_too_few(
+def test_voting_refuses_too_few_people(
     bundle_path: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = tmp_path / "voting.md"

@@ -49,7 +49,7 @@ def test_a_missing_file_is_refused_by_name(copy: Path) -> None:
         open_bundle(copy, PREPROCESSING)
 
 
-def test_a_bundle_without_detector_says_how_to_complete_it() -> None:
+def test_incomplete_bundle_names_command() -> None:
     with pytest.raises(BundleError, match="complete it with: mfsa-bundle make"):
         open_bundle(reference_bundle(), PREPROCESSING)
 

@@ -15,9 +15,7 @@ from edge.face.embed import Embedder
     x=st.floats(-500, 500),
     y=st.floats(-500, 500),
 )
-def test_similarity_undoes_any_turn_scale_and_shift(
-    angle: float, scale: float, x: float, y: float
-) -> None:
+def test_similarity_inverts_transform(angle: float, scale: float, x: float, y: float) -> None:
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     moved = chip.REFERENCE_XY @ turn.T + (x, y)
     transform = chip.similarity(moved, chip.REFERENCE_XY)
@@ -32,7 +30,7 @@ def test_similarity_never_mirrors() -> None:
 
 
 @pytest.mark.parametrize("points", [np.full((5, 2), 7.0), np.full((5, 2), np.nan)])
-def test_points_that_cannot_be_aligned_are_refused(points: np.ndarray) -> None:
+def test_degenerate_points_raise(points: np.ndarray) -> None:
     with pytest.raises(ValueError, match="distinct finite points"):
         chip.similarity(points, chip.REFERENCE_XY)
 
@@ -47,7 +45,7 @@ def test_align_brings_landmarks_to_their_place() -> None:
         assert aligned[y, x].min() > 200
 
 
-def test_input_is_rgb_and_between_minus_one_and_one() -> None:
+def test_input_is_rgb_in_unit_range() -> None:
     blue = np.zeros((1, 112, 112, 3), np.uint8)
     blue[..., 0] = 255  # BGR
     ready = chip.to_input(blue)

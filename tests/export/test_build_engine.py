@@ -54,7 +54,7 @@ def plans(bundle: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_engines_are_built_compared_and_then_opened(
+def test_engines_are_built_compared_and_opened(
     device: Any, precision: str, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(bundle), "--precision", precision]) == 0
@@ -90,9 +90,7 @@ def opened(path: Path, precision: Any, trt: Any) -> Any:
     return open_plan(plan, wanted, device=lambda: ORIN, tensorrt=lambda: trt, pycuda=FakeCuda)  # type: ignore[arg-type, return-value]
 
 
-def test_another_int8_file_makes_an_engine_s_thresholds_another_s(
-    device: Any, bundle: Path
-) -> None:
+def test_engine_of_other_int8_file_is_refused(device: Any, bundle: Path) -> None:
     """Quantised again, the FP32 network is the same: only the INT8 file's digest tells that a plan is an old one."""
     assert main([str(bundle), "--network", "embedder", "--precision", "int8"]) == 0
     manifest = json.loads((bundle / "manifest.json").read_text())
@@ -188,7 +186,7 @@ def test_dla_plans_list_what_falls_back(
     assert sidecar.dla_core == 0 and sidecar.off_dla and sidecar.batch == (2, 2, 2)
 
 
-def test_rtx_builds_without_a_gpu_and_says_what_was_not_done(
+def test_rtx_build_without_gpu_is_not_compared(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip(

@@ -22,7 +22,7 @@ from export.parity_data import load_parity
 Packing = Callable[..., int]
 
 
-def test_the_detector_is_only_taken_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_detector_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "SHA256", "0" * 64)
     with pytest.raises(BundleError, match="sha256 is 8f2383e4dd3c"):
         detector.source()
@@ -31,7 +31,7 @@ def test_the_detector_is_only_taken_as_it_is_known(monkeypatch: pytest.MonkeyPat
         detector.source()
 
 
-def test_fixed_copies_compute_what_the_original_computes(tmp_path: Path) -> None:
+def test_fixed_shape_detector_equals_original(tmp_path: Path) -> None:
     original = detector.source()
     (tmp_path / "original.onnx").write_bytes(original)
     (tmp_path / "same.onnx").write_bytes(detector.fixed_shape(original, "640x640"))
@@ -118,7 +118,7 @@ def test_packing_needs_figures_that_were_measured(
     assert "not the output of mfsa-threshold" in capsys.readouterr().err
 
 
-def test_an_embedder_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+def test_embedder_with_other_outputs_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     bundle.make_bundle(out, bundle.reference_bundle(), replace=False)
     with np.load(out / "parity.npz", allow_pickle=False) as archive:
@@ -193,9 +193,7 @@ def packing(int8_bundle: Path, tmp_path: Path) -> Packing:
     return pack
 
 
-def test_an_int8_form_is_packed_with_what_was_measured_of_it(
-    packing: Packing, tmp_path: Path
-) -> None:
+def test_int8_is_packed_with_measurements(packing: Packing, tmp_path: Path) -> None:
     assert packing() == 0
     manifest = read_manifest(tmp_path / "packed")
     assert (
@@ -209,7 +207,7 @@ def test_an_int8_form_is_packed_with_what_was_measured_of_it(
     assert "## INT8" in card and "(+0.00%)" in card and "ranges by mse" in card
 
 
-def test_an_int8_form_that_loses_too_much_is_not_packed(
+def test_int8_with_high_loss_is_not_packed(
     packing: Packing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def lose(case: str, figure: str, by: float) -> Callable[[dict[str, Any]], None]:
@@ -296,7 +294,7 @@ def test_pack_names_the_step_that_is_missing(
     assert not out.exists()
 
 
-def test_parity_chips_that_unpack_too_far_are_refused(tmp_path: Path) -> None:
+def test_large_parity_file_is_refused(tmp_path: Path) -> None:
     with (
         zipfile.ZipFile(tmp_path / "parity.npz", "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("chips.npy", "w") as file,

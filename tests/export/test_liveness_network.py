@@ -74,7 +74,7 @@ def test_it_is_packed_checked_and_used(
     )
 
 
-def test_a_config_that_wants_what_the_bundle_lacks_is_told(
+def test_missing_liveness_network_is_reported(
     write_config: Callable[..., Path],
 ) -> None:
     with pytest.raises(ConfigError, match=r"holds no liveness\.onnx"):

@@ -138,7 +138,7 @@ def test_the_command(
     assert "none.pt" in capsys.readouterr().err
 
 
-def test_a_network_with_prelu_has_two_forms_and_int8_is_made_of_the_whole_one(
+def test_prelu_network_has_two_files(
     tmp_path: Path, collins_chip: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = NetworkConfig(

@@ -29,9 +29,7 @@ def outputs(model: onnx.ModelProto, path: Path, chips: np.ndarray) -> dict[str, 
     return run_chips(open_engine(path, threads=1), to_input(chips))
 
 
-def test_half_precision_keeps_its_softmax_and_its_ends_in_float(
-    embedder: onnx.ModelProto, tmp_path: Path
-) -> None:
+def test_fp16_keeps_softmax_and_ends_in_float(embedder: onnx.ModelProto, tmp_path: Path) -> None:
     half, chips = to_fp16(embedder), portrait_chips()
     kinds = {t.name: t.data_type for t in half.graph.initializer}
     assert TensorProto.FLOAT16 in kinds.values() and TensorProto.FLOAT not in kinds.values()

@@ -146,7 +146,7 @@ def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert part in message and "Traceback" not in message
 
 
-def test_a_verdict_is_about_one_file_and_one_reference(expected: Outputs) -> None:
+def test_parity_result_is_of_one_file(expected: Outputs) -> None:
     digest = file_digest(MODEL)
     engine = open_engine(MODEL, threads=1)
     verdict = check_embedder(
@@ -186,9 +186,7 @@ def test_nan_is_the_worst_there_is() -> None:
     ) and "attention wrong by nan" in nothing.against(PARITY_BOUNDS["int8"])
 
 
-def test_detectors_are_judged_by_the_faces_they_find(
-    detector: FaceDetector, bundle_path: Path
-) -> None:
+def test_detector_parity_by_faces(detector: FaceDetector, bundle_path: Path) -> None:
     scene = portrait_scene()
     faces = detect_faces(detector, scene)
     assert faces.shape == (2, 15) and faces[0, 0] < faces[1, 0]
@@ -205,6 +203,6 @@ def test_detectors_are_judged_by_the_faces_they_find(
     assert not verdict.passed and verdict.reason == "expected 2 faces in the scene, found 0"
 
 
-def test_swapped_and_dark_and_masked_chips_are_among_those_that_judge() -> None:
+def test_parity_chips_include_hard_cases() -> None:
     chips = portrait_chips()
     assert chips.shape == (30, 112, 112, 3) and (chips[4] == chips[0][..., ::-1]).all()

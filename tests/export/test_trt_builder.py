@@ -30,7 +30,7 @@ def flags_of(plan: bytes) -> list[str]:
     return json.loads(plan)["flags"]  # type: ignore[no-any-return]
 
 
-def test_the_versions_that_the_code_is_checked_against() -> None:
+def test_api_table_versions() -> None:
     assert VERSIONS == ["10.13.3.9", "10.3.0", "11.4.0.106", "8.6.0", "rtx 1.7.1.116"]
 
 
@@ -195,7 +195,7 @@ def int8_detector(source: Path, out: Path) -> Path:
     return out
 
 
-def test_rtx_builds_int8_with_the_rest_in_half_precision(rtx: Any, int8_bundle: Path) -> None:
+def test_rtx_int8_uses_fp16_elsewhere(rtx: Any, int8_bundle: Path) -> None:
     model = int8_bundle / onnx_file("embedder", "int8", fp16_scales=True)
     assert build_plan(rtx, model, BuildOptions("int8", (1, 1, 4), compute_capability="8.6")).plan
 

@@ -24,7 +24,7 @@ def drawn(**changes: object) -> DrawRecipe:
     return DrawRecipe.model_validate({"mask_probability": 0, "occluder_probability": 0, **changes})
 
 
-def test_targets_of_real_masks_are_the_person_s_clean_mean(faces: Path) -> None:
+def test_real_mask_target_is_clean_mean(faces: Path) -> None:
     chips = load_chips(faces, section(), 32)[0]
     assert len(chips) == 8 and chips.identities == 2
     by_name = {i.name: i for i in chips.items}
@@ -47,7 +47,7 @@ def test_a_tar_is_as_good_as_a_folder(faces: Path) -> None:
     ]
 
 
-def test_validation_identities_are_never_trained_on(tmp_path: Path, faces: Path) -> None:
+def test_validation_identities_are_not_trained(tmp_path: Path, faces: Path) -> None:
     kept = next(f"p{i}" for i in range(1000) if is_validation_identity(f"p{i}"))
     (faces / "people" / "hopper").rename(faces / "people" / kept)
     rules = section(teacher=None)
@@ -57,7 +57,7 @@ def test_validation_identities_are_never_trained_on(tmp_path: Path, faces: Path)
     assert {i.name.split("/")[1] for i in held_out.items} == {kept}
 
 
-def test_a_person_kept_apart_in_one_source_is_kept_apart_in_all(faces: Path) -> None:
+def test_person_is_kept_apart_in_all_sources(faces: Path) -> None:
     kept = next(f"p{i}" for i in range(1000) if is_validation_identity(f"p{i}"))
     (faces / "people" / "hopper").rename(faces / "people" / kept)
     (faces / "more" / kept).mkdir(parents=True)
@@ -82,7 +82,7 @@ def test_the_split_never_moves() -> None:
     assert [i for i in range(60) if is_validation_identity(f"{i:05d}")] == [7, 21, 46]
 
 
-def test_one_name_in_two_sources_is_one_person_and_one_picture_counts_once(faces: Path) -> None:
+def test_same_name_in_sources_is_one_person(faces: Path) -> None:
     copy = faces / "again"
     (copy / "collins").mkdir(parents=True)
     data = (faces / "people" / "collins" / "u_0.jpg").read_bytes()
@@ -134,7 +134,7 @@ def test_a_teacher_of_another_size_is_refused(faces: Path) -> None:
         load_chips(faces, section(), 64)
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_the_next_takes_its_place(faces: Path) -> None:
+def test_unreadable_picture_is_replaced(faces: Path) -> None:
     (faces / "people" / "collins" / "u_0.jpg").write_bytes(b"junk")
     chips = load_chips(faces, section(), 32)[0]
     position = next(
@@ -148,14 +148,14 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_next_takes_its_place(fac
     assert torch.equal(batch.chips[0], batch.chips[1])
 
 
-def test_data_of_which_nothing_can_be_read_ends_the_run(faces: Path) -> None:
+def test_unreadable_data_ends_run(faces: Path) -> None:
     for picture in (faces / "people").glob("*/*.jpg"):
         picture.write_bytes(b"junk")
     with pytest.raises(ConfigError, match="none of 8 pictures can be read: people/collins/m_0"):
         AugmentedChips(load_chips(faces, section(), 32)[0], drawn(), seed=0).__getitems__([(0, 0)])
 
 
-def test_other_occluders_are_drawn_where_no_mask_is(faces: Path) -> None:
+def test_occluders_are_drawn_without_mask(faces: Path) -> None:
     chips = load_chips(faces, section(), 32)[0]
     batch = AugmentedChips(
         chips, drawn(mask_probability=0.3, occluder_probability=0.5), seed=0
@@ -206,7 +206,7 @@ def test_masks_are_drawn_as_often_as_asked(faces: Path) -> None:
     assert AugmentedChips(chips, drawn(), seed=0).__getitems__([(0, real)]).mask_worn.item() == 1
 
 
-def test_processes_share_an_epoch_and_resume_in_its_middle() -> None:
+def test_processes_share_and_resume_epoch() -> None:
     whole = list(islice(EpochSampler(10, seed=3, rank=0, world=1), 25))
     assert sorted(position for epoch, position in whole if epoch == 0) == list(range(10))
     halves = [list(islice(EpochSampler(10, seed=3, rank=r, world=2), 12)) for r in range(2)]

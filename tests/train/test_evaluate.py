@@ -123,7 +123,7 @@ def test_several_models_side_by_side(people: Path, pair_list: Path, tmp_path: Pa
     )
 
 
-def test_a_difference_has_a_sign_and_strangers_are_not_forgotten() -> None:
+def test_rate_difference_words() -> None:
     def rounds(fnmr: float, fmr: float) -> np.ndarray:
         return np.column_stack([np.full(200, fnmr), np.full(200, fmr)]) + np.random.default_rng(
             0
@@ -181,7 +181,7 @@ def test_what_cannot_be_measured_is_one_sentence(
 
 
 @pytest.mark.shared
-def test_the_reference_keeps_what_its_manifest_says(shared: Path, tmp_path: Path) -> None:
+def test_reference_matches_manifest_figures(shared: Path, tmp_path: Path) -> None:
     """On the first four folds of the pairs; the whole list is run by `make reference`."""
     lines = (shared / "lfw_pairs.txt").read_text().splitlines()
     (tmp_path / "pairs.txt").write_text("\n".join(lines[:2401]))

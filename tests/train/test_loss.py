@@ -34,7 +34,7 @@ def test_arcface_is_its_formula() -> None:
     assert loss(unit, label).item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-4)
 
 
-def test_arcface_leaves_unlabelled_rows_out_and_stays_in_the_graph() -> None:
+def test_arcface_ignores_unlabelled_rows() -> None:
     loss = ArcFace(identities=5, embedding=8)
     unit = F.normalize(torch.randn(3, 8)).requires_grad_()
     value = loss(unit, torch.full((3,), UNLABELLED))
@@ -93,7 +93,7 @@ def output(embedding: torch.Tensor) -> Output:
     return Output(embedding, torch.full((n, 3, 14, 14), 1 / 3), features, features, torch.zeros(n))
 
 
-def test_neighbours_are_ranked_as_the_teacher_ranks_them() -> None:
+def test_neighbour_loss_follows_teacher_ranking() -> None:
     torch.manual_seed(0)
     bank = F.normalize(torch.randn(50, 8))
     teacher = bank[:4]
@@ -136,7 +136,7 @@ def test_each_loss_can_be_switched_off() -> None:
         ("cal", {"background", "mask_absent", "mask_area_min", "area_min"}),
     ],
 )
-def test_a_variant_is_asked_only_for_the_maps_it_has(variant: str, absent: set[str]) -> None:
+def test_variant_losses_match_its_maps(variant: str, absent: set[str]) -> None:
     target = F.normalize(torch.randn(4, 8))
     assert not absent & set(parts_of(LossWeights(), output(target), batch(target), variant=variant))
 
@@ -155,7 +155,7 @@ def maps(unmasked: float, mask: float, background: float) -> torch.Tensor:
     return torch.tensor([unmasked, mask, background]).view(1, 3, 1, 1).expand(4, 3, 14, 14)
 
 
-def test_maps_that_are_nearly_empty_cost_and_full_ones_do_not() -> None:
+def test_nearly_empty_maps_cost() -> None:
     target = F.normalize(torch.randn(4, 8))
     out, bare, worn = output(target), batch(target), replace(batch(target), mask_worn=torch.ones(4))
     weights = LossWeights(area_min=0.5, mask_area_min=0.5)
@@ -186,7 +186,7 @@ def test_an_empty_map_still_hears_of_it() -> None:
     assert logits.grad is not None and logits.grad[1] == pytest.approx(-1, abs=1e-3)
 
 
-def test_masks_must_be_filled_in_the_mean_of_a_batch() -> None:
+def test_mask_area_of_batch_costs() -> None:
     target = F.normalize(torch.randn(4, 8))
     weights, out = LossWeights(mask_area_batch=0.5), output(target)
     worn = replace(batch(target), mask_worn=torch.tensor([1.0, 1.0, 0.0, 0.0]))
@@ -206,7 +206,7 @@ def test_maps_that_decide_cost_nothing() -> None:
     assert map_entropy(maps(1 / 3, 1 / 3, 1 / 3)) == pytest.approx(math.log(3))
 
 
-def test_a_batch_with_nothing_to_learn_stays_in_the_graph() -> None:
+def test_batch_without_loss_stays_in_graph() -> None:
     embedding = torch.randn(4, 8, requires_grad=True)
     total, parts = criterion(LossWeights(mask=0, adversary=0), "none")(
         output(embedding), torch.nn.Linear(CHANNELS, 1), batch(torch.zeros(4, 8)), 0.5
@@ -215,7 +215,7 @@ def test_a_batch_with_nothing_to_learn_stays_in_the_graph() -> None:
     assert parts == {} and embedding.grad is not None
 
 
-def test_a_perfect_student_pays_nothing_for_identity() -> None:
+def test_perfect_student_has_no_identity_loss() -> None:
     target = F.normalize(torch.randn(4, 8))
     parts = parts_of(LossWeights(), output(target * 7), batch(target))
     assert parts["distil"] == pytest.approx(0, abs=1e-5) and parts["relation"] == pytest.approx(

@@ -39,7 +39,7 @@ def test_shapes_and_maps_that_add_up() -> None:
 
 @pytest.mark.parametrize("encoder", BACKBONES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_each_variant_has_its_maps_on_each_encoder(variant: str, encoder: str) -> None:
+def test_variant_maps_on_each_backbone(variant: str, encoder: str) -> None:
     network = small(variant, encoder)
     if network.attention is not None:
         torch.nn.init.normal_(network.attention.maps.weight)
@@ -68,20 +68,20 @@ def test_it_begins_by_letting_everything_through(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", ["none", "sa"])
-def test_without_a_mask_map_the_mask_question_does_not_steer_the_encoder(variant: str) -> None:
+def test_mask_head_without_map_has_no_gradient(variant: str) -> None:
     network = small(variant)
     network(torch.randn(2, 3, 112, 112)).mask_logit.sum().backward()
     assert network.mask_head.weight.grad is not None
     assert all(p.grad is None or not p.grad.any() for p in network.stem.parameters())
 
 
-def test_the_terminal_s_network_is_small_and_its_attention_cheap() -> None:
+def test_network_size_and_attention_cost() -> None:
     network = MfsaNetwork()
     assert count_parameters(network) <= 2_500_000
     assert count_parameters(network.attention) < 0.005 * count_parameters(network)
 
 
-def test_identity_sees_only_what_the_unmasked_map_lets_through() -> None:
+def test_identity_depends_on_unmasked_map_only() -> None:
     """With A_u closed the embedding must not depend on the picture."""
     network = MfsaNetwork(SMALL).eval()
     with torch.no_grad():
@@ -98,7 +98,7 @@ def test_the_mask_head_sees_only_the_mask_map() -> None:
     assert torch.allclose(a, b, atol=1e-5)
 
 
-def test_the_fast_form_of_a_strided_depthwise_convolution_is_the_same() -> None:
+def test_fast_depthwise_convolution_is_equal() -> None:
     conv = Convolution(6, 6, 3, 2, 1, groups=6, bias=False)
     x = torch.randn(2, 6, 15, 16)
     assert torch.allclose(conv.train()(x), conv.eval()(x), atol=1e-6)

@@ -39,7 +39,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def test_a_run_ends_with_a_checkpoint_a_log_and_weights(
+def test_run_writes_checkpoint_log_and_weights(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path
 ) -> None:
     assert main(arguments(write_recipe(), faces, tmp_path / "run")) == 0
@@ -68,7 +68,7 @@ def test_a_run_ends_with_a_checkpoint_a_log_and_weights(
     )
 
 
-def test_killed_and_resumed_ends_with_the_weights_of_a_run_that_was_not(
+def test_resumed_run_equals_uninterrupted_run(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path
 ) -> None:
     """Eager FP32 on one thread, where arithmetic repeats to the last bit."""
@@ -114,9 +114,7 @@ def test_recipes_that_ship_are_valid() -> None:
         load_recipe(recipe)
 
 
-def test_keys_of_a_recipe_are_changed_on_the_command_line(
-    write_recipe: WriteRecipe, tmp_path: Path
-) -> None:
+def test_recipe_keys_change_by_option(write_recipe: WriteRecipe, tmp_path: Path) -> None:
     recipe = load_recipe(
         write_recipe(), ["network.variant=none", "loss.mask=0", "draw.families=[kn95]", "seed=4"]
     )
@@ -193,7 +191,7 @@ def test_a_frozen_part_keeps_weights_and_norms(
     assert {"network.stem.4.body.0.0.weight", "network.attention.maps.bias"} <= moved
 
 
-def test_another_attention_begins_open_on_the_weights_of_an_earlier_run(
+def test_other_attention_starts_open(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path
 ) -> None:
     assert main(arguments(write_recipe(), faces, tmp_path / "first")) == 0
@@ -207,9 +205,7 @@ def test_another_attention_begins_open_on_the_weights_of_an_earlier_run(
     assert load_network(tmp_path / "second" / "checkpoint.pt").config.variant == "cal"
 
 
-def test_a_run_stopped_early_by_its_recipe_goes_on_when_asked(
-    write_recipe: WriteRecipe, faces: Path, tmp_path: Path
-) -> None:
+def test_stopped_run_continues(write_recipe: WriteRecipe, faces: Path, tmp_path: Path) -> None:
     assert main(arguments(write_recipe(stop_at=16), faces, tmp_path / "run")) == 0
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["seen"] == 16
     with (tmp_path / "run" / "log.jsonl").open("a") as log:
@@ -256,7 +252,7 @@ def test_the_rate_rises_stays_and_falls(write_recipe: WriteRecipe) -> None:
         ]
 
 
-def test_unreadable_pictures_are_counted_and_named(
+def test_unreadable_pictures_are_reported(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (faces / "people" / "hopper" / "u_1.jpg").write_bytes(b"junk")
@@ -265,7 +261,7 @@ def test_unreadable_pictures_are_counted_and_named(
     assert "people/hopper/u_1.jpg" in caplog.text and "1 pictures could not be read" in caplog.text
 
 
-def test_the_best_checkpoint_is_the_one_with_the_best_masked_figure(
+def test_best_checkpoint_has_best_headline(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path
 ) -> None:
     kept = next(f"p{i}" for i in range(1000) if is_validation_identity(f"p{i}"))

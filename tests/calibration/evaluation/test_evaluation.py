@@ -60,7 +60,7 @@ def headline_scores(
     return scored
 
 
-def test_the_headline_is_fnmr_and_fmr_of_masked_probes_at_one_threshold(pair_set: PairSet) -> None:
+def test_headline_fnmr_and_fmr_share_threshold(pair_set: PairSet) -> None:
     fixed = headline_scores(pair_set, 0.4, 0.6).figures()["at_unmasked_threshold_fmr_1e-3"]
     assert 0.45 < fixed["threshold"] < 0.5 and fixed["fnmr_unmasked"] == 0
     assert fixed["fnmr_masked"] == 0.5 and fixed["fmr_masked"] == pytest.approx(0.25, abs=0.01)
@@ -70,7 +70,7 @@ def test_the_headline_is_fnmr_and_fmr_of_masked_probes_at_one_threshold(pair_set
     assert 0.1 < low <= 0.25 <= high < 0.4
 
 
-def test_an_interval_knows_that_the_threshold_moves() -> None:
+def test_interval_includes_threshold_variation() -> None:
     """Mated scores spread over where the impostors end: the threshold's own spread must show."""
     rng = np.random.default_rng(1)
     people = rng.permutation(4000)
@@ -89,7 +89,7 @@ def test_an_interval_knows_that_the_threshold_moves() -> None:
     assert 0.4 < spread / np.std(found) < 2.5
 
 
-def test_all_against_all_in_blocks_is_all_against_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_all_in_blocks_equals_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparisons, "BLOCK_ROWS", 7)
     monkeypatch.setattr(comparisons, "MIN_KEPT", 30)
     rng = np.random.default_rng(0)
@@ -205,7 +205,7 @@ def test_real_masks_of_people_who_are_known(patches: Any, pair_set: PairSet) -> 
     )  # 264 pairs say nothing of FMR 1e-2
 
 
-def test_auc_is_the_share_of_pixel_pairs_in_the_right_order() -> None:
+def test_auc_equals_share_of_ordered_pixel_pairs() -> None:
     rng = np.random.default_rng(0)
     value, want = rng.integers(0, 9, (1, 8, 8)).astype(np.float32), np.zeros((1, 8, 8), bool)
     want[0, :4] = True
@@ -217,7 +217,7 @@ def test_auc_is_the_share_of_pixel_pairs_in_the_right_order() -> None:
     assert np.isnan(attention_localization.pixel_auc(value, np.zeros_like(want)))
 
 
-def test_a_map_that_follows_what_hides_the_face_beats_the_best_constant_one() -> None:
+def test_following_map_beats_constant_map() -> None:
     rng = np.random.default_rng(0)
     truth = np.zeros((40, 56, 56), np.float32)
     for one in truth:
@@ -269,7 +269,7 @@ def test_places_on_an_engine(patches: Any, pair_set: PairSet) -> None:
         ("without_map", "has no map of its own"),
     ],
 )
-def test_a_map_is_trusted_only_where_it_follows_what_is_read(
+def test_faithfulness_verdict_by_map_kind(
     patches: Any, pair_set: PairSet, kind: str, words: str
 ) -> None:
     curves = faithfulness.run(patches(kind), pair_set)

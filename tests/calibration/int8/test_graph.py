@@ -64,7 +64,7 @@ def test_places_are_those_that_tensorrt_fuses() -> None:
     assert places.activations(["b", "add", "c"]) == ["x"]
 
 
-def test_pairs_stand_before_layers_and_residuals_only() -> None:
+def test_qdq_pairs_precede_layers_and_residuals() -> None:
     ranges = {"x": 3.0, "a": 2.0, "bent": 2.0}
     graph = insert_qdq(small(), ranges).graph
     by_name = {node.name: node for node in graph.node}
@@ -97,7 +97,7 @@ def test_a_range_must_have_been_measured() -> None:
         insert_qdq(small(), {"x": 1.0, "a": 0.0, "bent": 1.0})
 
 
-def test_a_quantised_network_is_not_quantised_again() -> None:
+def test_quantised_network_is_refused() -> None:
     with pytest.raises(EngineError, match="quantised already"):
         plan_quantization(insert_qdq(small(), {"x": 1.0, "a": 1.0, "bent": 1.0}))
 
@@ -114,9 +114,7 @@ def test_weights_keep_their_channels_apart() -> None:
     assert (other == values.T).all() and len(scale) == 3
 
 
-def test_the_embedder_shrinks_and_says_nearly_the_same(
-    embedder: onnx.ModelProto, tmp_path: Path
-) -> None:
+def test_quantised_embedder_is_small_and_close(embedder: onnx.ModelProto, tmp_path: Path) -> None:
     chips = portrait_chips()
     ranges = {
         n: minmax(h)

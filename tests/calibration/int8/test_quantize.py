@@ -124,7 +124,7 @@ class Scripted(QuantizationSearch):
         )
 
 
-def test_the_costliest_layers_go_back_to_float_until_the_bound_holds() -> None:
+def test_costly_layers_return_to_float() -> None:
     costs = {"b": 0.03, "a": 0.02, "c": 0.001}
     steps = Scripted(costs).fall_back({}, costs, [], 0.98)
     assert [step.layer for step in steps] == [None, "b", "a"] and steps[-1].fidelity.holds(0.98)
@@ -134,7 +134,7 @@ def test_the_costliest_layers_go_back_to_float_until_the_bound_holds() -> None:
     assert isinstance(steps[0], FallbackStep)
 
 
-def test_a_vector_is_never_clipped_and_a_map_may_be() -> None:
+def test_gemm_input_is_never_clipped() -> None:
     places = plan_quantization(onnx.load(MODEL))
     histogram = Histogram()
     histogram.add(np.append(np.random.default_rng(0).normal(0, 1, 100_000), 40.0))

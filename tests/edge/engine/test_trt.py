@@ -54,7 +54,7 @@ def expected(bundle_path: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("batch", [(1, 1, 4), (4, 4, 4), (2, 3, 8)])
-def test_any_number_of_chips_gives_what_onnx_runtime_gives(
+def test_trt_output_equals_onnx_runtime(
     trt: Any,
     cuda: FakeCuda,
     batch: tuple[int, int, int],
@@ -91,7 +91,7 @@ def test_a_call_can_be_timed_in_its_phases(trt: Any, cuda: FakeCuda, bundle_path
     assert not cuda.stack()
 
 
-def test_results_are_not_overwritten_by_the_next_call(
+def test_results_survive_next_call(
     trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path
 ) -> None:
     engine = opened(trt, cuda, bundle_path)
@@ -128,17 +128,13 @@ def test_wrong_inputs_are_refused_before_the_gpu(
             engine.run(batch)
 
 
-def test_a_plan_that_tensorrt_refuses_is_told_with_its_reason(
-    trt: Any, cuda: FakeCuda, tmp_path: Path
-) -> None:
+def test_refused_plan_reports_reason(trt: Any, cuda: FakeCuda, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="magic tag does not match"):
         TrtEngine(Path("e.plan"), b"not a plan", trt, cuda)  # type: ignore[arg-type]
     assert not cuda.stack() and cuda.detached == 1
 
 
-def test_what_the_gpu_refuses_is_told_and_given_back(
-    trt: Any, cuda: FakeCuda, bundle_path: Path
-) -> None:
+def test_gpu_error_is_reported_and_freed(trt: Any, cuda: FakeCuda, bundle_path: Path) -> None:
     before = len(cuda.memory)
     cuda.room = 10_000  # enough for mask_worn, not for a batch of chips
     with pytest.raises(
@@ -237,7 +233,7 @@ def test_the_field_that_differs_is_named(
         built(**changes)
 
 
-def test_a_verdict_must_be_about_this_plan_and_good(built: Callable[..., Any]) -> None:
+def test_parity_result_must_match_plan(built: Callable[..., Any]) -> None:
     verdict = built.verdict  # type: ignore[attr-defined]
     with pytest.raises(EngineError, match="about another file or network"):
         built(verdict=verdict.model_copy(update={"judged": "0" * 64}))
@@ -264,7 +260,7 @@ def test_a_plan_that_cannot_be_read_is_told(built: Callable[..., Any]) -> None:
         built()
 
 
-def test_a_sidecar_that_is_missing_or_wrong_is_told(built: Callable[..., Any]) -> None:
+def test_sidecar_missing_or_invalid_raises(built: Callable[..., Any]) -> None:
     plan = built.plan  # type: ignore[attr-defined]
     with pytest.raises(EngineError, match=r"\.json: missing.*build the engine"):
         read_sidecar(plan)
