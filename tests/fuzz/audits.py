@@ -25,7 +25,7 @@ from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import default_key_path, read_keys, read_state
 from edge.errors import RecordError
 from edge.names import is_printable
-from tests.fuzz.source import Source, edited, spoilt
+from tests.fuzz.source import Source, corrupted, edited
 from tests.fuzz.target import Run, Target, expect
 
 _KEY, _TERMINAL = bytes(range(32)), "lobby"
@@ -80,7 +80,7 @@ def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
         by_key = mode == 4
         made = (
             source.rest,
-            lambda: spoilt(whole, source),
+            lambda: corrupted(whole, source),
             lambda: _dumped(edited(json.loads(whole), source)),
             lambda: whole,
             lambda: signed(edited(asdict(checkpoint), source)),
@@ -122,7 +122,7 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
             _dumped(edited(_SCORES, source)) if mode == 3 else source.rest() if mode == 4 else b""
         )
         given = {
-            0: whole, 1: spoilt(whole, source), 2: source.rest(),
+            0: whole, 1: corrupted(whole, source), 2: source.rest(),
             3: scores.encrypt(_NUMBER, zlib.compress(plain)), 4: scores.encrypt(_NUMBER, plain),
         }[mode]  # fmt: skip
         told = scores.decrypt_fields(
@@ -145,7 +145,9 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
         ]
         for name in names:
             with contextlib.suppress(OSError, UnicodeError):  # no name for a file
-                (folder / name).write_bytes(spoilt(sealed, source) if source.number(3) else sealed)
+                (folder / name).write_bytes(
+                    corrupted(sealed, source) if source.number(3) else sealed
+                )
         for found in {number, *list_pictures(folder)}:
             with contextlib.suppress(RecordError):
                 expect(
@@ -171,7 +173,7 @@ def _open_rows(folder: Path, at_end: ExitStack) -> Run:
         mode = source.number(4)
         whole = _dumped(_RECORD) + b"\t" + _dumped(personal)
         if mode < 2:
-            line = source.rest() if mode == 0 else spoilt(whole, source)
+            line = source.rest() if mode == 0 else corrupted(whole, source)
         else:
             halves = [
                 edited(half, source) if source.number(3) else half for half in (_RECORD, personal)

@@ -23,7 +23,7 @@ from edge.door.settings import build_settings
 from edge.engine.cuda import Device, read_board, read_l4t
 from edge.engine.sidecar import PlanRequirements, check_sidecar, read_sidecar, sidecar_path
 from edge.errors import BundleError, ConfigError, DoorError, EngineError
-from tests.fuzz.source import Source, edited, spoilt
+from tests.fuzz.source import Source, corrupted, edited
 from tests.fuzz.target import Run, Target, expect
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,12 +61,12 @@ _MOMENTS = tuple(
 
 
 def _changed(source: Source, texts: Sequence[bytes], trees: Sequence[Any], dump: Any) -> bytes:
-    """Raw bytes, a text with spoilt bytes, or a tree with other values, by the first byte."""
+    """Raw bytes, a text with corrupted bytes, or a tree with other values, by the first byte."""
     mode = source.number(3)
     if mode == 0:
         return source.rest()
     if mode == 1:
-        return spoilt(source.choose(texts), source)
+        return corrupted(source.choose(texts), source)
     return bytes(dump(edited(source.choose(trees), source)))
 
 

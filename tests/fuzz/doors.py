@@ -25,7 +25,7 @@ from edge.door.simulated_backend import SimulatedRelayOutput
 from edge.errors import DoorError, RecordError
 from edge.values import Grant
 from tests.doors import make_settings, make_timing
-from tests.fuzz.source import Source, edited, spoilt
+from tests.fuzz.source import Source, corrupted, edited
 from tests.fuzz.target import Run, Target, expect
 
 _TURN_S = 0.7
@@ -52,7 +52,7 @@ def _packet(source: Source, now: float) -> bytes:
         return source.rest()
     tree = source.choose([_grant(now - 0.1), _COMMAND, _STATUS])
     if mode == 1:
-        return spoilt(json.dumps(tree).encode(), source)
+        return corrupted(json.dumps(tree).encode(), source)
     if source.number(2):  # a valid one with another number, or another command
         key = {"grant": "id", "command": "command"}.get(tree["kind"], "kind")
         commands = ["lockdown", "unlock", "hold", "release", "reset-fire", "reset-tamper", "x"]
@@ -205,7 +205,9 @@ def _line(line: bytes, source: Source) -> bytes:
             return public + tab + json.dumps(edited(json.loads(personal or b"{}"), source)).encode()
     except ValueError:
         return b""
-    return spoilt(line, source) if mode == 2 else source.text().encode("utf-8", "surrogateescape")
+    return (
+        corrupted(line, source) if mode == 2 else source.text().encode("utf-8", "surrogateescape")
+    )
 
 
 def _spoil(content: bytes, source: Source) -> bytes:
@@ -213,7 +215,7 @@ def _spoil(content: bytes, source: Source) -> bytes:
     mode = source.number(6)
     at = source.number(len(lines))
     if mode == 0:
-        return spoilt(content, source)
+        return corrupted(content, source)
     if mode == 1:
         del lines[at]
     elif mode == 2:
@@ -226,7 +228,7 @@ def _spoil(content: bytes, source: Source) -> bytes:
 
 
 def _open_records(folder: Path, at_end: ExitStack) -> Run:
-    """A door's record with one or two of its files spoilt: it is read, verified, and gone on with."""
+    """A door's record with one or two of its files corrupted: it is read, verified, and gone on with."""
     whole = _write(folder / "door")
     place, key_path = folder / "door", default_key_path(folder / "door")
     names = sorted(whole)

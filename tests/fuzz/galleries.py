@@ -1,4 +1,4 @@
-"""Targets at the gallery: its file and rows as somebody with a hex editor leaves them, a subject's record, a file of people."""
+"""Fuzz targets of the gallery: its file, its rows, a subject's record, a file of people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.maintenance import verify
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord, from_json, to_json
-from tests.fuzz.source import Source, edited, spoilt
+from tests.fuzz.source import Source, corrupted, edited
 from tests.fuzz.target import Run, Target, expect
 
 _KEY, _TERMINAL, _MODEL = bytes(range(32)), "lobby", "m" * 64
@@ -38,20 +38,23 @@ _RECORD = SubjectRecord(
 )
 _RULES = ImportPolicy(lambda: date(2026, 6, 1), consent_required=False, erase_after_days=None)
 _PEOPLE = {"Ada": 2, "Eve": 1, "Bob": 3}
-# Run on the file with what a fuzzer chose: rows, meta, schema.
+_SUBJECT = "(SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)"
+_TEMPLATE = "(SELECT id FROM templates ORDER BY id LIMIT 1 OFFSET :row)"
+_META = "(SELECT name FROM meta ORDER BY name LIMIT 1 OFFSET :row)"
+# Run on the file with values of the fuzzer: rows, meta, schema.
 _STATEMENTS = (
-    "UPDATE subjects SET sealed = :value WHERE id = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
-    "UPDATE subjects SET revision = :value WHERE id = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
-    "UPDATE OR IGNORE subjects SET tag = :value WHERE id = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
-    "UPDATE OR IGNORE subjects SET id = :number WHERE id = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
-    "UPDATE templates SET sealed = :value WHERE id = (SELECT id FROM templates ORDER BY id LIMIT 1 OFFSET :row)",
+    f"UPDATE subjects SET sealed = :value WHERE id = {_SUBJECT}",
+    f"UPDATE subjects SET revision = :value WHERE id = {_SUBJECT}",
+    f"UPDATE OR IGNORE subjects SET tag = :value WHERE id = {_SUBJECT}",
+    f"UPDATE OR IGNORE subjects SET id = :number WHERE id = {_SUBJECT}",
+    f"UPDATE templates SET sealed = :value WHERE id = {_TEMPLATE}",
     "UPDATE templates SET sealed = (SELECT sealed FROM templates ORDER BY id LIMIT 1 OFFSET :row)",
     "UPDATE templates SET subject = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
-    "UPDATE templates SET model = :value WHERE id = (SELECT id FROM templates ORDER BY id LIMIT 1 OFFSET :row)",
-    "UPDATE OR IGNORE templates SET id = :number WHERE id = (SELECT id FROM templates ORDER BY id LIMIT 1 OFFSET :row)",
+    f"UPDATE templates SET model = :value WHERE id = {_TEMPLATE}",
+    f"UPDATE OR IGNORE templates SET id = :number WHERE id = {_TEMPLATE}",
     "UPDATE chips SET sealed = :value",
-    "UPDATE meta SET value = :value WHERE name = (SELECT name FROM meta ORDER BY name LIMIT 1 OFFSET :row)",
-    "UPDATE meta SET name = :value WHERE name = (SELECT name FROM meta ORDER BY name LIMIT 1 OFFSET :row)",
+    f"UPDATE meta SET value = :value WHERE name = {_META}",
+    f"UPDATE meta SET name = :value WHERE name = {_META}",
     "DELETE FROM meta WHERE name = (SELECT name FROM meta ORDER BY name LIMIT 1 OFFSET :row)",
     "DELETE FROM subjects WHERE id = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
     "INSERT OR IGNORE INTO erased VALUES (:number, :row)",
@@ -103,7 +106,7 @@ def _fill(path: Path) -> None:
 def _value(source: Source, sealed: object) -> Any:
     kind = source.number(6)
     if kind < 2:
-        return spoilt(sealed if isinstance(sealed, bytes) else b"", source)
+        return corrupted(sealed if isinstance(sealed, bytes) else b"", source)
     value = source.value()
     if isinstance(value, (dict, list)):
         return b""
@@ -113,7 +116,7 @@ def _value(source: Source, sealed: object) -> Any:
 
 
 def _change(path: Path, source: Source) -> None:
-    """One to three statements by a connection of its own, which does what SQLite lets it."""
+    """Run one to three statements by another connection, as far as SQLite accepts them."""
     with (
         contextlib.suppress(sqlite3.Error),
         closing(sqlite3.connect(path, isolation_level=None)) as db,
@@ -131,7 +134,7 @@ def _change(path: Path, source: Source) -> None:
 
 
 def _authentic(name: str, templates: np.ndarray) -> None:
-    """What was changed by anybody without the key lets nobody in."""
+    """Check that rows changed without the key give access to no one."""
     for row in templates:
         expect(
             row.tobytes() in _TEMPLATES.get(name, set()),
@@ -140,7 +143,7 @@ def _authentic(name: str, templates: np.ndarray) -> None:
 
 
 def _use(store: GalleryStore) -> None:
-    """Everything that daemon and commands ask; each may refuse."""
+    """Call everything that daemon and commands use; each may raise GalleryError."""
     for ask in (
         store.template_counts,
         store.count_by_model,
@@ -167,7 +170,7 @@ def _use(store: GalleryStore) -> None:
 
 
 def _open_file(folder: Path, at_end: ExitStack) -> Run:
-    """The file as a whole: bytes changed, garbage, or rows changed by another program, then opened."""
+    """Open a file with changed bytes, garbage, or rows changed by another program."""
     whole, path = folder / "whole.db", folder / "gallery.db"
     _fill(whole)
     content = whole.read_bytes()
@@ -178,7 +181,7 @@ def _open_file(folder: Path, at_end: ExitStack) -> Run:
             old.unlink()
         mode = source.number(4)
         path.write_bytes(
-            source.rest() if mode == 0 else spoilt(content, source) if mode == 1 else content
+            source.rest() if mode == 0 else corrupted(content, source) if mode == 1 else content
         )
         if mode > 1:
             _change(path, source)
@@ -193,7 +196,7 @@ def _open_file(folder: Path, at_end: ExitStack) -> Run:
 
 
 def _open_running(folder: Path, at_end: ExitStack) -> Run:
-    """A recogniser has the gallery open while another program changes its rows."""
+    """Follow a gallery while another program changes its rows."""
     whole, path = folder / "whole.db", folder / "gallery.db"
     _fill(whole)
     content = whole.read_bytes()
@@ -213,7 +216,7 @@ def _open_running(folder: Path, at_end: ExitStack) -> Run:
                 expect(match is None or match.subject in _PEOPLE, "a stranger was found")
                 expect(
                     match is None or match.score < 0.99 or match.subject == "Ada",
-                    "somebody else's template opens",
+                    "a template of another subject is accepted",
                 )
 
     return run
@@ -234,7 +237,7 @@ def _open_subject(folder: Path, at_end: ExitStack) -> Run:
         text = (
             source.rest()
             if mode == 0
-            else spoilt(whole, source)
+            else corrupted(whole, source)
             if mode == 1
             else _dumped(edited(tree, source))
         )
@@ -297,19 +300,19 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
         if mode == 0:
             path.write_bytes(source.rest())
         elif mode == 1:
-            path.write_bytes(spoilt(sealed(json.dumps(tree).encode()), source))
+            path.write_bytes(corrupted(sealed(json.dumps(tree).encode()), source))
         else:
             path.write_bytes(
                 sealed(
                     _dumped(edited(tree, source))
                     if mode == 2
-                    else spoilt(json.dumps(tree).encode(), source)
+                    else corrupted(json.dumps(tree).encode(), source)
                 )
             )
         with contextlib.suppress(GalleryError):
             file = read_encrypted_file(path)
             export.import_people(store, file, "a passphrase", _RULES, replace=True)
-        for name in store.template_counts():  # whatever was let in can be read and removed again
+        for name in store.template_counts():  # imported people can be read and removed
             store.list_templates(name)
             store.remove(name)
 

@@ -16,7 +16,7 @@ from PIL import Image
 from edge.camera.replay import ReplayCamera
 from edge.errors import CameraError, PhotoError
 from edge.photofile import decode_photo
-from tests.fuzz.source import Source, spoilt
+from tests.fuzz.source import Source, corrupted
 from tests.fuzz.target import Run, Target, expect
 
 _FRAMES_MAX = 8
@@ -66,7 +66,7 @@ def _gif() -> bytes:
 
 
 def _changed(source: Source, encodings: list[bytes]) -> bytes:
-    return spoilt(source.choose(encodings), source) if source.number(2) else source.rest()
+    return corrupted(source.choose(encodings), source) if source.number(2) else source.rest()
 
 
 def _open_photo(folder: Path, at_end: ExitStack) -> Run:

@@ -17,7 +17,7 @@ from edge.gallery.enrollment.journal import EnrollmentJournal
 from edge.gallery.enrollment.photos import QualityRequirements
 from edge.gallery.enrollment.roster import COLUMNS, read_roster
 from edge.names import check_name
-from tests.fuzz.source import Source, edited, spoilt
+from tests.fuzz.source import Source, corrupted, edited
 from tests.fuzz.target import Run, Target, expect
 
 _ROWS = [
@@ -108,7 +108,7 @@ def _open_list(folder: Path, at_end: ExitStack) -> Run:
         path.write_bytes(
             source.rest()
             if mode == 0
-            else spoilt(_csv(_ROWS), source)
+            else corrupted(_csv(_ROWS), source)
             if mode == 1
             else _csv(_rows(source))
         )
@@ -144,7 +144,7 @@ def _open_report(folder: Path, at_end: ExitStack) -> Run:
         content = (
             source.rest()
             if mode == 0
-            else spoilt(lines.encode(), source)
+            else corrupted(lines.encode(), source)
             if mode == 1
             else _line(source)
         )

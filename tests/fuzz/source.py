@@ -90,7 +90,7 @@ def _edit(tree: Any, source: Source) -> Any:
     return tree
 
 
-def spoilt(content: bytes, source: Source) -> bytes:
+def corrupted(content: bytes, source: Source) -> bytes:
     """A copy with one to eight bits flipped, spans overwritten, cut out or doubled."""
     found = bytearray(content)
     for _ in range(1 + source.number(8)):
