@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.audit import handover
+from edge.audit.kinds import RecordEvent
 from edge.cli.clock import current_day, save_clock_trust, trusted_day
 from edge.cli.common import option_type, subject_name
 from edge.config import TerminalConfig
@@ -191,7 +192,7 @@ def _record_distinct(
     """
     from edge.audit.writer import AuditLogWriter
 
-    fields = {"event": "not-a-duplicate", "subject": subject, "other": other}
+    fields = {"event": RecordEvent.NOT_A_DUPLICATE, "subject": subject, "other": other}
     fields |= {"operator": account, "note": reason}
     own = acquire_lock(config.enroll_lock_path, "edge-enroll --not-a-duplicate")
     try:

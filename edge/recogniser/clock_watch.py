@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 from edge.audit.clock import CLOCK_TRUSTED, confirmation_field, write_trust
+from edge.audit.kinds import RecordKind
 from edge.config import TerminalConfig
 from edge.door.client import DoorClient
 from edge.door.clock_trust import adopt_confirmation, describe_doubt
@@ -49,7 +50,9 @@ class ClockWatcher:
             if adopt_confirmation(self._wall, self._door):
                 doubt = None
                 confirmed = confirmation_field(self._wall.trust)
-                self._records.append_event({"kind": "clock", "reason": CLOCK_TRUSTED, **confirmed})
+                self._records.append_event(
+                    {"kind": RecordKind.CLOCK, "reason": CLOCK_TRUSTED, **confirmed}
+                )
                 self._saved_at = -math.inf
         if doubt is not self._doubt:
             self._doubt = doubt
@@ -67,7 +70,7 @@ class ClockWatcher:
 
     def _note(self, doubt: ClockDoubt | None) -> None:
         reason = doubt.value if doubt else "believed"
-        self._records.append_event({"kind": "clock", "reason": reason})
+        self._records.append_event({"kind": RecordKind.CLOCK, "reason": reason})
         if doubt is None:
             log.info("the clock is trusted again")
         else:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from edge.access.messages import describe_thresholds
 from edge.audit.clock import open_clock
+from edge.audit.kinds import RecordEvent, RecordKind
 from edge.camera import check_camera, open_camera
 from edge.camera.capture import Capture
 from edge.config import TerminalConfig
@@ -183,7 +184,7 @@ class Daemon:
             return
         pending = len(migration.pending_subjects)
         fields = {"subject": subject, "templates": templates, "left": pending}
-        self._records.append_event({"kind": "changeover", **fields})
+        self._records.append_event({"kind": RecordKind.CHANGEOVER, **fields})
 
     def _reload(self, read_config: Callable[[], TerminalConfig]) -> None:
         """Reload all or nothing: on any error everything stays as it was."""
@@ -211,11 +212,13 @@ class Daemon:
         """Record when the camera was lost and when it came back; the capture logs it."""
         if lost is not None and self._camera_lost_at is None:
             self._camera_lost_at = self._clock()
-            self._records.append_event({"kind": "camera", "event": "camera-lost", "reason": lost})
+            self._records.append_event(
+                {"kind": RecordKind.CAMERA, "event": RecordEvent.CAMERA_LOST, "reason": lost}
+            )
         elif lost is None and self._camera_lost_at is not None:
             lost_s = round(self._clock() - self._camera_lost_at)
             self._camera_lost_at = None
-            fields = {"kind": "camera", "event": "camera-back", "lost_s": lost_s}
+            fields = {"kind": RecordKind.CAMERA, "event": RecordEvent.CAMERA_BACK, "lost_s": lost_s}
             self._records.append_event(fields)
 
     def _status(self, lost: str | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from edge.audit import handover, picture_store
 from edge.audit.attention import overlay
 from edge.audit.decision import decision_fields
+from edge.audit.kinds import GapReason, RecordKind
 from edge.audit.retention import Retention
 from edge.audit.sealing import picture_cipher, score_cipher
 from edge.audit.writer import AuditLogWriter
@@ -92,9 +93,9 @@ class DecisionLog:
         """Record the start of the process, and a gap if the previous one was not stopped."""
         previous = self._writer.last("kind")
         try:
-            if previous not in (None, "stopped"):
-                self._writer.append({"kind": "gap", "reason": "unclean-stop"})
-            self._writer.append({"kind": "started", **fields})
+            if previous not in (None, RecordKind.STOPPED):
+                self._writer.append({"kind": RecordKind.GAP, "reason": GapReason.UNCLEAN_STOP})
+            self._writer.append({"kind": RecordKind.STARTED, **fields})
         except RecordError as error:
             self._throttle.error("record", str(error))
 
@@ -171,5 +172,5 @@ class DecisionLog:
     def close(self) -> None:
         """Record that the process stopped. Without that record the next start records a gap."""
         with contextlib.suppress(RecordError):
-            self._writer.append({"kind": "stopped"})
+            self._writer.append({"kind": RecordKind.STOPPED})
         self._writer.close()

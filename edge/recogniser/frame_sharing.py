@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from edge.audit.kinds import RecordEvent, RecordKind
 from edge.camera.sharing import FrameServer, FrameSession
 from edge.config import TerminalConfig
 from edge.errors import CameraError
@@ -48,15 +49,15 @@ class FrameSharing:
         ended, self._session = self._session, session
         if ended is not None:
             fields = {
-                "event": "end",
+                "event": RecordEvent.END,
                 "account": ended.account,
                 "reason": ended.ended or "closed",
                 "frames": ended.frames,
             }
-            self._records.append_event({"kind": "enrollment", **fields})
+            self._records.append_event({"kind": RecordKind.ENROLLMENT, **fields})
         if session is not None:
-            fields = {"event": "begin", "account": session.account}
-            self._records.append_event({"kind": "enrollment", **fields})
+            fields = {"event": RecordEvent.BEGIN, "account": session.account}
+            self._records.append_event({"kind": RecordKind.ENROLLMENT, **fields})
         outcome = "has ended" if session is None else "begins: no one is admitted meanwhile"
         log.info("enrollment from this camera %s", outcome)
 

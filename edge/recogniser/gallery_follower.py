@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from edge.access.reasons import Reason
+from edge.audit.kinds import RecordEvent, RecordKind
 from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery.confirmation import write_confirmation
@@ -79,11 +80,15 @@ class GalleryFollower:
         if (lasted := self._outage.record_success(self._clock())) is not None:
             self._gallery.refusal = None
             log.info("the gallery can be read again after %.0f s", lasted)
-            fields = {"kind": "gallery", "event": "readable", "after_s": round(lasted)}
+            fields = {
+                "kind": RecordKind.GALLERY,
+                "event": RecordEvent.READABLE,
+                "after_s": round(lasted),
+            }
             self._records.append_event(fields)
         if changed:
             log.info("gallery changed: %d subjects", self._gallery.index.subjects)
-            self._records.append_event({"kind": "gallery", **self.size})
+            self._records.append_event({"kind": RecordKind.GALLERY, **self.size})
             self._update_key()
         if self._gallery.revision < previous:
             self.note_older(previous)
@@ -98,7 +103,12 @@ class GalleryFollower:
             previous,
             now,
         )
-        fields = {"kind": "gallery", "event": "older", "from": previous, "to": now}
+        fields = {
+            "kind": RecordKind.GALLERY,
+            "event": RecordEvent.OLDER,
+            "from": previous,
+            "to": now,
+        }
         self._records.append_event({**fields, **self.size})
 
     def confirm(self) -> None:
@@ -120,7 +130,7 @@ class GalleryFollower:
             log.error(
                 "gallery: %s; all people are refused (%s) until it can be read", error, reason
             )
-            fields = {"kind": "gallery", "event": "unreadable", "reason": reason}
+            fields = {"kind": RecordKind.GALLERY, "event": RecordEvent.UNREADABLE, "reason": reason}
             self._records.append_event(fields)
             return
         limit = "" if reason else f" after {self._outage.limit_s:g} s"
