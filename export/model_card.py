@@ -35,8 +35,8 @@ Data: {calibration_data}.
 Upper bounds are 95 %, by bootstrap over people.
 
 {points}
-The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates. **At the upper bound the
-data supports {gallery_size:,} templates**.
+The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates. **At the upper bound
+the data supports {gallery_size:,} templates**.
 {int8}
 ## Limits
 
@@ -153,7 +153,8 @@ On {samples} portrait chips the cosine with the FP32 embeddings is at least {min
 mean {mean_cosine:.4f}.
 
 {rows}
-Thresholds of INT8: unmasked {unmasked:.4f}, masked {masked:.4f}; supports {gallery_size:,} templates.
+Thresholds of INT8: unmasked {unmasked:.4f}, masked {masked:.4f}; supports {gallery_size:,}
+templates.
 """
 _POINT_COLUMNS = ("probe", "threshold", "FMR (upper)", "non-mated", "FNMR (upper)", "mated")
 _INT8_COLUMNS = (
@@ -259,7 +260,8 @@ def _maps(figures: dict[str, Any]) -> Iterator[str]:
         yield (
             f"**Maps** against the drawn coverage: A_m localizes occluders with an AUC of "
             f"{auc['per_image']:.3f} per picture\n"
-            f"  (best constant map {auc['best_constant_map']:.3f}). A_u on a mask is {ratio:.2f} of "
+            f"  (best constant map {auc['best_constant_map']:.3f}). "
+            f"A_u on a mask is {ratio:.2f} of "
             f"its value on skin; on the clean lower\n"
             f"  face it is {where['clean']['lower_to_upper']:.2f} of its value on the upper face."
         )

@@ -143,7 +143,8 @@ def threshold_parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "mfsa-threshold",
         "Determine the thresholds for unmasked and masked probes, with bootstrap bounds over "
-        "people, the FPIR by gallery size and the smallest FMR that the data supports. With --config: "
+        "people, the FPIR by gallery size and the smallest FMR that the data supports. With "
+        "--config: "
         "check a site's own enrolled people against them.",
         "mfsa-threshold --embedder embedder.onnx --chips faces/a.tar faces/b.tar --fpir 0.01 "
         "--gallery 500 --out thresholds.json",
