@@ -28,7 +28,7 @@ class ScheduleSpan:
     days: frozenset[str]  # of DAYS and HOLIDAY
     begin: time
     end: time
-    window: ScheduledMode
+    mode: ScheduledMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,19 @@ class Schedule:
     holidays: frozenset[date] = frozenset()
     zone: ZoneInfo = _UTC
 
-    def at(self, moment: datetime, *, plausible: bool) -> ScheduledMode:
-        """Return the mode at an aware moment; never OPEN if the clock is not plausible."""
+    def mode_at(self, moment: datetime, *, clock_trusted: bool) -> ScheduledMode:
+        """Return the mode at an aware moment; never OPEN if the clock is not trusted."""
         local = moment.astimezone(self.zone).replace(tzinfo=None)
-        found = {span.window for span in self.spans if self._covers(span, local)}
+        found = {span.mode for span in self.spans if self._covers(span, local)}
         if ScheduledMode.LOCKED in found:
             return ScheduledMode.LOCKED
-        is_open = ScheduledMode.OPEN in found and plausible
+        is_open = ScheduledMode.OPEN in found and clock_trusted
         return ScheduledMode.OPEN if is_open else ScheduledMode.NORMAL
 
     @property
     def strictest(self) -> ScheduledMode:
         """Mode if the time is unknown: LOCKED if any span locks, never OPEN."""
-        locks = any(span.window is ScheduledMode.LOCKED for span in self.spans)
+        locks = any(span.mode is ScheduledMode.LOCKED for span in self.spans)
         return ScheduledMode.LOCKED if locks else ScheduledMode.NORMAL
 
     def _covers(self, span: ScheduleSpan, local: datetime) -> bool:
@@ -71,14 +71,16 @@ class Schedule:
         return HOLIDAY if day in self.holidays else DAYS[day.weekday()]
 
 
-def within(hours: Sequence[HoursConfig], config: ScheduleConfig) -> Callable[[datetime], bool]:
+def build_hours_check(
+    hours: Sequence[HoursConfig], config: ScheduleConfig
+) -> Callable[[datetime], bool]:
     """Return a check of a moment against hours, with holidays and time zone of a schedule."""
     spans = tuple(
         ScheduleSpan(parse_days(span.days), span.begin, span.end, ScheduledMode.LOCKED)
         for span in hours
     )
     schedule = Schedule(spans, frozenset(config.holidays), config.zone)
-    return lambda moment: schedule.at(moment, plausible=True) is ScheduledMode.LOCKED
+    return lambda moment: schedule.mode_at(moment, clock_trusted=True) is ScheduledMode.LOCKED
 
 
 def build_schedule(config: ScheduleConfig) -> Schedule:

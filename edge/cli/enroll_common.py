@@ -166,12 +166,12 @@ def _build_enroller(
     level: QualityLevel,
 ) -> Enroller:
     from edge.gallery.enrollment.enroller import Enroller, EnrollmentRules
-    from edge.recogniser.build import duplicate_thresholds
+    from edge.recogniser.build import build_duplicate_thresholds
 
     record = partial(_record_distinct, config, policy.account)
     return Enroller(
         networks.embedder,
-        partial(duplicate_thresholds, rules, networks.calibration),
+        partial(build_duplicate_thresholds, rules, networks.calibration),
         subjects,
         policy,
         EnrollmentRules(level, args.masked_templates, config.enrollment.keep_chips),

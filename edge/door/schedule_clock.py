@@ -25,7 +25,9 @@ class ScheduleClock:
         try:
             now, doubt = self.wall.read_with_doubt()
             self._log_doubt(doubt)
-            mode = schedule.at(datetime.fromtimestamp(now, timezone.utc), plausible=doubt is None)
+            mode = schedule.mode_at(
+                datetime.fromtimestamp(now, timezone.utc), clock_trusted=doubt is None
+            )
         except Exception:  # an unlocked door must still be locked at its time
             strictest = schedule.strictest
             if not self._has_failed:

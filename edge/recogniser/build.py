@@ -10,7 +10,7 @@ from datetime import date, datetime, timezone
 from functools import partial
 
 from edge.access.policy import Rules
-from edge.access.schedule import within
+from edge.access.schedule import build_hours_check
 from edge.access.thresholds import ThresholdScaling
 from edge.access.validity import AccessRights
 from edge.bundle import SAME_PERSON_FMR, Calibration
@@ -19,7 +19,7 @@ from edge.config.access import NoLivenessConfig, PolicyConfig
 from edge.config.recognition import DetectorConfig
 from edge.errors import ConfigError
 from edge.face.liveness import LivenessLayer
-from edge.face.liveness.challenge import Action, ChallengeLiveness
+from edge.face.liveness.challenge import ChallengeAction, ChallengeLiveness
 from edge.face.liveness.motion import MotionLiveness
 from edge.face.liveness.passive import PassiveLiveness
 from edge.face.liveness.screen import ScreenLiveness
@@ -211,8 +211,8 @@ def build_liveness_layers(
     if networks.passive is not None and network is not None:
         layers.append(partial(PassiveLiveness, networks.passive, network.threshold))
     # A photo can come closer too: that action needs the motion layer.
-    turns = (Action.TURN_LEFT, Action.TURN_RIGHT)
-    actions: Sequence[Action] = tuple(Action) if config.motion else turns
+    turns = (ChallengeAction.TURN_LEFT, ChallengeAction.TURN_RIGHT)
+    actions: Sequence[ChallengeAction] = tuple(ChallengeAction) if config.motion else turns
     if config.challenge == "hours":
         due = _challenge_hours(terminal, wall)
         layers.append(partial(ChallengeLiveness, when=due, actions=actions))
@@ -223,7 +223,7 @@ def build_liveness_layers(
 
 def _challenge_hours(terminal: TerminalConfig, wall: WallClock) -> Callable[[], bool]:
     assert not isinstance(terminal.liveness, NoLivenessConfig)
-    is_within = within(terminal.liveness.challenge_hours, terminal.door.schedule)
+    is_within = build_hours_check(terminal.liveness.challenge_hours, terminal.door.schedule)
 
     def is_due() -> bool:
         """Return True within the hours, and while the clock is in doubt."""
@@ -279,7 +279,9 @@ def build_threshold_scaling(calibration: Calibration) -> ThresholdScaling:
     )
 
 
-def duplicate_thresholds(rules: Rules, calibration: Calibration, templates: int) -> MatchThresholds:
+def build_duplicate_thresholds(
+    rules: Rules, calibration: Calibration, templates: int
+) -> MatchThresholds:
     """Return the scores from which enrollment takes two people for one, in a gallery of a size."""
     return MatchThresholds(calibration.same_person, rules.for_size(templates).thresholds.unmasked)
 

@@ -15,7 +15,7 @@ from edge.config.access import NoLivenessConfig
 from edge.gallery.enrollment.consistency import Enrollee, check_same_person
 from edge.gallery.enrollment.photos import QualityRequirements, take_sample
 from edge.gallery.search import Index
-from edge.recogniser.build import build_rules, duplicate_thresholds, open_pipeline
+from edge.recogniser.build import build_duplicate_thresholds, build_rules, open_pipeline
 from edge.recogniser.networks import TerminalNetworks
 from edge.recogniser.pipeline import Pipeline, Searchable
 from edge.rehearsal.clips import Clip, ClipFrame, Image, VisiblePerson
@@ -52,7 +52,7 @@ def enroll_in_memory(
             for name, image in pictures
         ]
         found = np.stack([one.probe.embedding for one in taken])
-        thresholds = duplicate_thresholds(rules, networks.calibration, gallery.templates)
+        thresholds = build_duplicate_thresholds(rules, networks.calibration, gallery.templates)
         enrollee = Enrollee(person, [name for name, _ in pictures], lambda other: False)
         checked = check_same_person(enrollee, found, gallery, thresholds, requirements.level)
         gallery.add(number, person, found[list(checked.kept)])

@@ -28,7 +28,7 @@ _CLOSER = 1.25  # times the size at the request
 _FRAMES, _HELD_S = 3, 0.2  # consecutive frames, and their duration, that count as a pose
 
 
-class Action(str, Enum):
+class ChallengeAction(str, Enum):
     """Requested action; left and right are the person's own."""
 
     TURN_LEFT = "turn-left"
@@ -57,8 +57,8 @@ class ChallengeLiveness:
         *,
         when: Literal["always", "near_threshold"] | Callable[[], bool] = "always",
         limit_s: float = 8.0,
-        actions: Sequence[Action] = tuple(Action),
-        choose: Callable[[Sequence[Action]], Action] = secrets.choice,
+        actions: Sequence[ChallengeAction] = tuple(ChallengeAction),
+        choose: Callable[[Sequence[ChallengeAction]], ChallengeAction] = secrets.choice,
     ) -> None:
         self._when, self._limit_s = when, limit_s
         self._action = choose(actions)
@@ -87,7 +87,7 @@ class ChallengeLiveness:
         elif self._stage is _Stage.ASKED and self._all(self._action):
             self._go(_Stage.DONE, Reason.LOOK_STRAIGHT)
         elif self._stage is _Stage.ASKED and any(
-            self._all(turn) for turn in (Action.TURN_LEFT, Action.TURN_RIGHT)
+            self._all(turn) for turn in (ChallengeAction.TURN_LEFT, ChallengeAction.TURN_RIGHT)
         ):
             self._go(_Stage.FAILED, Reason.WRONG_RESPONSE)
         elif self._stage is _Stage.DONE and self._all_straight():
@@ -119,12 +119,12 @@ class ChallengeLiveness:
     def _all_straight(self) -> bool:
         return all(abs(yaw) <= _STRAIGHT_DEG for _, yaw, _ in self._last)
 
-    def _all(self, action: Action) -> bool:
+    def _all(self, action: ChallengeAction) -> bool:
         """Return True if all of the last frames show an action."""
-        if action is Action.COME_CLOSER:
+        if action is ChallengeAction.COME_CLOSER:
             return all(size >= _CLOSER * self._size_before for _, _, size in self._last)
         # A person's left is the picture's right, where yaw is positive.
-        side = 1 if action is Action.TURN_LEFT else -1
+        side = 1 if action is ChallengeAction.TURN_LEFT else -1
         return all(side * (yaw - self._yaw_before) >= _TURN_DEG for _, yaw, _ in self._last)
 
 

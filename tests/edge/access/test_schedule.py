@@ -22,13 +22,13 @@ def window(
     local: str,
     zone: ZoneInfo = BERLIN,
     *,
-    plausible: bool = True,
+    clock_trusted: bool = True,
     fold: int = 0,
 ) -> ScheduledMode:
     moment = datetime.fromisoformat(local).replace(tzinfo=zone, fold=fold).astimezone(timezone.utc)
-    return build_schedule(ScheduleConfig.model_validate({"time_zone": str(BERLIN), **config})).at(
-        moment, plausible=plausible
-    )
+    return build_schedule(
+        ScheduleConfig.model_validate({"time_zone": str(BERLIN), **config})
+    ).mode_at(moment, clock_trusted=clock_trusted)
 
 
 OFFICE: dict[str, list[Any]] = {
@@ -60,9 +60,9 @@ def test_the_clock_on_the_wall_decides(local: str, expected: ScheduledMode) -> N
 
 
 def test_schedule_implausible_clock_never_opens() -> None:
-    assert window(OFFICE, "2026-11-23T09:00:00", plausible=False) is ScheduledMode.NORMAL
+    assert window(OFFICE, "2026-11-23T09:00:00", clock_trusted=False) is ScheduledMode.NORMAL
     assert (
-        window(OFFICE, "2026-11-28T12:00:00", plausible=False) is ScheduledMode.LOCKED
+        window(OFFICE, "2026-11-28T12:00:00", clock_trusted=False) is ScheduledMode.LOCKED
     )  # the restrictive one
 
 
@@ -97,7 +97,7 @@ def test_an_hour_that_is_skipped_is_in_no_window() -> None:
         moment = datetime(2026, 3, 29, 0, 0, tzinfo=timezone.utc).replace(
             hour=minute // 60, minute=minute % 60
         )
-        assert night.at(moment, plausible=True) is ScheduledMode.NORMAL
+        assert night.mode_at(moment, clock_trusted=True) is ScheduledMode.NORMAL
 
 
 def test_days_are_names_and_ranges() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge.access.reasons import Reason
 from edge.errors import EngineError
 from edge.face.liveness import LivenessFrame, LivenessState, join_results
-from edge.face.liveness.challenge import Action, ChallengeLiveness
+from edge.face.liveness.challenge import ChallengeAction, ChallengeLiveness
 from edge.face.liveness.passive import PassiveLiveness
 from edge.values import Face, LivenessResult, Pose
 
@@ -30,7 +30,7 @@ def look(at: float, yaw: float = 0.0, size: float = 40.0) -> LivenessFrame:
     )
 
 
-def asked(action: Action, **options: object) -> ChallengeLiveness:
+def asked(action: ChallengeAction, **options: object) -> ChallengeLiveness:
     return ChallengeLiveness(limit_s=LIMIT_S, choose=lambda _: action, **options)  # type: ignore[arg-type]
 
 
@@ -45,12 +45,14 @@ def show(
 @pytest.mark.parametrize(
     ("action", "yaw", "size"),
     [
-        (Action.TURN_LEFT, 35.0, 40.0),
-        (Action.TURN_RIGHT, -35.0, 40.0),
-        (Action.COME_CLOSER, 0.0, 60.0),
+        (ChallengeAction.TURN_LEFT, 35.0, 40.0),
+        (ChallengeAction.TURN_RIGHT, -35.0, 40.0),
+        (ChallengeAction.COME_CLOSER, 0.0, 60.0),
     ],
 )
-def test_challenge_passes_and_voids_earlier_votes(action: Action, yaw: float, size: float) -> None:
+def test_challenge_passes_and_voids_earlier_votes(
+    action: ChallengeAction, yaw: float, size: float
+) -> None:
     challenge = asked(action)
     results = show(challenge, 0.0, 0.6)
     assert (results.state, results.reason) == (LivenessState.WAITING, action.value)
@@ -62,12 +64,12 @@ def test_challenge_passes_and_voids_earlier_votes(action: Action, yaw: float, si
 
 
 def test_the_wrong_side_and_no_answer_fail() -> None:
-    challenge = asked(Action.TURN_LEFT)
+    challenge = asked(ChallengeAction.TURN_LEFT)
     show(challenge, 0.0, 0.6)
     assert show(challenge, 0.6, 0.6, -35.0) == LivenessResult(
         LivenessState.FAILED, "wrong-response"
     )
-    challenge = asked(Action.TURN_LEFT)
+    challenge = asked(ChallengeAction.TURN_LEFT)
     show(challenge, 0.0, 0.6)
     assert show(challenge, 0.6, LIMIT_S + 0.5) == LivenessResult(
         LivenessState.FAILED, "no-response"
@@ -75,11 +77,11 @@ def test_the_wrong_side_and_no_answer_fail() -> None:
 
 
 def test_challenge_waits_for_an_uncertain_score() -> None:
-    challenge = asked(Action.TURN_LEFT, when="near_threshold")
+    challenge = asked(ChallengeAction.TURN_LEFT, when="near_threshold")
     assert show(challenge, 0.0, 2.0).state is LivenessState.PASSED
     assert challenge.result(2.0, near_threshold=True).state is LivenessState.WAITING
     assert show(challenge, 2.0, 0.6).reason == "turn-left"
-    demanded = asked(Action.TURN_LEFT, when=lambda: True)
+    demanded = asked(ChallengeAction.TURN_LEFT, when=lambda: True)
     assert demanded.result(0.0, near_threshold=False).reason == "look-straight"
 
 
@@ -91,7 +93,7 @@ def test_challenge_waits_for_an_uncertain_score() -> None:
 def test_challenge_fails_without_turn_and_return(
     stream: list[tuple[float, float]],
 ) -> None:
-    challenge, at = asked(Action.TURN_LEFT), 0.0
+    challenge, at = asked(ChallengeAction.TURN_LEFT), 0.0
     seen: list[tuple[float, float]] = []
     before: LivenessState | None = None
     for gap, yaw in stream:
