@@ -60,8 +60,8 @@ def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
                 _print_photos(outcome, verbose=args.verbose)
         except KeyboardInterrupt:
             raise MfsaError(
-                f"stopped after {len(outcomes)} of {count(len(entries), 'person', 'people')}, who stay "
-                "enrolled; run the same command again to go on"
+                f"stopped after {len(outcomes)} of {count(len(entries), 'person', 'people')}, "
+                "who stay enrolled; run the same command again to go on"
             ) from None
         _print_summary(args, outcomes, time.monotonic() - began)
         enroll_common.warn_about_size(context)

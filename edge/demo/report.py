@@ -1,4 +1,4 @@
-"""The demo's HTML page: what the camera saw, what was decided and why, and what the door did. One file, no scripts."""
+"""HTML report of the demo: pictures, decisions and the states of the door; one file."""
 
 from __future__ import annotations
 

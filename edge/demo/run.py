@@ -1,4 +1,4 @@
-"""Run of the demo: draw a clip, enroll, run the door process and the recogniser, write the report."""
+"""Run of the demo: draw a clip, enroll, run door process and recogniser, write the report."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def run_demo(bundle: Path, out: Path, say: Say) -> tuple[DemoOutcome, Path]:
     photos = sorted(str(path) for path in (out / "enroll").glob("*.png"))
     _call("edge.cli.enroll", "--config", str(config_path), "--subject", COLLINS.person, *photos)
     say(
-        "WARNING: liveness is off in this demo (no PAD): a photo of an enrolled person opens this door"
+        "WARNING: liveness is off in this demo (no PAD): a photo of an enrolled person "
+        "opens this door"
     )
     say("Running edge-door and edge-daemon on the clip, in real time")
     config = load_config(config_path)

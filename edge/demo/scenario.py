@@ -60,7 +60,7 @@ class OperatorRequest:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Action on the door, some seconds after its trigger, or after the previous action without one."""
+    """Action on the door, some seconds after its trigger or, without one, the previous action."""
 
     description: str
     effect: InputChange | OperatorRequest

@@ -1,4 +1,4 @@
-"""The page of a rehearsal: what each clip shows, what was decided of it and when. One file, no scripts."""
+"""HTML page of a rehearsal: pictures and timelines of each clip; one file, no scripts."""
 
 from __future__ import annotations
 

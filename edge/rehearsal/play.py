@@ -96,7 +96,7 @@ class _PictureSelection:
         )  # whether somebody was granted, highest score, width of the largest face
 
     def update(self, picture: ClipPicture) -> None:
-        """Keep the frame of the first grant, else of the highest score, else of the nearest face."""
+        """Keep the frame of the first grant, else the highest score, else the nearest face."""
         if self._last is None or picture.moments or not self._last.moments:
             self._last = picture
         if self._first is None or (picture.moments and not self._first.moments):

@@ -99,7 +99,7 @@ class EnrollmentJournal:
             os.fsync(self._fd)
         except OSError as error:
             raise RecordError(
-                f"{self._path}: the report cannot be written: {error}; run the command again to go on"
+                f"{self._path}: the report cannot be written: {error}; run the command again"
             ) from error
 
     def close(self) -> None:
