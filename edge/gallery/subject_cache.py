@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class SubjectCache:
-    """Index of the templates, and name and attributes of each subject by its number."""
+    """Index of all templates, with names and attributes by subject number."""
 
     index: Index = field(default_factory=Index)
     revision: int = 0  # of the last change that was applied

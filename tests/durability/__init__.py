@@ -1,1 +1,1 @@
-"""What is left of gallery and records after kill -9 at any moment, and after the power is cut: `python -m tests.durability`."""
+"""Gallery and audit log after kill -9 and power cuts: `python -m tests.durability`."""

@@ -1,8 +1,9 @@
-"""A disk that may lose whatever was not synced: files, names, and images of what a power cut can leave of them.
+"""Disk model that loses unsynced data: files, names, and images after a power cut.
 
-Within what was not synced everything may reach the disk early, late or never: a sector of 512 bytes is the least that is written
-whole, and it holds what the page cache held at one moment since the last sync. Names become durable by a sync of their folder
-alone. Sizes and truncations of one file happen in their order, as in every file system with a journal.
+Unsynced data may reach the disk early, late or never. A sector of 512 bytes is the smallest unit
+that is written completely; it holds the page cache of one moment since the last sync. Names become
+durable only by a sync of their folder. Size changes of one file happen in order, as in every file
+system with a journal.
 """
 
 from __future__ import annotations

@@ -117,8 +117,10 @@ import os, threading
 os.chdir("/")
 p = {str(state)!r} + "/"
 f = os.open(p + "a", os.O_CREAT | os.O_RDWR)
-os.write(f, b"12345"); os.lseek(f, 1, 0); os.write(f, b"x"); os.read(f, 2); os.write(f, b"y"); os.pwrite(f, b"z", 9)
-g = os.dup(f); os.close(f); os.writev(g, [b"one", b"two"]); os.ftruncate(g, 14); os.posix_fallocate(g, 10, 10); os.fsync(g)
+os.write(f, b"12345"); os.lseek(f, 1, 0); os.write(f, b"x"); os.read(f, 2)
+os.write(f, b"y"); os.pwrite(f, b"z", 9)
+g = os.dup(f); os.close(f); os.writev(g, [b"one", b"two"]); os.ftruncate(g, 14)
+os.posix_fallocate(g, 10, 10); os.fsync(g)
 h = os.open(p + "there", os.O_WRONLY | os.O_APPEND); os.write(h, b"more"); os.fdatasync(h)
 thread = threading.Thread(target=os.write, args=(h, b"thread")); thread.start(); thread.join()
 if os.fork() == 0:

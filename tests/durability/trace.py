@@ -24,14 +24,16 @@ from tests.durability.disk import (
 
 # Calls that change files, and calls that could do so in ways that are not supported here.
 # A question mark: not available on every machine.
-_UNDERSTOOD = (
-    "?open", "openat", "?creat", "close", "dup", "?dup2", "dup3", "fcntl", "lseek", "read", "write", "pwrite64", "writev", "fsync",
-    "fdatasync", "sync", "syncfs", "ftruncate", "fallocate", "?rename", "renameat", "?renameat2", "?unlink", "unlinkat", "?link",
-    "linkat", "?mkdir", "mkdirat", "?rmdir", "mmap", "clone", "?clone3", "?fork", "?vfork", "?chmod", "fchmod", "fchmodat",
+_SUPPORTED = (
+    "?open", "openat", "?creat", "close", "dup", "?dup2", "dup3", "fcntl", "lseek", "read",
+    "write", "pwrite64", "writev", "fsync", "fdatasync", "sync", "syncfs", "ftruncate",
+    "fallocate", "?rename", "renameat", "?renameat2", "?unlink", "unlinkat", "?link", "linkat",
+    "?mkdir", "mkdirat", "?rmdir", "mmap", "clone", "?clone3", "?fork", "?vfork", "?chmod",
+    "fchmod", "fchmodat",
 )  # fmt: skip
 _REFUSED = (
-    "openat2", "truncate", "pwritev", "pwritev2", "sendfile", "copy_file_range", "splice", "sync_file_range", "?symlink",
-    "symlinkat", "io_uring_setup", "msync",
+    "openat2", "truncate", "pwritev", "pwritev2", "sendfile", "copy_file_range", "splice",
+    "sync_file_range", "?symlink", "symlinkat", "io_uring_setup", "msync",
 )  # fmt: skip
 _LINE = re.compile(r"^(\d+)\s+(\w+)\((.*)\)\s+=\s+(0x[0-9a-f]+|-?\d+|\?)")
 _UNFINISHED = re.compile(r"^(\d+)\s+(.*) <unfinished \.\.\.>$")
@@ -62,7 +64,7 @@ def tracing_obstacle() -> str | None:
 
 def run_traced(command: Sequence[str], out: Path) -> None:
     """Run a command to its end under strace."""
-    calls = ",".join((*_UNDERSTOOD, *_REFUSED))
+    calls = ",".join((*_SUPPORTED, *_REFUSED))
     options = [
         "-f",
         "--seccomp-bpf",

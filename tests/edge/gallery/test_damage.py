@@ -34,10 +34,21 @@ def change(path: Path, *statements: str) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"extended": "yes"}, {"groups": "staff"}, {"groups": [1]}, {"mask": "Any"}, {"liveness": 3}, {"pin": None}, {"consent": []},
-     {"consent": {"given": "2026-01-01", "noted_by": 1}}, {"valid_from": "2026-02-30"}, {"erase_on": 5}, {"more": 1}],
+    [
+        {"extended": "yes"},
+        {"groups": "staff"},
+        {"groups": [1]},
+        {"mask": "Any"},
+        {"liveness": 3},
+        {"pin": None},
+        {"consent": []},
+        {"consent": {"given": "2026-01-01", "noted_by": 1}},
+        {"valid_from": "2026-02-30"},
+        {"erase_on": 5},
+        {"more": 1},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_record_with_wrong_types_is_refused(fields: dict[str, Any]) -> None:
     whole = json.loads(to_json("Ada", SubjectRecord()))
     with pytest.raises(GalleryError, match="cannot be read"):

@@ -163,8 +163,10 @@ def folder(running: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "harm", [deleted, link, another_terminal, emptied, cut, garbage, folder], ids=lambda h: h.__name__
-)  # fmt: skip
+    "harm",
+    [deleted, link, another_terminal, emptied, cut, garbage, folder],
+    ids=lambda h: h.__name__,
+)
 def test_gallery_unreadable_raises_until_back(
     running: Running, harm: Callable[..., None], tmp_path: Path
 ) -> None:

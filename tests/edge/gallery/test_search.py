@@ -83,9 +83,13 @@ def people(rows: Rows, owners: Rows) -> dict[int, tuple[str, Rows]]:
 
 @settings(max_examples=300)
 @given(
-    seed=st.integers(0, 2**32 - 1), count=st.integers(1, 60), subjects=st.integers(1, 12), kind=st.sampled_from(KINDS),
-    bf16_from=st.sampled_from((0, NEVER)), norm=st.sampled_from((1.0, 1.0, 0.3, 4.0)),
-)  # fmt: skip
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(1, 60),
+    subjects=st.integers(1, 12),
+    kind=st.sampled_from(KINDS),
+    bf16_from=st.sampled_from((0, NEVER)),
+    norm=st.sampled_from((1.0, 1.0, 0.3, 4.0)),
+)
 def test_index_equals_brute_force(
     seed: int, count: int, subjects: int, kind: str, bf16_from: int, norm: float
 ) -> None:

@@ -96,13 +96,15 @@ def test_open_with_other_key_is_refused(open_store: Open) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE templates SET subject = (SELECT max(id) FROM subjects) WHERE id = (SELECT min(id) FROM templates)",
+        "UPDATE templates SET subject = (SELECT max(id) FROM subjects)"
+        " WHERE id = (SELECT min(id) FROM templates)",
         "UPDATE templates SET sealed = (SELECT max(sealed) FROM templates), model = model",
         "UPDATE templates SET sealed = zeroblob(100) WHERE id = (SELECT min(id) FROM templates)",
         "UPDATE templates SET sealed = x'' WHERE id = (SELECT min(id) FROM templates)",
         "UPDATE templates SET sealed = 7 WHERE id = (SELECT min(id) FROM templates)",
         "UPDATE templates SET id = 77 WHERE id = (SELECT min(id) FROM templates)",
-        "UPDATE subjects SET sealed = (SELECT sealed FROM subjects ORDER BY id DESC) WHERE id = (SELECT min(id) FROM subjects)",
+        "UPDATE subjects SET sealed = (SELECT sealed FROM subjects ORDER BY id DESC)"
+        " WHERE id = (SELECT min(id) FROM subjects)",
         "UPDATE subjects SET id = 78, revision = revision WHERE id = (SELECT min(id) FROM subjects)",
         "UPDATE subjects SET revision = 79 WHERE id = (SELECT min(id) FROM subjects)",
         "UPDATE subjects SET sealed = zeroblob(200) WHERE id = (SELECT min(id) FROM subjects)",
@@ -305,7 +307,8 @@ def first_version(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
         db.execute(
-            "CREATE TABLE templates (id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT, enrolled_at REAL, sealed BLOB)"
+            "CREATE TABLE templates (id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT,"
+            " enrolled_at REAL, sealed BLOB)"
         )
         db.execute(
             "CREATE TABLE subjects (subject TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID"

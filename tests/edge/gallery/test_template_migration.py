@@ -56,5 +56,6 @@ def test_migrate_damaged_chips_are_left_out(open_store: Open) -> None:
     before.db.execute(
         "UPDATE chips SET sealed = 7 WHERE template = (SELECT max(id) FROM templates)"
     )
-    result = migrate_templates(open_store(model="n" * 64, allow_other_models=True), Embedder())  # type: ignore[arg-type]
+    now = open_store(model="n" * 64, allow_other_models=True)
+    result = migrate_templates(now, Embedder())  # type: ignore[arg-type]
     assert (result.enrolled, result.not_enrolled) == (["Ada"], ["Eve", "Joe"])
