@@ -87,7 +87,7 @@ def restore_backup(
     passphrase: str,
     admission: ImportPolicy,
 ) -> RestoreResult:
-    """Replace the gallery at `path` by that of a backup, sealed by the terminal's key.
+    """Replace the gallery at `path` by that of a backup, encrypted by the terminal's key.
 
     The old file stays until the new one is complete. Raises GalleryError.
     """
