@@ -1,4 +1,4 @@
-"""Looks at a portrait as a camera would have them, without a detector: held, moved, drawn alive, on a device. No detection rate."""
+"""Drawn presentations of a portrait: held, moved, living, on a device. No detection rate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Warp = Callable[[float], Image]  # of time: from the picture (H,W) to the frame,
 
 
 class Picture:
-    """A portrait whose face is as wide as asked; `opaque` tells where it hides what is behind it."""
+    """Portrait with a face of a width; `opaque` is the mask of the pixels that hide the wall."""
 
     def __init__(self, portrait: Portrait, face_px: float = 70.0) -> None:
         eyes = np.array(portrait.landmarks_xy[:2])
@@ -52,7 +52,7 @@ class Picture:
 
 
 def moved(picture: Picture, reach: float, at_xy: tuple[float, float] = (160, 115)) -> Warp:
-    """As a hand moves something flat: shifts, turns, nearer and farther, and a tilt. `reach`: 0 not at all, 1 well."""
+    """Move like a flat object in a hand: shift, rotation, distance, tilt. `reach`: 0 to 1."""
 
     def warp(t: float) -> Image:
         s = [reach * np.sin(2 * np.pi * (0.35 + 0.13 * k) * t + 2.1 * k) for k in range(6)]
@@ -102,7 +102,7 @@ def show(
     size: tuple[int, int] = SIZE,
     touch: Callable[[Image], Image] = lambda frame: frame,
 ) -> Iterator[LivenessFrame]:
-    """Looks at a picture before a plain wall; `touch` changes each frame before the camera's noise."""
+    """Render frames of an image before a plain wall; `touch` changes each before the noise."""
     rng = np.random.default_rng(int(begin * 1000))
     wall = np.full((size[1], size[0], 3), 140, np.float32)
     for i in range(round(seconds * fps)):

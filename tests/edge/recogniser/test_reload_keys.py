@@ -19,27 +19,53 @@ from edge.system.wallclock import WallClock
 
 # Another value than the default of each key that a running recogniser takes over.
 RECOGNISER: dict[str, Any] = {
-    "policy.min_votes": 4, "policy.min_votes_masked": 6, "policy.window_s": 2.0, "policy.min_agreement": 0.7,
-    "policy.decision_timeout_s": 9.0, "policy.margin": 0.1, "policy.cooldown_s": 5.0, "policy.mask": "require",
-    "policy.uncertainty_band": 0.2, "policy.groups": ["staff"], "policy.max_unknown_per_minute": 5,
-    "policy.threshold_unmasked": 0.99, "policy.threshold_masked": 0.99,
-    "detector.search_interval_s": 0.4, "detector.min_face_px": 80, "detector.zone": [0.0, 0.0, 0.5, 1.0],
-    "detector.nearest_only": True, "detector.max_faces_per_frame": 1,
-}  # fmt: skip
+    "policy.min_votes": 4,
+    "policy.min_votes_masked": 6,
+    "policy.window_s": 2.0,
+    "policy.min_agreement": 0.7,
+    "policy.decision_timeout_s": 9.0,
+    "policy.margin": 0.1,
+    "policy.cooldown_s": 5.0,
+    "policy.mask": "require",
+    "policy.uncertainty_band": 0.2,
+    "policy.groups": ["staff"],
+    "policy.max_unknown_per_minute": 5,
+    "policy.threshold_unmasked": 0.99,
+    "policy.threshold_masked": 0.99,
+    "detector.search_interval_s": 0.4,
+    "detector.min_face_px": 80,
+    "detector.zone": [0.0, 0.0, 0.5, 1.0],
+    "detector.nearest_only": True,
+    "detector.max_faces_per_frame": 1,
+}
 DOOR: dict[str, Any] = {
-    "door.pulse_s": 4.0, "door.extended_pulse_s": 11.0, "door.rex_pulse_s": 4.0, "door.held_open_s": 31.0,
-    "door.max_grant_unlock_s": 121.0, "door.relock": "on_open", "door.clients": ["nobody"],
-    "door.operators": ["nobody"], "record.on_write_failure": "open", "record.delete_after_days": 9,
-    "record.redact_after_days": 8, "door.schedule.time_zone": "Asia/Tokyo",
+    "door.pulse_s": 4.0,
+    "door.extended_pulse_s": 11.0,
+    "door.rex_pulse_s": 4.0,
+    "door.held_open_s": 31.0,
+    "door.max_grant_unlock_s": 121.0,
+    "door.relock": "on_open",
+    "door.clients": ["nobody"],
+    "door.operators": ["nobody"],
+    "record.on_write_failure": "open",
+    "record.delete_after_days": 9,
+    "record.redact_after_days": 8,
+    "door.schedule.time_zone": "Asia/Tokyo",
     "door.schedule.holidays": ["2031-12-25"],
     "door.schedule.spans": [{"days": ["mon"], "begin": "08:00", "end": "09:00", "mode": "locked"}],
-}  # fmt: skip
+}
 # Read from the configuration at each use, or by commands alone.
 OTHERS = {
-    "gallery.unreadable_s", "gallery.confirm_s", "record.max_pictures", "record.delete_pictures_after_days",
-    "record.verification_key_dir", "enrollment.quality", "enrollment.consent", "enrollment.keep_chips",
+    "gallery.unreadable_s",
+    "gallery.confirm_s",
+    "record.max_pictures",
+    "record.delete_pictures_after_days",
+    "record.verification_key_dir",
+    "enrollment.quality",
+    "enrollment.consent",
+    "enrollment.keep_chips",
     "enrollment.erase_after_days",
-}  # fmt: skip
+}
 
 
 def keys_of(model: type[BaseModel], before: str = "") -> Iterator[str]:
