@@ -106,7 +106,7 @@ def copied_files(folder: Path) -> dict[str, str]:
 def copy_bundle(source: Path, target: Path) -> list[str]:
     """Copy a bundle into an empty folder; return the names that were left out.
 
-    Raises BundleError as `copied_files`, also if a file changes meanwhile.
+    Raises BundleError as `copied_files`, also if a file changes during the copy.
     """
     digests = copied_files(source)
     for name, digest in digests.items():

@@ -29,7 +29,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One frame of the camera."""
+    """Frame of the camera."""
 
     image: NDArray[np.uint8]  # (H,W,3) BGR
     at: float  # monotonic seconds of its exposure
@@ -38,7 +38,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """One detected face, in pixels of its frame."""
+    """Detected face, in pixels of its frame."""
 
     box_xyxy: NDArray[np.float32]  # (4,)
     landmarks_xy: NDArray[np.float32]  # (5,2): eyes, nose tip, mouth corners, left to right as seen

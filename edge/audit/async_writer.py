@@ -60,7 +60,7 @@ class AsyncLogWriter:
         self._thread.start()
 
     def submit(self, fields: dict[str, Any], *, counted: bool = True) -> PendingRecord:
-        """Hand over a record; `done` is set when it is on disk or failed, at once if refused."""
+        """Queue a record; `done` is set when it is on disk or failed, at once if refused."""
         job = PendingRecord(fields, counted=counted)
         try:
             self._jobs.put_nowait(job)

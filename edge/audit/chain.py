@@ -1,4 +1,4 @@
-"""One line of an audit log: hashed, chained and authenticated; its personal part is erasable.
+"""Line of an audit log: hashed, chained and authenticated; its personal part is erasable.
 
     {"id":7,...,"commit":"..","hash":"..","mac":".."}  TAB  {"salt":"..","subject":".."}  newline
 

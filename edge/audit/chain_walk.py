@@ -23,7 +23,7 @@ _SIBLINGS = 4096  # lines back that a record may follow after lines that were no
 
 
 class ChainWalk:
-    """One pass over all lines of a log."""
+    """Check of all lines of a log in order."""
 
     def __init__(self, keys: VerificationKeys, log_id: str | None) -> None:
         self.report = VerificationReport()
@@ -89,7 +89,7 @@ class ChainWalk:
             return
         if missing not in self._missing.values():  # all records of that finding have turned up
             self.report.withdraw(missing)
-        message = f"record {line.id} stands after record {last.id}"
+        message = f"record {line.id} follows record {last.id}"
         self.report.add(FindingCode.REORDERED, where, line.id, message)
 
     def _check_link(self, line: ChainLine, where: str) -> bool:

@@ -11,7 +11,7 @@ from edge.values import FaceResult, Frame, Grant, Verdict
 
 
 def decision_fields(frame: Frame, sighting: FaceResult, model: str, engine: str) -> dict[str, Any]:
-    """Return the fields of a decision, as far as the face went through the pipeline.
+    """Return the fields of a decision, up to the last step that the face reached.
 
     The best match is a subject only if it is known.
     """

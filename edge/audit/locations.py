@@ -26,7 +26,7 @@ SET_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class LogLocation:
-    """One of the two logs, or a copy."""
+    """Location of one of the two logs, or of a copy."""
 
     name: str
     folder: Path

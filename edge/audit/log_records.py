@@ -1,4 +1,4 @@
-"""What the records of a log say about the log: retention, gaps, losses, erased parts."""
+"""Check of the records about the log itself: retention, gaps, losses, erased parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LogRecordCheck:
         self._lost = 0
 
     def check(self, line: ChainLine, where: str) -> None:
-        """Check the personal part of a line and note what the record says."""
+        """Check the personal part of a line and note what the record states."""
         self._check_personal_part(line, where)
         public = line.public
         if "of" in public and self._log_id is not None and public["of"] != self._log_id:
@@ -56,7 +56,7 @@ class LogRecordCheck:
             )
         if self._lost:
             report.notes.append(
-                f"{self._lost} records were never written because the disk failed, says the log"
+                f"{self._lost} records were not written because the disk failed, according to the log"
             )
 
     def _check_personal_part(self, line: ChainLine, where: str) -> None:
@@ -84,13 +84,13 @@ class LogRecordCheck:
     def _note_gap(self, line: ChainLine, where: str) -> None:
         span = f"records {line.public['from']} to {line.public.get('to')}"
         if line.public.get("reason") == GapReason.CUT_TAIL:
-            message = f"{span} were on disk and are missing, says the log"
+            message = f"{span} were on disk and are missing, according to the log"
             self._report.add(FindingCode.CUT_TAIL, where, line.id, message)
         else:
             self._report.notes.append(f"{span} were lost with the power or truncated ({where})")
 
 
 def lost_before(line: ChainLine) -> int:
-    """Return how many records before this one were never written, as it says."""
+    """Return the number of unwritten records that this record states."""
     counts = (line.public.get(name) for name in ("lost", "not_taken"))
     return sum(count for count in counts if isinstance(count, int))

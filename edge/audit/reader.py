@@ -61,13 +61,13 @@ def read_records(
 ) -> Iterator[dict[str, Any]]:
     """Yield the readable records after an id, in order. Raises OSError.
 
-    Segments that are removed meanwhile and lines that were never acknowledged are left out.
+    Segments that are removed during the read and lines that were never acknowledged are left out.
     `progress` is called with bytes.
     """
     durable, paths = (
         _durable(folder),
         list_segments(folder),
-    )  # before the records, which may go on meanwhile
+    )  # before the records: the writer may append more
     for path in segments_since(paths, since):
         data = read_segment(path)
         progress(len(data))
@@ -105,7 +105,7 @@ def segments_since(paths: list[Path], since: int) -> list[Path]:
 
 
 def read_segment(path: Path) -> bytes:
-    """Return the content of a segment, empty if it was removed meanwhile. Raises OSError."""
+    """Return the content of a segment, empty if it is removed. Raises OSError."""
     try:
         return read_regular(path, SEGMENT_MAX)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Crash recovery of an audit log: where the writer continues after a stop or a power cut."""
+"""Crash recovery of an audit log: the state to continue from after a stop or a power cut."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from edge.system.atomic_files import open_regular
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Where the writer continues."""
+    """State from which the writer continues."""
 
     end: LogEnd
     state: WriterState
@@ -35,7 +35,7 @@ class Recovery:
 
 
 def recover(folder: Path) -> Recovery:
-    """Find where the writer continues. Raises OSError.
+    """Find the state from which the writer continues. Raises OSError.
 
     If the writer state is missing or belongs to another log, a new chain begins.
     """
@@ -60,7 +60,7 @@ def recover(folder: Path) -> Recovery:
 
 
 def truncate_unacknowledged(folder: Path, durable: int) -> None:
-    """Truncate the newest segment where the records that were never acknowledged begin.
+    """Truncate the newest segment at the first record that was never acknowledged.
 
     `durable`: the newest record that was certainly on disk. Raises OSError.
     """
@@ -129,7 +129,7 @@ def _begin_chain(folder: Path, first_id: int) -> tuple[WriterState, WriterStateF
 
 
 def _missing_end(state: WriterState, end: LogEnd) -> dict[str, Any] | None:
-    """Return the gap record for records that the state knows and the log does not have."""
+    """Return the gap record for records that are in the state but not in the log."""
     from_id, to_id = end.last.id + 1 if end.last else 1, state.next_id - 1
     if from_id > to_id:
         return None

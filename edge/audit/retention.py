@@ -121,12 +121,12 @@ def erase_personal_parts(
 ) -> Iterator[list[ChainLine]]:
     """Overwrite the personal part of lines with spaces; yield the lines of each step.
 
-    The writer may append meanwhile. A part whose erasure did not finish is no JSON; it is erased
+    The writer may append during the erasure. A part whose erasure did not finish is no JSON; it is erased
     again. Raises OSError.
     """
     try:
         fd = open_regular(path, os.O_RDONLY if dry_run else os.O_RDWR)
-    except FileNotFoundError:  # removed meanwhile
+    except FileNotFoundError:  # removed by the writer
         return
     with os.fdopen(fd, "r+b" if not dry_run else "rb", buffering=0) as file:
         data = file.read(SEGMENT_MAX) or b""

@@ -61,7 +61,7 @@ def _strange(entry: os.DirEntry[str]) -> str:
         if not entry.is_file(follow_symlinks=False):
             return "it is a link, folder, FIFO, socket or device"
         size = entry.stat(follow_symlinks=False).st_size
-    except OSError:  # removed meanwhile
+    except OSError:  # removed by the writer
         return ""
     return f"it has {size} bytes, a segment at most {SEGMENT_MAX}" if size > SEGMENT_MAX else ""
 
@@ -79,7 +79,7 @@ def find_unacknowledged(tail: bytes, first_id: int, durable: int, *, partial: bo
     """Return the offset of the unacknowledged lines at the end of the newest segment, or None.
 
     They begin with the first invalid line after `durable`, the newest record that was certainly on
-    disk: later lines were not on disk either, or a later record says that a line is torn. An
+    disk: later lines were not on disk either, or a later record states that a line is torn. An
     invalid line before `durable` was changed afterwards and stays. `partial`: the first line lacks
     its beginning. `first_id`: of the segment.
     """
@@ -137,7 +137,7 @@ def read_segment_tail(path: Path, most: int = TAIL_BYTES) -> SegmentTail:
 
 @dataclass(frozen=True, slots=True)
 class LogEnd:
-    """Where a log ends, and where it continues."""
+    """End of a log, and the point from which it continues."""
 
     last: ChainLine | None  # the newest record
     segment: Path | None  # that can be continued

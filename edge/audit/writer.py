@@ -52,7 +52,7 @@ class AuditLogWriter:
         self.lost = 0  # records lost since the last one that was written
         self._torn = 0  # lines since then that are invalid or not acknowledged
         self._state = WriterState(1, b"")
-        self._end = 0  # bytes of the present segment that this writer knows
+        self._end = 0  # bytes of the present segment that this writer has written or read
         self._day = -1.0  # on which the present segment began
         self._ends_in_line = False  # the segment ends in the middle of a line
         self._fd = -1  # of the present segment; none until the first record is written

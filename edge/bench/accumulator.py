@@ -23,7 +23,7 @@ _DIGITS = 4
 
 
 class DecimatedSeries:
-    """One number per frame. When full, every second number is dropped and the step is doubled.
+    """Series of one number per frame. When full, every second number is dropped and the step is doubled.
 
     Series that are fed together stay aligned. NaN is a missing value.
     """

@@ -1,6 +1,6 @@
 """Door process of the benchmark: the real service and socket, with a relay that writes its times.
 
-The terminal's own door is never asked: nobody is let in by a benchmark.
+No request goes to the terminal's own door: a benchmark admits no one.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(slots=True, eq=False)
 class EngineRunner:
-    """One open network and the times of its calls."""
+    """Open network and the times of its calls."""
 
     network: str
     engine: str

@@ -31,7 +31,7 @@ _ASK_AGAIN_S = 1.0  # as the recogniser retries
 
 @dataclass(frozen=True, slots=True)
 class GrantTiming:
-    """One grant; times by the loop's clock."""
+    """Times of one grant, by the loop's clock."""
 
     frame_at: float  # of the newest voting frame
     first_usable_at: float | None  # of the person, on the first grant of a track

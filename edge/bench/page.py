@@ -150,7 +150,7 @@ def _pipeline_plots(report: PipelineReport) -> Iterator[Plot]:
     yield Plot(
         "Where a frame's time goes",
         plots.stages(report),
-        "Mean over all frames: most frames embed nobody.",
+        "Mean over all frames: in most frames no face is embedded.",
     )
     yield Plot("Over time", plots.latency(report))
     names = {

@@ -86,7 +86,7 @@ class Accuracy(FrozenModel):
 
 
 class StageTimes(FrozenModel):
-    """One stage from camera to door."""
+    """Times of one stage from camera to door."""
 
     summary: Summary | None = Field(description="over frames in which the stage had work")
     per_frame: float = Field(description="mean over all frames")

@@ -1,6 +1,7 @@
 """Results of `edge-bench`: written, read, compared and drawn in this form. Schema version 1.
 
-Milliseconds unless a name says otherwise. None stands for what is not available or did not happen, never 0.
+Times are milliseconds unless a name has another unit. None means not available or not happened,
+never 0.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Window(FrozenModel):
 
 
 class Finding(FrozenModel):
-    """One check of a soak."""
+    """Result of one check of a soak."""
 
     what: str
     passed: bool | None = Field(description="None if it cannot be determined")

@@ -131,7 +131,7 @@ def digest_images(images: Sequence[Image]) -> str:
 def crowd(faces: int, count: int) -> list[Image]:
     """Frames (480,640,3) with up to six moving faces of a public-domain portrait, and noise.
 
-    Raises PhotoError where the portrait is not installed.
+    Raises PhotoError if the portrait is not installed.
     """
     portrait = load_portrait(COLLINS)[40:240, 120:320]
     rng = np.random.default_rng(0)

@@ -44,7 +44,7 @@ def ratio_of_medians(
 ) -> tuple[float, float, float] | None:
     """Return the ratio of medians, after over before, and its 95 % interval (moving-block bootstrap).
 
-    None where there are too few values, or the median before is 0.
+    Returns None for too few values, or if the median before is 0.
     """
     a, b = np.asarray(before, np.float64), np.asarray(after, np.float64)
     if min(len(a), len(b)) < _FEWEST or np.median(a) <= 0:

@@ -44,7 +44,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """One point of the grid."""
+    """Point of the grid."""
 
     engine: str
     precision: Precision
@@ -73,7 +73,7 @@ class SweepFrames:
 
 @dataclass(slots=True, eq=False)
 class OpenCombination:
-    """One open combination with its pipeline and statistics."""
+    """Open combination with its pipeline and statistics."""
 
     what: Combination
     shown: SweepFrames

@@ -1,4 +1,4 @@
-"""List of the V4L2 cameras that the kernel knows."""
+"""List of the kernel's V4L2 cameras."""
 
 from __future__ import annotations
 

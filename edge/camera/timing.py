@@ -147,7 +147,7 @@ class PaceTimes:
         """Measure the interval once the frames buffered while the source opened are read."""
         if gap_s > 2 * self._stall_s:
             self._reads.clear()
-            # What was buffered meanwhile is read in less time than that.
+            # Frames buffered during the pause are read in less time than that.
             self._settle_s = max(self._settle_s, gap_s)
         self._reads.append(read_at)
         settled = [at for at in self._reads if at >= self._reads[0] + self._settle_s]

@@ -31,7 +31,7 @@ class RecordFilter:
         self._has_kind = args.kind is None or args.kind in KINDS
 
     def is_selected(self, named: NamedRecord) -> bool:
-        """Return True if a record is to be shown."""
+        """Return True if the options select a record."""
         record = named[1]
         kinds = (record.get("kind"), record.get("event"), record.get("verdict"))
         is_kind = self._kind is None or self._kind in kinds

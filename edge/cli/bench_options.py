@@ -261,7 +261,7 @@ def _report(target: argparse.ArgumentParser) -> None:
 
 
 def _schema(target: argparse.ArgumentParser) -> None:
-    """Nothing to be chosen."""
+    """Add no options: `edge-bench schema` has none."""
 
 
 def _outputs(target: argparse.ArgumentParser) -> None:

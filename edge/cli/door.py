@@ -142,7 +142,7 @@ def _load(path: Path) -> TerminalConfig:
     """Load the configuration. Raises ConfigError, after a pause if systemd started the process.
 
     systemd repeats a failed start at once and without end; each start takes over a second of a
-    small processor. The door is locked meanwhile: systemd has run `edge-door safe-state`.
+    small processor. The door is locked during the pause: systemd has run `edge-door safe-state`.
     """
     try:
         return load_config(path)

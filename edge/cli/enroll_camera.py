@@ -69,7 +69,7 @@ def _open(config: TerminalConfig) -> Camera:
             os.close(acquire_lock(config.daemon_lock_path, "edge-daemon"))
         except AlreadyRunningError:
             print(
-                "  using the camera of edge-daemon, which grants no access meanwhile",
+                "  using the camera of edge-daemon, which grants no access until this ends",
                 file=sys.stderr,
             )
             return RemoteCamera(config.enroll_socket_path)

@@ -144,7 +144,7 @@ def _load_gallery(config: TerminalConfig) -> tuple[set[str], Index]:
 
     if not has_gallery(config):
         raise GalleryError(
-            f"{config.gallery_path}: nobody is enrolled yet; run edge-enroll, or name people with --photo"
+            f"{config.gallery_path}: no one is enrolled; run edge-enroll, or name people with --photo"
         )
     with contextlib.closing(open_gallery(config).store) as store:
         subjects, templates = store.load_templates()

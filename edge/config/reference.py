@@ -61,7 +61,7 @@ _SAMPLE: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of the configuration."""
+    """Key of the configuration."""
 
     section: str  # such as `door.relay`
     kind: str | None  # of the section, if it has several

@@ -46,7 +46,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class SceneResult:
-    """One scene with what the recogniser decided in it and what the door answered."""
+    """Scene with the recogniser's decisions and the door's answers."""
 
     scene: Scene
     frames: range
@@ -79,7 +79,7 @@ class SceneResult:
 
     @property
     def door(self) -> str:
-        """Return what the door did in this scene, in words."""
+        """Return the door's answer in this scene, in words."""
         if self.unlocks:
             return ", ".join(f"opens at {u['at_s']:.1f} s for {u['subject']}" for u in self.unlocks)
         reasons = sorted({answer["reason"] for answer in self.answers})

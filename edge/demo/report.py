@@ -29,8 +29,8 @@ _WORDS = {
     "fire": "enters the fire state",
     "reset-fire": "ends the fire state",
     "stopped": "ends, locked",
-    "contact-active": "contact: it stands open",
-    "contact-inactive": "contact: it is closed",
+    "contact-active": "contact: open",
+    "contact-inactive": "contact: closed",
     "fire-active": "fire input: active",
     "fire-inactive": "fire input: inactive",
 }
@@ -42,7 +42,7 @@ def render_report(
     pictures: dict[int, NDArray[np.uint8]],
     facts: dict[str, str],
 ) -> str:
-    """The report; `pictures` are the evidence overlays by record id."""
+    """Return the report; `pictures` are the evidence overlays by record id."""
     cards = [_card(result, frames, pictures) for result in outcome.scenes if result.scene.person]
     return html.render(
         "edge.demo",
@@ -57,7 +57,7 @@ def render_report(
 
 
 def _table(events: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """The door's events in plain words; the same thing several times in a row is one line."""
+    """Return the door's events in words; repeated events share one row."""
     rows = []
     for _, group in groupby(events, key=lambda e: (e["event"], e["reason"], e.get("subject"))):
         event, *again = group
@@ -77,7 +77,7 @@ def _table(events: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
 def _card(
     result: SceneResult, frames: Sequence[NDArray[np.uint8]], pictures: dict[int, NDArray[np.uint8]]
 ) -> dict[str, Any]:
-    """What the template shows of one scene: its grant, else its highest score."""
+    """Return the template's values of a scene: of its grant, else of its highest score."""
     scored = [d for d in result.decisions if "score" in d]
     shown = next((d for d in scored if d["verdict"] == "grant"), None) or max(
         scored, key=lambda d: float(d["score"]), default=None
@@ -86,7 +86,7 @@ def _card(
         return {
             "title": result.scene.title,
             "pictures": [],
-            "numbers": {"Verdict": "no face was decided on"},
+            "numbers": {"Verdict": "no decision on a face"},
         }
     frame = html.boxed(
         frames[shown["frame"]], [(shown["box_xyxy"], html.COLOURS[shown["verdict"]])]

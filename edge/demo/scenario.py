@@ -1,4 +1,4 @@
-"""What happens in the demo: who comes into view, and what is done to the door meanwhile."""
+"""Scenario of the demo: people in view, and actions on the door."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class FaceDecided:
-    """The recogniser has decided on a face in the scene of this title."""
+    """Trigger: the recogniser has decided on a face in the scene of this title."""
 
     scene: str
 
 
 @dataclass(frozen=True, slots=True)
 class DoorRecorded:
-    """The door has recorded this event since the previous action."""
+    """Trigger: the door has recorded this event since the previous action."""
 
     event: str
 
@@ -121,7 +121,7 @@ ACTIONS = (
     ),
     Action(
         "An operator tries to reset while the fire burns",
-        OperatorRequest(OperatorCommand.RESET_FIRE, "everybody is out"),
+        OperatorRequest(OperatorCommand.RESET_FIRE, "the building is evacuated"),
         pause_s=1.0,
         trigger=DoorRecorded("unlocked"),
     ),
@@ -135,6 +135,6 @@ ACTIONS = (
 
 
 def frame_ranges(scenes: Sequence[Scene]) -> list[range]:
-    """The numbers of each scene's frames in the clip."""
+    """Return the frame numbers of each scene in the clip."""
     ends = list(accumulate(scene.frames for scene in scenes))
     return [range(end - scene.frames, end) for scene, end in zip(scenes, ends, strict=True)]

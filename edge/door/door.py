@@ -138,7 +138,7 @@ class Door:
     def wait_recorded(self, record: PendingRecord, deadline: float) -> bool:
         """Wait until a record is on disk; False if it is not by then.
 
-        The door is updated meanwhile: inputs are read, and pulses end in time.
+        The door is updated during the wait: inputs are read, and pulses end in time.
         """
         while not record.done.is_set() and (now := self.clock()) < deadline:
             record.done.wait(self.wait_s(deadline - now))

@@ -46,7 +46,7 @@ class DoorEventCode(Code):
 class DoorAlarm(Code):
     """Alarm of the door; an active alarm energises the alarm relay."""
 
-    HELD_OPEN = "held-open", "the door stands open longer than `door.held_open_s`"
+    HELD_OPEN = "held-open", "the door is open longer than `door.held_open_s`"
     FORCED_OPEN = "forced-open", "the door was opened while it was locked"
     MAX_UNLOCK_EXCEEDED = "max-unlock-exceeded", "grants kept the door unlocked longer than allowed"
     REX_STUCK = "rex-stuck", "the exit button is pressed longer than `door.held_open_s`"

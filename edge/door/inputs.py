@@ -14,7 +14,7 @@ POLL_S = 0.02
 
 
 class InputLine(Protocol):
-    """Raw level of one input; the configuration defines kind level is active."""
+    """Raw level of one input; the configuration defines which level is active."""
 
     def is_active(self) -> bool: ...
 

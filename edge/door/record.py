@@ -62,7 +62,7 @@ def _check_segments(path: Path) -> None:
     """Raise RecordError if a segment is not a regular file: it may hide a latched state."""
     try:
         invalid = invalid_segments(path)
-    except OSError:  # `read_tail` says why
+    except OSError:  # `read_tail` reports the reason
         return
     for name, why in invalid.items():
         if name.removesuffix(".log").isdecimal():

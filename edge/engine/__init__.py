@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """One loaded network; not thread-safe."""
+    """Loaded network; not thread-safe."""
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Return all outputs by name for one input batch; raises EngineError."""

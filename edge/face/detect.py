@@ -28,7 +28,7 @@ from edge.values import Face, Zone
 _STRIDES = (8, 16, 32)
 _NMS_IOU = 0.3
 _CANDIDATES = 400
-_NEAR_SCALE = 0.4  # scale at which a face that fills the image has a size that the network knows
+_NEAR_SCALE = 0.4  # at this scale the network detects a face that fills the image
 _FOUND_PX = 24  # width in the network's input from which a face is found reliably
 FULL_FRAME = (0.0, 0.0, 1.0, 1.0)  # zone of a complete image
 _MARGIN = 1 / 8  # of the image, searched around a zone: half of a face may reach beyond it
@@ -76,8 +76,8 @@ class FaceDetector:
         """Return the faces of an image (H,W,3) uint8 BGR in a zone, best score first.
 
         Faces near the zone, or narrower than `min_face_px`, can be among them. If no face is found,
-        every other call searches the complete image again at a smaller scale: the network does not
-        know faces that fill the image. Raises EngineError.
+        every other call searches the complete image again at a smaller scale: the network was not
+        trained on faces that fill the image. Raises EngineError.
         """
         _check_image(image)
         height, width = image.shape[:2]
@@ -176,7 +176,7 @@ def _around(zone: Zone, width: int, height: int) -> _Region:
 
 
 class _Network:
-    """One network of a fixed input size; its buffers are allocated once."""
+    """Network of a fixed input size; its buffers are allocated once."""
 
     def __init__(self, engine: Engine, size: str, min_score: float) -> None:
         self._engine = engine

@@ -24,7 +24,7 @@ _SETTLE_S = 0.3  # time constant of velocity, mask state and embedding
 
 
 class Track:
-    """One person, as long as they are in view."""
+    """Track of one person while they are in view."""
 
     def __init__(self, number: int, face: Face, at: float) -> None:
         self.number = number

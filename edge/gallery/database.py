@@ -170,7 +170,7 @@ class Database(SqliteFile):
     def write_transaction(self, failure: str) -> Iterator[None]:
         """Run one transaction, durable when the block has ended.
 
-        Raises GalleryError, whose message says `failure`, for errors of SQLite, and if the file was
+        Raises GalleryError, with `failure` in its message, for errors of SQLite, and if the file was
         replaced or encrypted by another key since it was opened: the data would be lost.
         """
         try:

@@ -117,7 +117,7 @@ class GalleryStore(Database):
 
         `record`: None leaves it as it is. `chips`: PNGs of the aligned faces to keep, None for a
         template without one. `replace`: remove all earlier templates, of any model. `known_only`:
-        refuse a subject that is not enrolled, such as one that was removed meanwhile. Raises
+        refuse a subject that is not enrolled, such as one that another process removed. Raises
         GalleryError.
         """
         if chips and len(chips) != len(embeddings):

@@ -1,4 +1,4 @@
-"""Checks of a terminal, before and while it runs. Each result says how to fix the fault."""
+"""Checks of a terminal, before and while it runs. Each result states the remedy."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def _bundle(config: TerminalConfig) -> Iterator[CheckResult]:
 
 
 def _record(config: TerminalConfig) -> Iterator[CheckResult]:
-    """Runs before privileges are dropped: only root may read the verification keys."""
+    """Check the verification keys; before privileges are dropped: only root may read them."""
     if config.record.verification_key_dir is None:
         yield CheckResult(WARNING, "record", f"{KEYS_NEXT_TO_LOGS}; {SET_KEYS}")
         return
     for place in log_locations(config):
-        beside = default_key_path(place.folder)
-        if beside.exists():
-            words = f"{beside}: {KEYS_NEXT_TO_LOGS}; run edge-audit init as root"
+        default_key = default_key_path(place.folder)
+        if default_key.exists():
+            words = f"{default_key}: {KEYS_NEXT_TO_LOGS}; run edge-audit init as root"
             yield CheckResult(WARNING, "record", words)
         elif place.key_path.exists():
             yield CheckResult(

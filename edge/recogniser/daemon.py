@@ -43,7 +43,7 @@ UNCERTIFIED = (
 
 
 class Daemon:
-    """One recogniser of one terminal.
+    """Recogniser of a terminal.
 
     The constructor opens everything or raises. `run` returns after `stop`, or at the end of a
     recording.

@@ -1,4 +1,4 @@
-"""Frames of the recogniser's camera for an enrollment; no one is recognised meanwhile."""
+"""Frames of the recogniser's camera for an enrollment; recognition pauses during it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FrameSharing:
         if session is not None:
             fields = {"event": RecordEvent.BEGIN, "account": session.account}
             self._records.append_event({"kind": RecordKind.ENROLLMENT, **fields})
-        outcome = "has ended" if session is None else "begins: no one is admitted meanwhile"
+        outcome = "has ended" if session is None else "begins: no one is admitted until it ends"
         log.info("enrollment from this camera %s", outcome)
 
 

@@ -30,7 +30,7 @@ _TEMPLATES_MAX = 3  # templates that are enrolled from one passage
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _EnrollmentSample:
-    """Embedding by the new model of a face that the previous model knows."""
+    """Embedding by the new model of a face that the previous model matched."""
 
     weight: float  # 0..1, by quality
     embedding: NDArray[np.float32]  # (D,) unit norm

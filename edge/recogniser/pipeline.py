@@ -1,4 +1,4 @@
-"""From a frame to decisions. Start reading here.
+"""Recognition pipeline, from a frame to decisions. Start reading here.
 
     Frame -> Face -> chip -> Probe -> Match -> Decision -> Grant
     camera   detect  align   embed    gallery  rules       door
@@ -13,7 +13,7 @@
 
 `Pipeline.recognise` takes these steps with each frame:
 
-1. detect   find faces in the whole frame, or only near the tracks that still need a decision
+1. detect   find faces in the complete frame, or only near the tracks that still need a decision
 2. track    assign each face to the track of one person; refuse faces by zone, size and distance
 3. choose   take the faces that waited longest, at most `FaceFilter.max_faces`
 4. align    cut out the chips and measure their quality; refuse poor ones
@@ -347,7 +347,7 @@ class Pipeline:
             return [next(matches) if face.probe is not None else None for face in faces]
 
     def _search_by_model(self, face: FaceInFrame, probe: Probe, match: Match | None) -> ModelResult:
-        """Return the match that counts: of the previous model if only that knows the face."""
+        """Return the match that counts: of the previous model if only that one matches."""
         migration, rules = self._migration, self._settings.rules
         templates = self.gallery.templates + (migration.templates if migration else 0)
         result = ModelResult(probe, match, rules.for_size(templates))

@@ -1,6 +1,6 @@
-"""Clips that are made to mislead a terminal, drawn from the two portraits: what happens at doors, and what attackers do.
+"""Adversarial clips drawn from the two portraits: difficult situations and attacks.
 
-Everything is drawn from photos. That a clip shows a living person is an intention, not a fact.
+All clips are drawn from photos, also those that represent living people.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edge.rehearsal.clips import Clip, ClipFrame, ExpectedGrants, VisiblePerson
 from edge.synthesis import props
 from edge.synthesis.drawing import FPS, HEIGHT, WIDTH, Cutout, Stance, exposed, place, room
 
-SUBJECT = COLLINS.person  # the only one who is enrolled
+SUBJECT = COLLINS.person  # the only enrolled person
 _MUST, _MAY, _NEVER = (
     ExpectedGrants(must=frozenset({SUBJECT})),
     ExpectedGrants(may=frozenset({SUBJECT})),
@@ -26,19 +26,19 @@ _MUST, _MAY, _NEVER = (
 _THERE = Stance(WIDTH / 2, HEIGHT * 0.44, 120)  # where most people stand
 _MASK = MaskStyle("surgical", (222, 190, 140), light=0.3, seed=7)
 _CHIN_PX = 46.0  # on a chip: how far down the mask slides until the mouth is free
-_DARK = 0.03  # what is left of the light
-_TOO_FEW = 2  # frames, for the votes that are the default
+_DARK = 0.03  # remaining share of the light
+_TOO_FEW = 2  # frames: fewer than the default number of votes
 
 
 class _View:
-    """The two people, and a camera that looks into a room."""
+    """Camera view of a room, with the cutouts of both people."""
 
     def __init__(self, cutouts: Mapping[str, Cutout]) -> None:
         self.collins, self.hopper = cutouts[SUBJECT], cutouts[HOPPER.person]
         self._room, self._rng = room(), np.random.default_rng(0)
 
     def shot(self, *people: tuple[Cutout, Stance], light: float = 1.0) -> ClipFrame:
-        """One frame; who stands behind comes first."""
+        """Return one frame; people are given from back to front."""
         canvas = self._room.copy()
         for person, stance in people:
             place(canvas, person, stance)
@@ -102,7 +102,7 @@ def _mask_pulled_down(stage: _View, frames: int) -> Iterator[ClipFrame]:
 
 
 def _masked(stage: _View, lowered: Sequence[float], first: int) -> Iterator[ClipFrame]:
-    """A mask in its place at 0, below the mouth at 1."""
+    """Yield frames with a mask that covers the mouth at 0 and is below it at 1."""
     for i, down in enumerate(lowered, first):
         masked = stage.collins.masked(replace(_MASK, shift_xy=(0.0, _CHIN_PX * down)))
         yield stage.shot((masked, _sway(_THERE, i)))
@@ -156,7 +156,7 @@ def _swap(stage: _View, frames: int) -> Iterator[ClipFrame]:
 
 
 def _hides(front: Stance, behind: Stance) -> bool:
-    """Whether somebody's head is before the middle of another's face."""
+    """Return True if a head covers the centre of the face behind it."""
     return math.hypot(front.x - behind.x, front.y - behind.y) < 0.6 * front.face_px
 
 
@@ -165,12 +165,12 @@ def _progress(frames: int) -> list[float]:
 
 
 def _ramp(value: float, begin: float, end: float) -> float:
-    """0 up to `begin`, 1 from `end` on."""
+    """Return 0 up to `begin`, 1 from `end` on, and a linear ramp between them."""
     return float(np.clip((value - begin) / (end - begin), 0, 1))
 
 
 def _sway(stance: Stance, frame: int) -> Stance:
-    """Somebody who stands still, as people do."""
+    """Return the stance with the small movements of a standing person."""
     s, reach = frame / FPS, 0.04 * stance.face_px
     return replace(
         stance, x=stance.x + reach * math.sin(2.3 * s), y=stance.y + reach / 2 * math.sin(3.1 * s)
@@ -191,7 +191,7 @@ CLIPS = (
     _ClipSpec("photo", "a printed photo of Collins, held still", 2.0, _photo, _MUST, spoof=True),
     _ClipSpec(
         "frozen-stream",
-        "Collins in the very same frame again and again",
+        "the same frame of Collins, repeated",
         2.0,
         _frozen,
         _MUST,
@@ -209,7 +209,7 @@ CLIPS = (
     ),
     _ClipSpec(
         "from-the-side",
-        "Collins comes in from the side, half outside the picture at first",
+        "Collins enters from the side, at first half outside the picture",
         3.0,
         _from_the_side,
         _MUST,
@@ -220,7 +220,7 @@ CLIPS = (
     ),
     _ClipSpec(
         "light-off",
-        "the light goes off after two frames of Collins, and on again",
+        "the light goes off after two frames of Collins, then on again",
         3.0,
         _light_off,
         _MUST,
@@ -230,14 +230,14 @@ CLIPS = (
     ),
     _ClipSpec(
         "profile",
-        "Collins turned far away; the portrait is warped, a true profile looks otherwise",
+        "Collins with the head turned far to the side; a warped portrait, not a true profile",
         2.0,
         _profile,
         _MAY,
     ),
     _ClipSpec("far", "Collins far away: a face of 25 pixels", 2.0, _far, _NEVER),
     _ClipSpec("near", "Collins so near that the face fills the picture", 2.0, _near, _MAY),
-    _ClipSpec("motion-blur", "Collins walks by and is smeared by motion", 2.0, _motion_blur, _MAY),
+    _ClipSpec("motion-blur", "Collins walks by with motion blur", 2.0, _motion_blur, _MAY),
     _ClipSpec(
         "swap", "Collins for two frames, then Hopper's face at the same place", 3.0, _swap, _MAY
     ),
@@ -245,7 +245,7 @@ CLIPS = (
 
 
 def adversarial_clips(cutouts: Mapping[str, Cutout]) -> list[Clip]:
-    """All of them, the same on every machine; frames are (480,640,3) at the demo's pace."""
+    """Return all clips, equal on every machine; frames (480,640,3) at the demo's pace."""
 
     def clip(scene: _ClipSpec) -> Clip:
         frames = round(scene.seconds * FPS)

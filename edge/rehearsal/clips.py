@@ -33,7 +33,7 @@ class ClipFrame:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedGrants:
-    """People whom a clip must or may grant; all others must never be granted."""
+    """People who must or may be granted access in a clip; all others must not."""
 
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()

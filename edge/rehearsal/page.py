@@ -14,14 +14,14 @@ from edge import html
 from edge.rehearsal import tables
 from edge.rehearsal.results import ClipPicture, FaceDecision, RehearsalResult, TrackResult
 
-_IN_VIEW = "#d0d7de"  # a face in frames that said nothing of it
+_IN_VIEW = "#d0d7de"  # a face in frames without a decision on it
 _ALARM = html.COLOURS["unknown"]
 _SCORES_INCHES, _LANE_INCHES = 2.0, 0.24
 _WIDTH_PX = 400  # of a picture
 
 
 def render_page(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
-    """The whole page; names of people and files are escaped."""
+    """Return the page; names of people and files are escaped."""
     failed = [r.clip.name for r in rehearsals if not r.passed]
     return html.render(
         "edge.rehearsal",
@@ -138,6 +138,6 @@ def _colour(moment: FaceDecision) -> str:
 
 
 def _people(attempt: TrackResult) -> str:
-    """Whose face the track was on, where that is known."""
+    """Return the people whose faces the track followed; empty if unknown."""
     people = dict.fromkeys(m.person for m in attempt.moments if m.person)
     return f" ({', then '.join(person.split()[-1] for person in people)})" if people else ""

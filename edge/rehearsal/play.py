@@ -93,7 +93,7 @@ class _PictureSelection:
             False,
             -1.0,
             0.0,
-        )  # whether somebody was granted, highest score, width of the largest face
+        )  # True if a face was granted, highest score, width of the largest face
 
     def update(self, picture: ClipPicture) -> None:
         """Keep the frame of the first grant, else the highest score, else the nearest face."""

@@ -22,15 +22,15 @@ class FaceDecision:
     reason: str
     usable: bool  # no gate stopped it before the embedder
     embedded: bool
-    subject: str | None  # None for one that is unknown: a nearest neighbour is not a name
-    score: float | None  # this and what follows are None where nothing was compared
+    subject: str | None  # None for an unknown face: its nearest subject is not its name
+    score: float | None  # score, threshold and mask_worn: None without a comparison
     threshold: float | None
     mask_worn: float | None
     votes: int
-    liveness: Mapping[str, str]  # what each layer said
-    weight: float | None  # of its vote, by quality; None where no quality was measured
+    liveness: Mapping[str, str]  # result of each layer
+    weight: float | None  # of its vote, by quality; None if no quality was measured
     box_xyxy: tuple[float, ...]
-    person: str | None  # whose face was drawn there, where that is known
+    person: str | None  # person whose face was drawn there; None if unknown
 
     @property
     def is_conclusive(self) -> bool:
@@ -84,7 +84,7 @@ class RehearsalResult:
     expected: ExpectedGrants
     frames: int
     moments: tuple[FaceDecision, ...]  # in order of time
-    pictures: dict[str, ClipPicture]  # in words why each is shown
+    pictures: dict[str, ClipPicture]  # by the reason for its selection
 
     @property
     def tracks(self) -> list[TrackResult]:
@@ -129,7 +129,7 @@ class RehearsalResult:
 
     @property
     def decision(self) -> str:
-        """In words."""
+        """Decision in words."""
         granted = sorted({str(m.subject) for m in self.grants})
         if granted:
             return f"grant: {', '.join(granted)}"

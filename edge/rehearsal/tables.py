@@ -1,4 +1,4 @@
-"""What rehearsals came to, as a table for people and as figures for machines."""
+"""Tables of rehearsal results, and the same as JSON data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NONE = "-"
 
 
 def rows(rehearsals: Sequence[RehearsalResult]) -> list[dict[str, str]]:
-    """One row per clip; the keys are the table's head."""
+    """Return one row per clip; the keys are the column headings."""
     return [
         {
             "clip": r.clip.name,
@@ -54,7 +54,7 @@ def _warnings(rehearsals: Sequence[RehearsalResult]) -> list[str]:
 
 
 def markdown(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
-    """Return the same for a document."""
+    """Return a Markdown page with facts, table and warnings."""
     table = rows(rehearsals)
     lines = [
         list(table[0]),
@@ -76,7 +76,7 @@ def markdown(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> st
 
 
 def describe_terminal(config: TerminalConfig, networks: TerminalNetworks) -> dict[str, str]:
-    """What was rehearsed."""
+    """Return terminal, model, thresholds, policy and liveness of the rehearsal."""
     manifest, calibration, policy = networks.bundle.manifest, networks.calibration, config.policy
     return {
         "Terminal": config.terminal,
@@ -90,7 +90,7 @@ def describe_terminal(config: TerminalConfig, networks: TerminalNetworks) -> dic
 
 
 def to_json_data(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> dict[str, Any]:
-    """Everything that is known, in plain types."""
+    """Return all results as JSON data."""
     return {
         "facts": facts,
         "passed": all(r.passed for r in rehearsals),
@@ -141,7 +141,7 @@ def _score_words(moment: FaceDecision | None) -> str:
 
 
 def seconds(attempt: TrackResult | None) -> str:
-    """From a track's first usable frame to its decision, in words."""
+    """Format the seconds from a track's first usable frame to its decision."""
     return (
         NONE
         if attempt is None or attempt.decided_after_s is None

@@ -44,7 +44,7 @@ def turned(person: Cutout, squeeze: float) -> Cutout:
     away = (u - nose) / half
     squeezed = nose - half * np.minimum(
         -squeeze * away, 1 - (away + 1 / squeeze)
-    )  # what lies behind it stays as it is
+    )  # the background stays unchanged
     source = np.where(away < 0, squeezed, nose + 0.85 * (u - nose)).astype(np.float32)
     return replace(
         person, image=np.asarray(cv2.remap(person.image, source, v, cv2.INTER_LINEAR), np.uint8)

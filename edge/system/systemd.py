@@ -11,7 +11,7 @@ import time
 class SystemdNotifier:
     """Sends notifications; does nothing if the service was not started by systemd.
 
-    Call `alive` in the loop that it stands for, never by a timer.
+    Call `alive` in the loop that the watchdog supervises, never by a timer.
     """
 
     def __init__(self, address: str | None = None) -> None:

@@ -36,7 +36,7 @@ _GAP_S = 1.0  # evidence is void after this time without an identified frame
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LivenessFrame:
-    """One usable frame of one track."""
+    """Usable frame of a track."""
 
     at: float  # monotonic seconds of the frame
     image: NDArray[np.uint8]  # complete frame (H,W,3) BGR
@@ -53,7 +53,7 @@ def crop_frame(image: NDArray[np.uint8], face: Face, at: float) -> LivenessFrame
 
 
 class LivenessLayer(Protocol):
-    """One liveness layer of one track."""
+    """Liveness layer of a track."""
 
     name: str
 

@@ -45,7 +45,7 @@ class _Stage(Enum):
 
 
 class ChallengeLiveness:
-    """One challenge for one track, requested always, near the threshold, or when a call says so.
+    """Challenge for one track, requested always, near the threshold, or if a call demands it.
 
     `limit_s`: from the request until the person looks straight again. `choose` draws the action.
     """

@@ -138,7 +138,7 @@ class _Repeats:
         self._repeated = 0
 
     def add(self, image: NDArray[np.uint8], at: float) -> bool:
-        """Add a frame; return True if the stream stands still or runs in a loop."""
+        """Add a frame; return True if the stream is frozen or loops."""
         sample = np.ascontiguousarray(image[::_STEP, ::_STEP])
         last, self._last = self._last, sample
         if (

@@ -28,7 +28,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a ce
 
 @dataclass(frozen=True, slots=True)
 class RosterEntry:
-    """One person to enroll, with photos and attributes."""
+    """Person to enroll, with photos and attributes."""
 
     subject: str
     photos: tuple[Path, ...]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-# Rails, or sets of rails, that supply the whole module; the first available set counts.
+# Rails, or sets of rails, that supply the complete module; the first available set counts.
 _SUPPLY: tuple[tuple[str, ...], ...] = (
     ("VDD_IN",),
     ("VIN",),
@@ -30,7 +30,7 @@ class MachineSetup:
 
 @dataclass(frozen=True, slots=True)
 class MachineReading:
-    """One reading of a machine; an absent key or None: not available."""
+    """Reading of a machine; an absent key or None: not available."""
 
     clocks_mhz: Mapping[str, float] = field(default_factory=dict)
     temperatures_c: Mapping[str, float] = field(default_factory=dict)

@@ -266,7 +266,7 @@ def test_command_uses_gallery_and_creates_none(
 ) -> None:
     base = ["--config", str(tmp_path / "terminal.yaml"), f"{clip((collins, 4))}={ADA}"]
     assert command.main(base) == 1
-    assert "nobody is enrolled" in capsys.readouterr().err and not config.gallery_path.exists()
+    assert "no one is enrolled" in capsys.readouterr().err and not config.gallery_path.exists()
     networks = open_networks(config)
     store = open_store(config, networks.bundle.model_digest, load_key_and_drop_privileges(config))
     ada = take_sample(
