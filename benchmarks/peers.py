@@ -1,7 +1,8 @@
 """The demo's clip through this pipeline, a tutorial loop and face_recognition: `make peers-bench`.
 
-One process and one thread, turns taken round by round; pictures are decoded before. The tutorial's loop has our detector's and
-embedder's files and our threshold, so that nothing but the loop differs. It detects, aligns, embeds and compares in every frame.
+One process and one thread, turns taken round by round; pictures are decoded before. The tutorial's
+loop has our detector's and embedder's files and our threshold, so that nothing but the loop
+differs. It detects, aligns, embeds and compares in every frame.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Ours:
 
 
 class Tutorial:
-    """OpenCV's FaceDetectorYN, alignment, ONNX Runtime, and a comparison with all that is known, in every frame."""
+    """Every frame: OpenCV's FaceDetectorYN, alignment, ONNX Runtime, search of all templates."""
 
     name = "FaceDetectorYN + ONNX Runtime"
 
@@ -200,7 +201,8 @@ def table(results: dict[str, Result], rounds: int, grants: int) -> str:
         cpu = float(np.median(result.cpu_s))
         rows.append(
             f"| {name} | {len(result.first_ms)} of {len(visits)} | {len(result.wrong)} | {cpu:.2f} "
-            f"| {cpu / np.median(ours.cpu_s):.1f} | {first(result):.1f} | {first(result) / first(ours):.1f} "
+            f"| {cpu / np.median(ours.cpu_s):.1f} | {first(result):.1f} | "
+            f"{first(result) / first(ours):.1f} "
             f"| {np.median(result.frame_ms):.2f} | {np.percentile(result.frame_ms, 99):.1f} |"
         )
     missed = {
@@ -247,7 +249,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         contestants.append(FaceRecognition())
     except (ImportError, SystemExit):  # it ends the process where its models are absent
         print(
-            "face_recognition is not installed: pip install -r benchmarks/peers-requirements.txt (compiles dlib)"
+            "face_recognition is not installed: pip install -r benchmarks/peers-requirements.txt "
+            "(compiles dlib)"
         )
     results = {contestant.name: Result() for contestant in contestants}
     for _ in range(args.rounds):

@@ -1,6 +1,7 @@
 """Time of a gallery search, of a BLAS product and of faiss on the same templates, in turns.
 
-python benchmarks/search.py --chips lfw_pairs.tar --bundle build/bundle --out docs/measurements/search.md
+python benchmarks/search.py --chips lfw_pairs.tar --bundle build/bundle --out
+docs/measurements/search.md
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ def unit(rows: NDArray[np.floating]) -> Rows:
 
 
 class Faces:
-    """Templates that lie as those of a real network do: its own first, then people drawn with the same covariance."""
+    """Templates that lie as those of a real network do.
+
+    Its own first, then people drawn with the same covariance.
+    """
 
     def __init__(self, real: Rows | None) -> None:
         self._rng = np.random.default_rng(0)
@@ -111,7 +115,10 @@ class Faces:
         )
 
     def templates(self, count: int) -> Rows:
-        """Real ones as far as there are any, half of a gallery at most; a person's are neighbours."""
+        """Real ones as far as there are any, half of a gallery at most.
+
+        A person's are neighbours.
+        """
         real = self.real[: min(len(self.real), count // 2)]
         return np.concatenate(
             [
@@ -208,7 +215,10 @@ def _agree(index: Index, flat: faiss.IndexFlatIP, probes: Rows) -> None:
 
 
 def changing(faces: Faces, size: int, rounds: int) -> Changing:
-    """One subject put into and out of a large gallery; and enrolled by another process, as the recogniser sees it."""
+    """One subject put into and out of a large gallery.
+
+    And enrolled by another process, as the recogniser sees it.
+    """
     templates = faces.templates(size)
     started = time.perf_counter()
     index = index_of(templates)
@@ -252,7 +262,7 @@ def _taken(work: Callable[[], object]) -> float:
 
 
 def megabytes(make: Callable[[Rows], object], size: int) -> float:
-    """What a process of its own has more in memory once this is made, without the templates that it is made from."""
+    """Return the additional memory of a process that holds the index, without the templates."""
     context = multiprocessing.get_context("fork")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_weigh, args=(make, size, sending))
@@ -295,7 +305,10 @@ def one_thread() -> Iterator[str]:
         can = " ".join(name for name, has in numkong.get_capabilities().items() if has)
         flat = f"faiss {faiss.__version__} ({faiss.get_compile_options().strip()})"
         ours = f"numkong {numkong.__version__} ({can})"
-        yield f"{(about or [os.uname().machine])[0]}; numpy {np.__version__} with {blas}; {flat}; {ours}"
+        yield (
+            f"{(about or [os.uname().machine])[0]}; numpy {np.__version__} with {blas}; {flat}; "
+            f"{ours}"
+        )
 
 
 def _short(ms: float) -> str:
@@ -368,7 +381,8 @@ def main() -> int:
     for name in SLOWING:
         if name in os.environ:
             print(
-                f"search-bench: warning: {name} is set: numpy's product may be slower than it could be",
+                f"search-bench: warning: {name} is set: numpy's product may be slower than it "
+                "could be",
                 file=sys.stderr,
             )
     memory = {size: (megabytes(index_of, size), megabytes(flat_of, size)) for size in args.sizes}
@@ -386,7 +400,8 @@ def main() -> int:
             rows += compare(faces, size, args.repeats if size <= 10_000 else args.repeats // 4)
             for row in rows[-2:]:
                 print(
-                    f"{row.size:>8,} x {row.batch}: ours {row.ours}, faiss {row.faiss}, BLAS {row.blas}"
+                    f"{row.size:>8,} x {row.batch}: ours {row.ours}, faiss {row.faiss}, BLAS "
+                    f"{row.blas}"
                 )
         change = changing(faces, max(args.sizes), rounds=50)
     text = page(machine, data, rows, memory, change)

@@ -1,4 +1,6 @@
-"""ONNX Runtime's session options, compared with the terminal's own, interleaved in one run: python -m benchmarks.session
+"""ONNX Runtime's session options, compared with the terminal's own, interleaved in one run.
+
+Python -m benchmarks.session
 
 Networks of a bundle as a terminal has them, on noise: their time does not depend on what they see.
 """
@@ -119,7 +121,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         table({name: measure(path, NETWORKS[name], args.rounds) for name, path in models.items()})
     )
     print(
-        f"\nONNX Runtime {ort.__version__}, {args.rounds} rounds of five calls, medians; ratios to the terminal's own."
+        f"\nONNX Runtime {ort.__version__}, {args.rounds} rounds of five calls, medians; ratios to "
+        "the terminal's own."
     )
     return 0
 

@@ -96,7 +96,8 @@ def _scenes(scale: float) -> Iterable[str]:
     bottom = LANES + LANE * len(STATES)
     for number, (_, frames, _) in enumerate(_people(), 1):
         x, width = _x(frames.start / FPS, scale), round(len(frames) / FPS * scale, 1)
-        yield f'<rect x="{x}" y="{TOP - 22}" width="{width}" height="{bottom - TOP + 22}" fill="#ddf4ff"/>'
+        size = f'width="{width}" height="{bottom - TOP + 22}"'
+        yield f'<rect x="{x}" y="{TOP - 22}" {size} fill="#ddf4ff"/>'
         yield _text(x + 4, TOP - 8, str(number), ' font-weight="600"')
 
 

@@ -53,7 +53,8 @@ def load_portrait(portrait: Portrait) -> NDArray[np.uint8]:
     if found is None or not found.submodule_search_locations:
         raise PhotoError(
             "unreadable",
-            f"the portrait of {portrait.person} needs {portrait.package}: pip install 'mfsa-edge[demo]'",
+            f"the portrait of {portrait.person} needs {portrait.package}: pip install "
+            "'mfsa-edge[demo]'",
         )
     path = Path(found.submodule_search_locations[0]) / portrait.file
     if not path.is_file() or file_digest(path) != portrait.sha256:

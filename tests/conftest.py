@@ -1,4 +1,7 @@
-"""What tests share: the reference bundle made complete, the portraits' faces, a terminal's config, the research data."""
+"""What tests share.
+
+The reference bundle made complete, the portraits' faces, a terminal's config, the research data.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,8 @@ settings.register_profile(
 )
 settings.load_profile("any-machine")
 
-# A shell starts what it puts in the background with SIGINT ignored, and every process of the tests would inherit that.
+# A shell starts what it puts in the background with SIGINT ignored, and every process of the tests
+# would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Image = NDArray[np.uint8]
@@ -47,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if SHARED.is_dir():
         return
     skip = pytest.mark.skip(
-        reason=f"the research data is not there: {SHARED.parent.name}/{SHARED.name} beside the checkout"
+        reason=f"the research data is missing: {SHARED.parent.name}/{SHARED.name} next to the checkout"
     )
     for item in items:
         if "shared" in item.keywords:

@@ -1,4 +1,6 @@
-"""Counts of the project's conventions: `python -m tests.conventions [--list ROW]`, or `make counts`.
+"""Counts of the project's conventions.
+
+`python -m tests.conventions [--list ROW]`, or `make counts`.
 
 A count may not exceed its limit. Limits may only go down.
 """

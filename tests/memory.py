@@ -9,7 +9,10 @@ _IN_MEMORY = Path("/dev/shm")
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder that goes with its `with` block; on a disk where this machine has no file system in memory."""
+    """A folder that goes with its `with` block.
+
+    On a disk where this machine has no file system in memory.
+    """
     return tempfile.TemporaryDirectory(
         prefix="mfsa-", dir=_IN_MEMORY if _IN_MEMORY.is_dir() else None
     )

@@ -23,7 +23,10 @@ def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]
 
 
 class Process:
-    """A command that runs until it is told to stop; killed at the end of a `with` block whatever happened in it."""
+    """A command that runs until it is told to stop.
+
+    Killed at the end of a `with` block whatever happened in it.
+    """
 
     def __init__(self, module: str, *arguments: str | Path, log: Path) -> None:
         self.log = log

@@ -56,7 +56,8 @@ class LogRecordCheck:
             )
         if self._lost:
             report.notes.append(
-                f"{self._lost} records were not written because the disk failed, according to the log"
+                f"{self._lost} records were not written because the disk failed, according to the "
+                "log"
             )
 
     def _check_personal_part(self, line: ChainLine, where: str) -> None:

@@ -121,8 +121,8 @@ def erase_personal_parts(
 ) -> Iterator[list[ChainLine]]:
     """Overwrite the personal part of lines with spaces; yield the lines of each step.
 
-    The writer may append during the erasure. A part whose erasure did not finish is no JSON; it is erased
-    again. Raises OSError.
+    The writer may append during the erasure. A part whose erasure did not finish is no JSON; it is
+    erased again. Raises OSError.
     """
     try:
         fd = open_regular(path, os.O_RDONLY if dry_run else os.O_RDWR)

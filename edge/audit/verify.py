@@ -37,7 +37,8 @@ def verify_log(
     """Verify all records of a log. Raises OSError.
 
     `first`: verification keys of its chains; root keeps the first `trusted` of them. `state`: read
-    before the call, so that records written during the call are newer. `progress` is called with bytes.
+    before the call, so that records written during the call are newer. `progress` is called with
+    bytes.
     """
     keys = VerificationKeys(first, trusted)
     walk = ChainWalk(keys, log_id)

@@ -1,4 +1,7 @@
-"""Statistics of frame times, in memory of fixed size: a growing benchmark hides a growing pipeline."""
+"""Statistics of frame times, in memory of fixed size.
+
+A growing benchmark hides a growing pipeline.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ _DIGITS = 4
 
 
 class DecimatedSeries:
-    """Series of one number per frame. When full, every second number is dropped and the step is doubled.
+    """Series of one number per frame.
+
+    When full, every second number is dropped and the step is doubled.
 
     Series that are fed together stay aligned. NaN is a missing value.
     """
@@ -113,7 +118,8 @@ class RunStatistics:
     @property
     def grants(self) -> list[GrantTiming]:
         rows = [self._grants[i : i + 5] for i in range(0, len(self._grants), 5)]
-        return [GrantTiming(*(None if v != v else v for v in row)) for row in rows]  # type: ignore[arg-type]
+        times = [[None if v != v else v for v in row] for row in rows]
+        return [GrantTiming(*row) for row in times]  # type: ignore[arg-type]
 
     def stages(self) -> dict[str, StageTimes]:
         """Return the times of each stage; a stage without work in any frame is left out."""

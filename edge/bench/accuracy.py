@@ -12,7 +12,10 @@ from edge.values import Precision
 
 
 def accuracy_in_use(networks: TerminalNetworks) -> Accuracy:
-    """Return the accuracy of the configured embedder; raises EngineError if a sidecar is unreadable."""
+    """Return the accuracy of the configured embedder.
+
+    Raises EngineError if a sidecar is unreadable.
+    """
     bundle, precision = networks.bundle, networks.precision
     plan = bundle.path / plan_file(EMBEDDER_NETWORK, precision)
     verdict = read_sidecar(plan).verdict if networks.engine == "trt" else None

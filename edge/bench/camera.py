@@ -55,7 +55,8 @@ def measure_camera(
     capture.close()
     if not camera.frames:
         raise CameraError(
-            f"no frame in {time.monotonic() - began:.0f} s: {capture.lost or 'the camera is silent'}"
+            f"no frame in {time.monotonic() - began:.0f} s: "
+            f"{capture.lost or 'the camera is silent'}"
         )
     if ended == RECORDING_OVER:
         check_length(camera.frames)

@@ -44,12 +44,14 @@ def compare(
     """Compare two results; raises ConfigError if they were not measured alike, unless `force`."""
     if before.kind != after.kind:
         raise ConfigError(
-            f"{names[0]} was measured by `{before.kind}`, {names[1]} by `{after.kind}`: measure both the same way"
+            f"{names[0]} was measured by `{before.kind}`, {names[1]} by `{after.kind}`: measure "
+            "both the same way"
         )
     differ = tuple(_differ(before, after))
     if differ and not force:
         raise ConfigError(
-            f"measured under different conditions: {'; '.join(differ)}; measure again, or compare with --force"
+            f"measured under different conditions: {'; '.join(differ)}; measure again, or compare "
+            "with --force"
         )
     ratios = tuple(_ratios(before, after, regression))
     if not ratios:
@@ -84,7 +86,10 @@ def _fields(
     for name in type(before).model_fields:
         old, new = getattr(before, name), getattr(after, name)
         if old != new and name not in free:
-            yield f"{of}.{name}: {'not available' if old is None else old} and {'not available' if new is None else new}"
+            yield (
+                f"{of}.{name}: {'not available' if old is None else old} and "
+                f"{'not available' if new is None else new}"
+            )
 
 
 def _series(report: Measured) -> dict[str, list[float]]:

@@ -121,7 +121,8 @@ def _open_all(
                     refused[f"{network} {engine} {precision}"] = str(error)
     if not any((bundle.path / plan_file(n, p)).is_file() for n in NETWORKS for p in _PRECISIONS):
         refused["trt"] = (
-            "the bundle holds no engines of TensorRT; build them on the device with mfsa-build-engine"
+            "the bundle holds no engines of TensorRT; build them on the device with "
+            "mfsa-build-engine"
         )
     return runners, tuple(NotMeasured(name=name, why=why) for name, why in refused.items())
 
@@ -186,7 +187,7 @@ def _open(
 
 
 def _inputs(bundle: Bundle, network: str, batch: int) -> Floats:
-    """Return parity chips for the embedder, or noise for a detector (its time is independent of it)."""
+    """Return parity chips for the embedder, noise for a detector (same time for any frame)."""
     if network == EMBEDDER_NETWORK:
         with np.load(bundle.path / PARITY) as known:
             chips = known["chips"]
@@ -232,4 +233,6 @@ def _warnings(ms: Sequence[float], phases: Phases | None) -> Iterator[str]:
     if phases is not None and phases.enqueue.median > _ENQUEUE * phases.compute.median:
         yield "handing the work over takes about as long as the work: the host may hold the GPU up"
     if (spread := float(np.std(ms) / np.mean(ms))) > _UNSTEADY:
-        yield f"unsteady: coefficient of variation {spread:.1%}; lock the clocks and stop other work"
+        yield (
+            f"unsteady: coefficient of variation {spread:.1%}; lock the clocks and stop other work"
+        )

@@ -32,7 +32,9 @@ def describe(platform: Platform) -> Machine:
         processor=_processor(),
         cores=len(os.sched_getaffinity(0)),
         memory_mib=_memory_mib(),
-        system=f"{python_platform.system()} {python_platform.release()} {python_platform.machine()}",
+        system=" ".join(
+            (python_platform.system(), python_platform.release(), python_platform.machine())
+        ),
         board=setup.board,
         l4t=setup.l4t,
         power_mode=setup.power_mode,
@@ -91,7 +93,10 @@ def rss_mib(path: Path = Path("/proc/self/statm")) -> float:
 
 
 def file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """Return the file system of a folder, such as ext4; it determines the cost of a durable record."""
+    """Return the file system of a folder, such as ext4.
+
+    It determines the cost of a durable record.
+    """
     try:
         lines = [
             line.split()

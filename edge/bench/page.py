@@ -20,9 +20,14 @@ from edge.bench.results import (
 )
 
 _TITLES = {
-    "run": "From camera to relay", "soak": "Soak", "sweep": "Sweep", "engine": "Networks alone", "gallery": "Search alone",
-    "camera": "Camera alone", "compare": "Comparison",
-}  # fmt: skip
+    "run": "From camera to relay",
+    "soak": "Soak",
+    "sweep": "Sweep",
+    "engine": "Networks alone",
+    "gallery": "Search alone",
+    "camera": "Camera alone",
+    "compare": "Comparison",
+}
 
 
 @dataclass(frozen=True, slots=True)

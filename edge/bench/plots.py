@@ -24,9 +24,16 @@ _WIDTH = 11.0
 _INK, _FAINT, _ALARM = "#1f2328", "#d0d7de", "#cf222e"
 _LINES = ("#0969da", "#bf3989", "#1a7f37", "#9a6700", "#8250df", "#57606a")
 _STAGES = {
-    "capture": "#8c959f", "detect": "#0969da", "track": "#54aeff", "look": "#1a7f37", "embed": "#8250df", "search": "#bf8700",
-    "decide": "#bf3989", "record": "#cf222e", "door": "#6e7781",
-}  # fmt: skip
+    "capture": "#8c959f",
+    "detect": "#0969da",
+    "track": "#54aeff",
+    "look": "#1a7f37",
+    "embed": "#8250df",
+    "search": "#bf8700",
+    "decide": "#bf3989",
+    "record": "#cf222e",
+    "door": "#6e7781",
+}
 
 
 def _figure(height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:

@@ -243,6 +243,7 @@ def load_result(path: Path) -> Measured:
         ) from error
     if isinstance(found, CompareReport):
         raise ConfigError(
-            f"{path}: is a comparison; expected a result of edge-bench run, sweep, gallery, engine or camera"
+            f"{path}: is a comparison; expected a result of edge-bench run, sweep, gallery, engine "
+            "or camera"
         )
     return found

@@ -94,7 +94,10 @@ class SoakRows:
 def soak(
     bench: PreparedBench, stop: InterruptHandler, *, every_s: float, window_s: float, on_row: OnRow
 ) -> SoakReport:
-    """Run; `on_row` receives each row. Raises CameraError, EngineError, RecordError or DoorError."""
+    """Run; `on_row` receives each row.
+
+    Raises CameraError, EngineError, RecordError or DoorError.
+    """
     rows = SoakRows(every_s, window_s, on_row)
     whole = measure(bench, stop, rows.add)
     medians = [window.frame_median for window in rows.windows]
@@ -118,7 +121,10 @@ def _memory(report: PipelineReport) -> Finding:
     slope = report.memory.slope_mib
     if slope is None:
         return Finding(what="memory", passed=None, words="too short for a slope")
-    interval = f"95 % interval {slope.low:+.2f} to {slope.high:+.2f}; at most {_SLOPE_MIB:g} at its lower end"
+    interval = (
+        f"95 % interval {slope.low:+.2f} to {slope.high:+.2f}; at most {_SLOPE_MIB:g} at its lower "
+        "end"
+    )
     words = f"{slope.per_hour:+.2f} MiB an hour, {interval}"
     return Finding(what="memory", passed=slope.low <= _SLOPE_MIB, words=words)
 
@@ -132,7 +138,10 @@ def _drift(drift: float | None) -> Finding:
 
 def _lost(report: PipelineReport) -> Finding:
     dropped, frames = report.camera.dropped, report.camera.frames
-    words = f"{dropped} of {frames} frames were overtaken before they were looked at; at most {_LOST:.1%}"
+    words = (
+        f"{dropped} of {frames} frames were overtaken before they were looked at; at most "
+        f"{_LOST:.1%}"
+    )
     return Finding(what="frames", passed=dropped <= frames * _LOST, words=words)
 
 

@@ -55,7 +55,10 @@ def build_source(config: CameraConfig) -> Source:
 
 
 def drawn_source(faces: int) -> Source:
-    """Return endless frames with `faces` faces; raises PhotoError if the portrait is not installed."""
+    """Return endless frames with `faces` faces.
+
+    Raises PhotoError if the portrait is not installed.
+    """
     images = crowd(faces, _DRAWN_FRAMES)
     return Source(
         f"drawn, {faces} face{'s' * (faces != 1)}, {DRAWN_FPS:g} frames a second",

@@ -26,7 +26,8 @@ def slope(
 ) -> tuple[float, float, float] | None:
     """Return the least-squares slope and its 95 % interval (moving-block bootstrap), or None.
 
-    H. R. Kunsch, "The jackknife and the bootstrap for general stationary observations", Annals of Statistics 1989.
+    H. R. Kunsch, "The jackknife and the bootstrap for general stationary observations", Annals of
+    Statistics 1989.
     """
     x, y = np.asarray(at, np.float64), np.asarray(values, np.float64)
     if len(x) < _FEWEST or np.ptp(x) <= 0:
@@ -42,7 +43,7 @@ def slope(
 def ratio_of_medians(
     before: Sequence[float], after: Sequence[float], *, seed: int = 0
 ) -> tuple[float, float, float] | None:
-    """Return the ratio of medians, after over before, and its 95 % interval (moving-block bootstrap).
+    """Return the ratio of medians, after over before, and its 95 % interval (block bootstrap).
 
     Returns None for too few values, or if the median before is 0.
     """

@@ -113,7 +113,8 @@ def sweep(config: TerminalConfig, grid: Grid, stop: InterruptHandler) -> SweepRe
         entries = list(_open(config, grid, shown, refused, closing))
         if not entries:
             raise ConfigError(
-                f"no combination can be run here: {'; '.join(f'{r.name}: {r.why}' for r in refused)}"
+                "no combination can be run here: "
+                f"{'; '.join(f'{r.name}: {r.why}' for r in refused)}"
             )
         chunk = max(1, grid.frames // grid.rounds)
         for entry in tqdm(

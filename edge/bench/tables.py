@@ -120,10 +120,13 @@ def summary_facts(report: PipelineReport) -> dict[str, str]:
     )
     opened = f"; {speed.openings} switched it" if speed.openings else ""
     facts = {
-        "measured": f"{speed.frames} frames, {speed.looked_at} processed, in {speed.seconds:.1f} s; {report.ended}",
+        "measured": f"{speed.frames} frames, {speed.looked_at} processed, in "
+        f"{speed.seconds:.1f} s; {report.ended}",
         "faces": f"{speed.faces}, {speed.embedded} embedded",
-        "source": f"{report.conditions.source}, {report.conditions.frame_size}, pace: {report.conditions.pace}",
-        "engine": f"{report.conditions.engine} {report.conditions.precision}, detector {report.conditions.detector}",
+        "source": f"{report.conditions.source}, {report.conditions.frame_size}, "
+        f"pace: {report.conditions.pace}",
+        "engine": f"{report.conditions.engine} {report.conditions.precision}, "
+        f"detector {report.conditions.detector}",
         "accuracy": describe_accuracy(report.accuracy),
         "throughput": f"{speed.throughput_fps:.1f} frames/s; capacity {speed.capacity_fps:.1f}",
         "camera": f"{camera.dropped} frames dropped, {camera.gaps} gaps, jitter "
@@ -131,7 +134,8 @@ def summary_facts(report: PipelineReport) -> dict[str, str]:
         "grants": f"{speed.grants}, followed {report.conditions.door}{opened}",
         "outside the networks": f"{networks.outside_share:.1%} of the time{ratio}",
         "processor time": f"{speed.cpu_s:.2f} s, {speed.cpu_ms_per_frame:.2f} ms per frame",
-        "memory": f"{memory.start_mib:.1f} to {memory.end_mib:.1f} MiB, at most {memory.peak_mib:.1f}; slope {_slope(report)}",
+        "memory": f"{memory.start_mib:.1f} to {memory.end_mib:.1f} MiB, "
+        f"at most {memory.peak_mib:.1f}; slope {_slope(report)}",
         "power": NONE
         if speed.power is None
         else f"{speed.power.mean_w:.2f} W, {speed.power.frames_per_joule:.2f} frames/J",

@@ -180,7 +180,8 @@ class RemoteCamera:
             pixels = self._receive(height * width * 3)
         except TimeoutError as error:
             raise CameraError(
-                "edge-daemon has the camera and sends no frames; see its log for the state of the camera"
+                "edge-daemon has the camera and sends no frames; see its log for the state of the "
+                "camera"
             ) from error
         except CameraError:
             raise

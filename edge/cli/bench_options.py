@@ -15,14 +15,14 @@ ABOUT = {
     "engine": "measure the networks alone, each with its parity result and masked TAR",
     "gallery": "measure the search alone, over synthetic templates",
     "camera": "measure the camera alone: rate, age, jitter, drops",
-    "compare": "compare two results: ratio of medians with interval; exits with 1 beyond --regression",
+    "compare": "compare two results: ratios with intervals; exits with 1 beyond --regression",
     "report": "show a result again, as table or page: measure on the device, draw on a workstation",
     "schema": "print the JSON Schema of all results",
 }
 EXAMPLES = {
     "run": "edge-bench run --config terminal.yaml --duration 60 --json run.json --html run.html",
     "soak": "edge-bench soak --config terminal.yaml --duration 14400 --every 30 --json soak.json",
-    "sweep": "edge-bench sweep --config terminal.yaml --precisions fp32 int8 --threads 1 2 --faces 1 3 5",
+    "sweep": "edge-bench sweep --config terminal.yaml --precisions fp32 int8 --faces 1 3 5",
     "engine": "edge-bench engine --config terminal.yaml --batches 1 2 --json engine.json",
     "gallery": "edge-bench gallery --sizes 1000 10000 100000",
     "camera": "edge-bench camera --config terminal.yaml --duration 20",
@@ -36,7 +36,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the options, with `command`."""
     parser = common.parser(
         "edge-bench",
-        "Measure a terminal on this machine. No door opens: grants go to a separate door process with "
+        "Measure a terminal on this machine. No door opens: grants go to a separate door process "
+        "with "
         "a simulated relay, and the terminal's gallery is not opened. People in the frames are "
         "enrolled in memory, among synthetic templates.",
         EXAMPLES["run"],
@@ -65,7 +66,8 @@ def _add_pipeline_options(target: argparse.ArgumentParser) -> None:
     )
     target.add_argument(
         "--full-frame", choices=DETECTOR_SIZES, metavar="SIZE",
-        help=f"search every frame completely, with this detector input: {' or '.join(DETECTOR_SIZES)}",
+        help="search every frame completely, with this detector input: "
+            f"{' or '.join(DETECTOR_SIZES)}",
     )  # fmt: skip
     target.add_argument(
         "--templates",

@@ -12,9 +12,12 @@ from edge.cli import common
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-demo",
-        "Make a walk-up clip from two public-domain portraits, enroll one of the two people and run the "
-        "real door process and recogniser on it, with a lockdown, a door held open and a fire. Exits "
-        "with 0 only if the door opened for the enrolled person, with and without mask, and for the "
+        "Make a walk-up clip from two public-domain portraits, enroll one of the two people and "
+        "run the "
+        "real door process and recogniser on it, with a lockdown, a door held open and a fire. "
+        "Exits "
+        "with 0 only if the door opened for the enrolled person, with and without mask, and for "
+        "the "
         "fire; and neither during the lockdown nor for the other person.",
         "edge-demo --bundle build/bundle --out build/demo",
     )

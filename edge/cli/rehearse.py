@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-rehearse",
-        "Play clips through a terminal's configuration and show its decisions. Nothing is recorded and "
-        "no door opens. Exits with 1 if an unexpected person was granted access, or an expected one "
+        "Play clips through a terminal's configuration and show its decisions. Nothing is recorded "
+        "and "
+        "no door opens. Exits with 1 if an unexpected person was granted access, or an expected "
+        "one "
         "was not.",
-        "edge-rehearse --config terminal.yaml --adversarial --html rehearsal.html strangers.mp4 'ada.mkv=Ada Lovelace'",
+        "edge-rehearse --config terminal.yaml --adversarial --html rehearsal.html strangers.mp4 "
+        "'ada.mkv=Ada Lovelace'",
     )
     common.add_config(parser)
     parser.add_argument(
@@ -41,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument(
         "--adversarial", action="store_true",
-        help="also play adversarial clips, drawn from two public-domain portraits, one enrolled in memory",
+        help="also play adversarial clips, drawn from two public-domain portraits, one enrolled in "
+            "memory",
     )  # fmt: skip
     parser.add_argument(
         "--photo", action="append", default=[], dest="photos", metavar="PERSON=PHOTO",
@@ -144,7 +148,8 @@ def _load_gallery(config: TerminalConfig) -> tuple[set[str], Index]:
 
     if not has_gallery(config):
         raise GalleryError(
-            f"{config.gallery_path}: no one is enrolled; run edge-enroll, or name people with --photo"
+            f"{config.gallery_path}: no one is enrolled; run edge-enroll, or name people with "
+            "--photo"
         )
     with contextlib.closing(open_gallery(config).store) as store:
         subjects, templates = store.load_templates()

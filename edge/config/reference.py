@@ -99,11 +99,13 @@ def markdown() -> str:
     lines = [
         "# Configuration",
         "",
-        "Generated from the models in `edge/config/` by `make docs-generate`. The same descriptions",
+        "Generated from the models in `edge/config/` by `make docs-generate`. The same "
+        "descriptions",
         "are the comments of `systemd/terminal.yaml`. `edge-doctor schema` writes",
         "the JSON Schema. Check a file with `edge-doctor --config terminal.yaml`.",
         "",
-        "Apply: *reload* (SIGHUP, `systemctl reload edge-door edge-daemon`), *restart*, or *command*",
+        "Apply: *reload* (SIGHUP, `systemctl reload edge-door edge-daemon`), *restart*, or "
+        "*command*",
         "(read by the next command).",
     ]
     for section, kind, model, keys in _tables(TerminalConfig, "", False):

@@ -10,7 +10,8 @@ from edge.demo.scenario import Scene, frame_ranges
 from edge.synthesis.drawing import FPS
 
 PASSED = (
-    "The door opened for Eileen Collins, with and without mask, but not during the lockdown, and not "
+    "The door opened for Eileen Collins, with and without mask, but not during the lockdown, and "
+    "not "
     "for Grace Hopper. The alarm reported the door held open; fire opened it until the reset."
 )
 
@@ -114,7 +115,10 @@ def build_outcome(
     decisions: Sequence[dict[str, Any]],
     door: Sequence[dict[str, Any]],
 ) -> DemoOutcome:
-    """Sort the records of both processes by scene and state; raises ValueError without decisions."""
+    """Sort the records of both processes by scene and state.
+
+    Raises ValueError without decisions.
+    """
     judged = [d for d in decisions if d.get("kind") == "decision"]
     if not judged:
         raise ValueError("the recogniser recorded no decision")

@@ -170,8 +170,8 @@ class Database(SqliteFile):
     def write_transaction(self, failure: str) -> Iterator[None]:
         """Run one transaction, durable when the block has ended.
 
-        Raises GalleryError, with `failure` in its message, for errors of SQLite, and if the file was
-        replaced or encrypted by another key since it was opened: the data would be lost.
+        Raises GalleryError, with `failure` in its message, for errors of SQLite, and if the file
+        was replaced or encrypted by another key since it was opened: the data would be lost.
         """
         try:
             with self.transaction():

@@ -182,7 +182,8 @@ def _liveness(config: TerminalConfig) -> Iterator[CheckResult]:
         yield CheckResult(
             WARNING,
             "liveness",
-            "off (no PAD): a photo of an enrolled person opens the door; set `liveness.kind: layers`",
+            "off (no PAD): a photo of an enrolled person opens the door; set `liveness.kind: "
+            "layers`",
         )
         return
     on = [

@@ -81,7 +81,8 @@ def describe_terminal(config: TerminalConfig, networks: TerminalNetworks) -> dic
     return {
         "Terminal": config.terminal,
         "Model": f"{manifest.name} ({networks.bundle.model_digest[:12]}) on {networks}",
-        "Model's thresholds": f"unmasked {calibration.unmasked.threshold:.3f}, masked {calibration.masked.threshold:.3f}",
+        "Model's thresholds": f"unmasked {calibration.unmasked.threshold:.3f}, "
+        f"masked {calibration.masked.threshold:.3f}",
         "Policy": ", ".join(
             f"{key}: {value}" for key, value in policy.model_dump(exclude_none=True).items()
         ),

@@ -25,7 +25,7 @@ def test_masked_landmarks_are_redetected(collins_chip: Image, detector: FaceDete
 
 
 def test_alignment_shift_units() -> None:
-    """Landmarks of a face that stands turned, larger and to the right are turned back, shrunk and moved left."""
+    """A rotated, larger face to the right is rotated back, shrunk and moved left."""
     middle = (chips.SIZE / 2, chips.SIZE / 2)
     to_there = cv2.getRotationMatrix2D(middle, -10, 1.25)  # OpenCV turns the other way round
     to_there[:, 2] += (5, -2)

@@ -5,7 +5,8 @@ import pytest
 
 from calibration import occluders
 
-# Covered share and mean level of the drawn chip; if these fail the exam has changed: add occluders-v2 instead.
+# Covered share and mean level of the drawn chip; if these fail the exam has changed: add
+# occluders-v2 instead.
 FROZEN = {
     "sunglasses": (0.129, 119.6),
     "cap": (0.262, 125.0),

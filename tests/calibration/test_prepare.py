@@ -318,7 +318,10 @@ def test_a_tar_s_names_and_links_lead_nowhere(tmp_path: Path, make: Any, hopper:
 def test_a_damaged_tar_is_not_read_halfway(
     tmp_path: Path, make: Any, hopper: Image, size: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Cut in a picture, between two members and in a header; tarfile takes the last two for the end."""
+    """Cut in a picture, between two members and in a header.
+
+    Tarfile takes the last two for the end.
+    """
     path = tmp_path / "p.tar"
     put_in_tar(path, ("a/0.jpg", bytes(512)), ("a/1.jpg", bytes(512)), ("a/2.jpg", encoded(hopper)))
     path.write_bytes(path.read_bytes()[:size])

@@ -1,4 +1,7 @@
-"""Victims at the records: they are begun, written, turned from segment to segment, kept for their time, and read by the door."""
+"""Victims at the records.
+
+They are begun, written, turned from segment to segment, kept for their time, and read by the door.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,7 @@ class Log:
         return default_key_path(self.folder(folder))
 
     def problems(self, folder: Path, left: CrashState) -> Iterator[str]:
-        """A record that was not promised may be lost in a power cut, though not if a later one was promised."""
+        """A power cut may lose an unacknowledged record, unless a later one was acknowledged."""
         at = self.folder(folder)
         with collecting_errors("unreadable") as trouble:
             found = read_log(at)
@@ -195,7 +198,10 @@ class Log:
         for step in acknowledged[:promised]:
             number = by_frame.get(step.seed, {}).get("id")
             if number is not None and number != told.get(step.seed, number):
-                yield f"order: the record of {step.name} has number {number}, told was {told[step.seed]}"
+                yield (
+                    f"order: the record of {step.name} has number {number}, told was "
+                    f"{told[step.seed]}"
+                )
 
 
 def _all(left: CrashState) -> list[Step]:
@@ -271,7 +277,10 @@ class Retained(Log):
 
 
 class Door(Log):
-    """The door's states, by which it starts again: written by a thread of its own, as the door does."""
+    """The door's states, by which it starts again.
+
+    Written by a thread of its own, as the door does.
+    """
 
     def __init__(self) -> None:
         super().__init__("door's states", [Step("event", "", 0), Step("event", LATCHES[0], 1)])

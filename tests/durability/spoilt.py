@@ -1,4 +1,7 @@
-"""Victims that were broken by hand, so that the harness shows that it can see it: what is checked afterwards is the real code."""
+"""Victims that were broken by hand, so that the harness shows that it can see it.
+
+What is checked afterwards is the real code.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ from tests.durability.victims import VICTIMS
 
 @dataclass(frozen=True)
 class Spoilt:
-    """A victim whose process begins by breaking something; it never shares a process with the checks."""
+    """A victim whose process begins by breaking something.
+
+    It never shares a process with the checks.
+    """
 
     name: str
     victim: Victim
@@ -156,14 +162,36 @@ SPOILT = (
     Spoilt("door's states, fsync does nothing", VICTIMS["door's states"], _no_fsync),
     Spoilt("first enrollment, fsync does nothing", VICTIMS["first enrollment"], _no_fsync),
     Spoilt("key rotation, fsync does nothing", VICTIMS["key rotation"], _no_fsync),
-    Spoilt("enrollment, each statement by itself", VICTIMS["enrollment"], _each_statement_by_itself, by_kill=True),
-    Spoilt("enrollment, committed by the next one", VICTIMS["enrollment"], _committed_by_the_next_one, by_kill=True, rounds=10),
-    Spoilt("removal, each statement by itself", VICTIMS["removal"], _each_statement_by_itself, by_kill=True),
+    Spoilt(
+        "enrollment, each statement by itself",
+        VICTIMS["enrollment"],
+        _each_statement_by_itself,
+        by_kill=True,
+    ),
+    Spoilt(
+        "enrollment, committed by the next one",
+        VICTIMS["enrollment"],
+        _committed_by_the_next_one,
+        by_kill=True,
+        rounds=10,
+    ),
+    Spoilt(
+        "removal, each statement by itself",
+        VICTIMS["removal"],
+        _each_statement_by_itself,
+        by_kill=True,
+    ),
     Spoilt("removal, not looked for", VICTIMS["removal"], _not_looked_for, by_kill=True, rounds=10),
-    Spoilt("records, written by the next ones", VICTIMS["records"], _written_by_the_next_ones, by_kill=True, rounds=12),
+    Spoilt(
+        "records, written by the next ones",
+        VICTIMS["records"],
+        _written_by_the_next_ones,
+        by_kill=True,
+        rounds=12,
+    ),
     Spoilt("records, in halves", VICTIMS["records"], _in_halves, by_kill=True, rounds=20),
     Spoilt("key rotation, key first", VICTIMS["key rotation"], _key_first, by_kill=True, rounds=40),
-)  # fmt: skip
+)
 
 
 def find(name: str) -> Victim:

@@ -62,7 +62,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 def test_swapped_colours_would_be_noticed(
     embedder: Embedder, collins_chip: np.ndarray, bundle_path: object
 ) -> None:
-    """A known embedding, so that a swap in both enrollment and recognition cannot hide (frigate#23712)."""
+    """A known embedding shows a channel swap in both enrollment and recognition (frigate#23712)."""
     with np.load(f"{bundle_path}/parity.npz", allow_pickle=False) as archive:
         known = archive["embedding"][0] / np.linalg.norm(archive["embedding"][0])
     right = embedder.embed(collins_chip[None])[0].embedding @ known

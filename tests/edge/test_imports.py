@@ -10,7 +10,10 @@ import pytest
 
 
 def loaded_by(module: str) -> set[str]:
-    code = f"import {module}, sys; print(' '.join(sorted({{name.split('.')[0] for name in sys.modules}})))"
+    code = (
+        f"import {module}, sys; print(' '.join(sorted({{name.split('.')[0] for name in "
+        f"sys.modules}})))"
+    )
     return set(
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -71,8 +71,9 @@ def test_unknown_family_is_refused_by_name() -> None:
         masks.draw(GREY, masks.MaskStyle("welding", (0, 0, 0)))
 
 
-# (family, covered share of the chip, mean level of the drawn chip) of the frozen exam on a grey chip. If this test
-# fails, the exam has changed and no published figure can be compared any more: add masks-v2 instead.
+# (family, covered share of the chip, mean level) of the frozen protocol on a grey chip. If this
+# test fails, the protocol has changed and no published figure can be compared any more: add
+# masks-v2 instead.
 FROZEN = {
     "Ada/Ada_0001.jpg": ("cloth", 0.2747, 124.37),
     "Grace/Grace_0002.jpg": ("surgical", 0.2619, 141.17),

@@ -1,4 +1,7 @@
-"""`mfsa-build-engine` as people run it: with TensorRT for RTX, and on a stand-in for a Jetson's GPU."""
+"""`mfsa-build-engine` as people run it.
+
+With TensorRT for RTX, and on a stand-in for a Jetson's GPU.
+"""
 
 from __future__ import annotations
 
@@ -87,11 +90,14 @@ def opened(path: Path, precision: Any, trt: Any) -> Any:
         bundle.calibration(precision).embedder,
     )
     plan = path / f"embedder-{precision}.plan"
-    return open_plan(plan, wanted, device=lambda: ORIN, tensorrt=lambda: trt, pycuda=FakeCuda)  # type: ignore[arg-type, return-value]
+    return open_plan(plan, wanted, device=lambda: ORIN, tensorrt=lambda: trt, pycuda=FakeCuda)
 
 
 def test_engine_of_other_int8_file_is_refused(device: Any, bundle: Path) -> None:
-    """Quantised again, the FP32 network is the same: only the INT8 file's digest tells that a plan is an old one."""
+    """Quantised again, the FP32 network is the same.
+
+    Only the INT8 file's digest tells that a plan is an old one.
+    """
     assert main([str(bundle), "--network", "embedder", "--precision", "int8"]) == 0
     manifest = json.loads((bundle / "manifest.json").read_text())
     for name in ("embedder-int8.onnx", "embedder-int8-fp16.onnx"):

@@ -176,12 +176,18 @@ def packing(int8_bundle: Path, tmp_path: Path) -> Packing:
         }
         (tmp_path / "accuracy.json").write_text(json.dumps({"models": models, "comparisons": []}))
         (tmp_path / "t.json").write_text(manifest.calibration.model_dump_json())
-        (tmp_path / "t8.json").write_text(manifest.int8.calibration.model_dump_json())  # type: ignore[union-attr]
+        (tmp_path / "t8.json").write_text(manifest.int8.calibration.model_dump_json())
         given = {
-            "name": "test", "data": "none", "licence": "mine", "thresholds": str(tmp_path / "t.json"),
-            "embedder": str(int8_bundle / "embedder.onnx"), "accuracy": str(tmp_path / "accuracy.json"),
-            "int8": str(int8_bundle / "embedder-int8.onnx"), "int8-thresholds": str(tmp_path / "t8.json"), **options,
-        }  # fmt: skip
+            "name": "test",
+            "data": "none",
+            "licence": "mine",
+            "thresholds": str(tmp_path / "t.json"),
+            "embedder": str(int8_bundle / "embedder.onnx"),
+            "accuracy": str(tmp_path / "accuracy.json"),
+            "int8": str(int8_bundle / "embedder-int8.onnx"),
+            "int8-thresholds": str(tmp_path / "t8.json"),
+            **options,
+        }
         return main(
             [
                 "pack",

@@ -1,4 +1,4 @@
-"""The builder against the names and signatures of each TensorRT version, and for real by TensorRT for RTX."""
+"""The builder with the signatures of each TensorRT version, and with TensorRT for RTX."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""What parsers do with input that nobody meant: targets for atheris and for hypothesis, `python -m tests.fuzz --minutes N`."""
+"""What parsers do with input that nobody meant.
+
+Targets for atheris and for hypothesis, `python -m tests.fuzz --minutes N`.
+"""

@@ -1,4 +1,7 @@
-"""`python -m tests.fuzz --minutes 60`: fuzz each target in a process and write a table of all runs."""
+"""`python -m tests.fuzz --minutes 60`.
+
+Fuzz each target in a process and write a table of all runs.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ class Ran:
 
 
 def fuzz(target: Target, folder: Path, seconds: float) -> None:
-    """Fuzz until the time is over; a process that dies is restarted, its input stays in the folder."""
+    """Fuzz until the time is over.
+
+    A process that dies is restarted, its input stays in the folder.
+    """
     ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > _LEAST_S:
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,9 +82,15 @@ def row(target: Target, folder: Path) -> str:
     )
     corpus = len(list((folder / "corpus").glob("*")))
     cells = [
-        target.name, target.about, f"{sum(r.seconds for r in ran) / 3600:.2f}", f"{sum(r.executions for r in ran):,}",
-        f"{covered}", f"{features}", f"{corpus}", f"{len(findings(folder))}",
-    ]  # fmt: skip
+        target.name,
+        target.about,
+        f"{sum(r.seconds for r in ran) / 3600:.2f}",
+        f"{sum(r.executions for r in ran):,}",
+        f"{covered}",
+        f"{features}",
+        f"{corpus}",
+        f"{len(findings(folder))}",
+    ]
     return f"| {' | '.join(cells)} |"
 
 

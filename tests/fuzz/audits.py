@@ -1,4 +1,7 @@
-"""Targets of whoever looks a record up later: checkpoints, sealed scores and pictures, and rows made of any record."""
+"""Targets of whoever looks a record up later.
+
+Checkpoints, sealed scores and pictures, and rows made of any record.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +40,17 @@ _SCORES: dict[str, Any] = {
     "box_xyxy": [1, 2, 3, 4],
 }
 _RECORD: dict[str, Any] = {
-    "id": _NUMBER, "wall": 1.8e9, "mono": 1.0, "kind": "decision", "verdict": "grant", "reason": "match", "model": "m",
-    "commit": "0" * 64, "hash": "1" * 64, "mac": "2" * 32,
-}  # fmt: skip
+    "id": _NUMBER,
+    "wall": 1.8e9,
+    "mono": 1.0,
+    "kind": "decision",
+    "verdict": "grant",
+    "reason": "match",
+    "model": "m",
+    "commit": "0" * 64,
+    "hash": "1" * 64,
+    "mac": "2" * 32,
+}
 
 
 def _dumped(tree: Any) -> bytes:
@@ -54,7 +65,10 @@ def _text(data: bytes) -> str:
 
 
 def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
-    """Heads without a key, with one, and signed by whoever has it; each is held against a real record."""
+    """Heads without a key, with one, and signed by whoever has it.
+
+    Each is held against a real record.
+    """
     log = AuditLogWriter(folder / "door", log_id="lobby/door")
     for number in range(3):
         log.append({"event": "operator-command", "at": number, "latches": []})
@@ -107,7 +121,10 @@ def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
 
 
 def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
-    """Sealed scores and pictures: changed by somebody without the key, and made by somebody with it."""
+    """Sealed scores and pictures.
+
+    Changed by somebody without the key, and made by somebody with it.
+    """
     scores, cipher = score_cipher(_KEY, _TERMINAL), picture_cipher(_KEY, _TERMINAL)
     text, picture = json.dumps(_SCORES), b"\x89PNG picture"
     whole, sealed = (

@@ -1,4 +1,7 @@
-"""Targets that read what people and tools write: the configuration, a bundle's manifest, a plan's sidecar, the door's note."""
+"""Targets that read what people and tools write.
+
+The configuration, a bundle's manifest, a plan's sidecar, the door's note.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +37,20 @@ _FULL = {
     **_LEAST,
     "terminal": "lobby",
     "key": "gallery.key",
-    "camera": {"kind": "opencv", "source": "rtsp://user:secret@camera/1", "width": 640, "accept_network_injection": True},
+    "camera": {
+        "kind": "opencv",
+        "source": "rtsp://user:secret@camera/1",
+        "width": 640,
+        "accept_network_injection": True,
+    },
     "engine": {"kind": "auto", "precision": "int8", "allow_ort": True},
     "detector": {"zone": [0.1, 0.0, 1.0, 1.0], "max_faces_per_frame": 3},
     "policy": {"mask": "ask", "groups": ["staff"], "threshold_masked": 0.7},
-    "liveness": {"kind": "layers", "challenge": "hours", "challenge_hours": [{"days": ["sat"], "begin": "22:00", "end": "06:00"}]},
+    "liveness": {
+        "kind": "layers",
+        "challenge": "hours",
+        "challenge_hours": [{"days": ["sat"], "begin": "22:00", "end": "06:00"}],
+    },
     "door": {
         "relay": {"kind": "gpio", "pin": "BOARD7", "factory": "mock"},
         "alarm": {"kind": "file", "path": "alarm"},
@@ -50,11 +62,13 @@ _FULL = {
         "schedule": {
             "time_zone": "Europe/Berlin",
             "holidays": ["2026-12-25"],
-            "spans": [{"days": ["mon-fri", "holiday"], "begin": "08:00", "end": "17:30", "mode": "open"}],
+            "spans": [
+                {"days": ["mon-fri", "holiday"], "begin": "08:00", "end": "17:30", "mode": "open"}
+            ],
         },
     },
     "record": {"on_write_failure": "open", "max_pictures": 3},
-}  # fmt: skip
+}
 _MOMENTS = tuple(
     datetime(2026, 3, 29, tzinfo=timezone.utc) + timedelta(hours=7 * n) for n in range(30)
 )
@@ -157,13 +171,36 @@ _DEVICE = Device("Orin", "8.7", "R36.4.0", "board")
 def _sidecar(plan: bytes) -> dict[str, Any]:
     digest = hashlib.sha256(plan).hexdigest()
     return {
-        "schema_version": 1, "network": "embedder", "precision": "fp16", "plan": digest, "onnx": "b" * 64, "reference": "c" * 64,
-        "builder": "tensorrt", "tensorrt": "10.3.0", "gpu": "Orin", "compute_capability": "8.7", "l4t": "R36.4.0", "board": "board",
-        "tensors": [{"name": "input", "shape": [-1, 3, 112, 112], "dtype": "FLOAT"}], "batch": [1, 4, 8], "flags": ["FP16"],
-        "workspace_mib": 512, "dla_core": None, "off_dla": [], "calibration": "", "power_mode": "MAXN", "built_at": "2026-01-01",
+        "schema_version": 1,
+        "network": "embedder",
+        "precision": "fp16",
+        "plan": digest,
+        "onnx": "b" * 64,
+        "reference": "c" * 64,
+        "builder": "tensorrt",
+        "tensorrt": "10.3.0",
+        "gpu": "Orin",
+        "compute_capability": "8.7",
+        "l4t": "R36.4.0",
+        "board": "board",
+        "tensors": [{"name": "input", "shape": [-1, 3, 112, 112], "dtype": "FLOAT"}],
+        "batch": [1, 4, 8],
+        "flags": ["FP16"],
+        "workspace_mib": 512,
+        "dla_core": None,
+        "off_dla": [],
+        "calibration": "",
+        "power_mode": "MAXN",
+        "built_at": "2026-01-01",
         "build_seconds": 1.5,
-        "verdict": {"passed": True, "judged": digest, "reference": "c" * 64, "samples": 8, "figures": {"min_cosine": 1.0}},
-    }  # fmt: skip
+        "verdict": {
+            "passed": True,
+            "judged": digest,
+            "reference": "c" * 64,
+            "samples": 8,
+            "figures": {"min_cosine": 1.0},
+        },
+    }
 
 
 def _open_sidecar(folder: Path, at_end: ExitStack) -> Run:
@@ -186,7 +223,10 @@ def _open_sidecar(folder: Path, at_end: ExitStack) -> Run:
 
 
 def _open_notes(folder: Path, at_end: ExitStack) -> Run:
-    """Small files of the door and of the machine: the wiring's note, a line that is a file, release and board of a Jetson."""
+    """Small files of the door and of the machine.
+
+    The wiring's note, a line that is a file, release and board of a Jetson.
+    """
     note = {
         "relay": {"kind": "file", "path": "relay"},
         "alarm": {"kind": "gpio", "pin": 7, "active_high": True, "factory": "mock"},

@@ -1,4 +1,7 @@
-"""Targets at the door: its packets, the answers of the whole service, and the record that it reads after a restart."""
+"""Targets at the door.
+
+Its packets, the answers of the whole service, and the record that it reads after a restart.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,10 @@ def _open_packets(folder: Path, at_end: ExitStack) -> Run:
 
 
 class _NoDisk(AuditLogWriter):
-    """Takes every record and keeps none, so that a run of hours needs no room; refuses what a disk would refuse."""
+    """Takes every record and keeps none, so that a run of hours needs no room.
+
+    Refuses what a disk would refuse.
+    """
 
     def append(self, fields: dict[str, Any], *, durable: bool = True) -> int:
         self.taken = getattr(self, "taken", 0) + 1
@@ -104,7 +110,7 @@ class _NoDisk(AuditLogWriter):
 
 
 def _open_service(folder: Path, at_end: ExitStack) -> Run:
-    """One door for all packets of a run, over its real socket, with a clock that each packet moves on."""
+    """One door for all packets of a run, over a real socket; each packet advances the clock."""
     now = [_BEGINNING_S]
     relay = SimulatedRelayOutput(lambda: now[0])
     path = folder / "door.sock"
@@ -183,7 +189,7 @@ _EVENTS: list[dict[str, Any]] = [
 
 
 def _write(folder: Path) -> dict[str, bytes]:
-    """A record of two segments, its state and its verification key, by name within the folder above."""
+    """An audit log of two segments, its state and its verification key, by relative path."""
     log = AuditLogWriter(folder, log_id="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
     for event in _EVENTS:
         log.append(event)
@@ -228,7 +234,10 @@ def _spoil(content: bytes, source: Source) -> bytes:
 
 
 def _open_records(folder: Path, at_end: ExitStack) -> Run:
-    """A door's record with one or two of its files corrupted: it is read, verified, and gone on with."""
+    """A door's record with one or two of its files corrupted.
+
+    It is read, verified, and gone on with.
+    """
     whole = _write(folder / "door")
     place, key_path = folder / "door", default_key_path(folder / "door")
     names = sorted(whole)
@@ -343,7 +352,8 @@ TARGETS = (
     ),
     Target(
         "record",
-        "audit logs: reader, `load_previous_run`, `verify`, writer states, keys, and continued writing",
+        "audit logs: reader, `load_previous_run`, `verify`, writer states, keys, and continued "
+        "writing",
         _open_records,
         _record_seeds,
     ),

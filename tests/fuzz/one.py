@@ -1,4 +1,7 @@
-"""`python -m tests.fuzz.one TARGET FOLDER SECONDS`: one target under atheris; findings are kept in FOLDER, and it goes on."""
+"""`python -m tests.fuzz.one TARGET FOLDER SECONDS`: one target under atheris.
+
+Findings are kept in FOLDER, and it goes on.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +58,15 @@ def main(name: str, folder: Path, seconds: int) -> None:
                 keep(finding, data, folder)
 
         options: Sequence[str] = [
-            f"-max_total_time={seconds}", f"-max_len={_INPUT_MAX}", f"-timeout={_TIMEOUT_S}", f"-report_slow_units={_SLOW_S}",
-            f"-rss_limit_mb={_MEMORY_MIB}", f"-artifact_prefix={folder}/", "-close_fd_mask=3", "-verbosity=1",
-        ]  # fmt: skip
+            f"-max_total_time={seconds}",
+            f"-max_len={_INPUT_MAX}",
+            f"-timeout={_TIMEOUT_S}",
+            f"-report_slow_units={_SLOW_S}",
+            f"-rss_limit_mb={_MEMORY_MIB}",
+            f"-artifact_prefix={folder}/",
+            "-close_fd_mask=3",
+            "-verbosity=1",
+        ]
         atheris.Setup([sys.argv[0], *options, str(corpus)], one)
         atheris.Fuzz()
 

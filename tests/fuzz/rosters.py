@@ -39,9 +39,26 @@ _ROWS = [
 ]
 # Names and cells that lead out of the folder or are easily misread.
 _CELLS = (
-    "Ada/..", "out", "circle/1.jpg", "more", "\u0661", "2026-02-29", "=1+1", "\ufeff", "A" * 128, "\U0001f600" * 128, "Ada;Ada",
-    ";", "\\", "\u202eadA", "no", "YES", "x" * 300, "Ada/1.png/2", "\0",
-)  # fmt: skip
+    "Ada/..",
+    "out",
+    "circle/1.jpg",
+    "more",
+    "\u0661",
+    "2026-02-29",
+    "=1+1",
+    "\ufeff",
+    "A" * 128,
+    "\U0001f600" * 128,
+    "Ada;Ada",
+    ";",
+    "\\",
+    "\u202eadA",
+    "no",
+    "YES",
+    "x" * 300,
+    "Ada/1.png/2",
+    "\0",
+)
 _REPORTED = {
     "subject": "Ada",
     "digest": "d",

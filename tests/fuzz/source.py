@@ -11,12 +11,59 @@ T = TypeVar("T")
 
 # Values that parsers like least, in the types of JSON and YAML.
 STRANGE: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2, 255, 256, 2**31, 2**63, 2**64, 10**320, -(10**320), 0.0, -0.0, 0.5, 1e308, 5e-324,
-    math.nan, math.inf, -math.inf, "", " ", ".", "..", "/", "../x", "a\0b", "a\nb", "\ud800", "é\u202e\u2028", "x" * 300,
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    255,
+    256,
+    2**31,
+    2**63,
+    2**64,
+    10**320,
+    -(10**320),
+    0.0,
+    -0.0,
+    0.5,
+    1e308,
+    5e-324,
+    math.nan,
+    math.inf,
+    -math.inf,
+    "",
+    " ",
+    ".",
+    "..",
+    "/",
+    "../x",
+    "a\0b",
+    "a\nb",
+    "\ud800",
+    "é\u202e\u2028",
+    "x" * 300,
     "9" * 5000,
-    "1e999", "NaN", "2026-02-30", "2026-01-01", "24:00", "07:30", "mon-fri", "holiday", "Europe", "UTC", "rtsp://u:p@h/", [], {},
-    [[]], [None], {"kind": "none"}, {"kind": None}, {"": ""},
-)  # fmt: skip
+    "1e999",
+    "NaN",
+    "2026-02-30",
+    "2026-01-01",
+    "24:00",
+    "07:30",
+    "mon-fri",
+    "holiday",
+    "Europe",
+    "UTC",
+    "rtsp://u:p@h/",
+    [],
+    {},
+    [[]],
+    [None],
+    {"kind": "none"},
+    {"kind": None},
+    {"": ""},
+)
 
 
 class Source:
@@ -61,7 +108,7 @@ class Source:
 
 
 def edited(tree: Any, source: Source) -> Any:
-    """A copy of a tree of mappings and lists with one to four places changed, taken out, doubled or moved."""
+    """Return a copy of a JSON tree with one to four values changed, removed, doubled or moved."""
     tree = copy.deepcopy(tree)
     for _ in range(1 + source.number(4)):
         tree = _edit(tree, source)

@@ -16,8 +16,11 @@ class Finding(AssertionError):
 
 @dataclass(frozen=True)
 class Target:
-    """`open` gets a folder of its own and a stack for what is to be closed; it gives what a fuzzer calls, which raises only for
-    a finding."""
+    """`open` gets a folder of its own and a stack for what is to be closed.
+
+    It gives what a fuzzer calls, which raises only for
+    a finding.
+    """
 
     name: str
     about: str

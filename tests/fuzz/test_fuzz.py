@@ -1,4 +1,4 @@
-"""Each target's seeds, some hundred inputs of hypothesis, and that a target notices what it is there for."""
+"""Seeds of each target, some hundred generated inputs, and detection of planted faults."""
 
 from __future__ import annotations
 

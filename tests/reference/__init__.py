@@ -1,1 +1,4 @@
-"""Generated reference pages: commands and contracts, from the parsers, models and enums of the code."""
+"""Generated reference pages.
+
+Commands and contracts, from the parsers, models and enums of the code.
+"""

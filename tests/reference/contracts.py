@@ -26,9 +26,9 @@ and this page differ.
 
 | part | rule |
 |---|---|
-| commands, options, configuration keys | a rename is listed as `old -> new` in the changelog; no aliases before version 1.0 |
+| commands, options, configuration keys | the changelog lists renames as `old -> new`; no aliases before 1.0 |
 | exit codes, codes in audit logs | a value is never changed or reused |
-| files on disk | a new version reads the previous format or migrates it; else the format number rises |
+| files on disk | a new version reads or migrates the previous format, or has a new format number |
 | Python names | no promise |
 """
 EXITS = {DONE: "done", FAILED: "refused or failed", USAGE: "wrong usage or configuration file"}

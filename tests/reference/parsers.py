@@ -1,4 +1,4 @@
-"""The parsers of all installed commands, as plain values that do not depend on the Python version."""
+"""Parsers of all installed commands as plain values, independent of the Python version."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Stand-ins for TensorRT and pycuda at the boundary of the driver, for machines without a GPU.
 
-`fake_tensorrt(version)` has only the names and argument counts that the real bindings of that version have
-(`api.json`); anything else raises AttributeError. A plan holds its ONNX file, which the "GPU" runs by ONNX Runtime, so
-that what is built, run and compared is the real network. `FakeCuda` insists on a current context for every call.
+`fake_tensorrt(version)` has only the names and argument counts that the real bindings of that
+version have (`api.json`); anything else raises AttributeError. A plan holds its ONNX file, which
+the "GPU" runs by ONNX Runtime, so that what is built, run and compared is the real network.
+`FakeCuda` insists on a current context for every call.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tests.tensorrt.table import USED, load
 
 
 class Guard:
-    """An object that shows only the members a class has in one version, and counts the arguments of its methods."""
+    """Object with the members of a class in one version; checks the arguments of its methods."""
 
     def __init__(self, of: str, members: dict[str, Any], target: Any) -> None:
         object.__setattr__(self, "_guard", (of, members, target))
@@ -169,9 +170,11 @@ class _Parser:
         ]
         for i, node in refused:
             told = SimpleNamespace(
-                desc=lambda: "No importer registered", node=lambda i=i: i, node_name=lambda n=node: n.name,
+                desc=lambda: "No importer registered",
+                node=lambda i=i: i,
+                node_name=lambda n=node: n.name,
                 node_operator=lambda n=node: n.op_type,
-            )  # fmt: skip
+            )
             self.errors.append(self.guard("ParserError", told))
         inside(self.network).fill(model)
         return not refused
@@ -327,7 +330,7 @@ def fake_tensorrt(version: str) -> Any:
     if isinstance(getattr(module, "NetworkDefinitionCreationFlag", None), type):
         flags = module.NetworkDefinitionCreationFlag  # type: ignore[attr-defined]
         flags.__int__ = lambda self: self.value
-    module.ILogger.Severity = Enum("Severity", "INTERNAL_ERROR ERROR WARNING INFO VERBOSE")  # type: ignore[attr-defined]
+    module.ILogger.Severity = Enum("Severity", "INTERNAL_ERROR ERROR WARNING INFO VERBOSE")
 
     def builder(logger: Any) -> Guard:
         module.logger_of = logger  # type: ignore[attr-defined]
@@ -348,7 +351,7 @@ def fake_tensorrt(version: str) -> Any:
         return guard("Runtime", made.runtime)
 
     module.Builder = builder  # type: ignore[attr-defined]
-    module.OnnxParser = lambda network, logger: guard("OnnxParser", _Parser(guard, network))  # type: ignore[attr-defined]
+    module.OnnxParser = lambda network, logger: guard("OnnxParser", _Parser(guard, network))
     module.Runtime = runtime  # type: ignore[attr-defined]
     module.made = made  # type: ignore[attr-defined]
     return module

@@ -1,7 +1,7 @@
 """The part of TensorRT's Python API that this project uses, as each version has it: `api.json`.
 
-`python -m tests.tensorrt.table FOLDER` reads it off `api_<version>.json.gz` files, which hold the classes, members and
-signatures of the real bindings.
+`python -m tests.tensorrt.table FOLDER` reads it off `api_<version>.json.gz` files, which hold the
+classes, members and signatures of the real bindings.
 """
 
 from __future__ import annotations
@@ -15,18 +15,40 @@ from typing import Any
 
 TABLE = Path(__file__).with_name("api.json")
 
-# Everything that the code names; a name that is not here fails the tests until the table is made again.
+# Everything that the code names; a name that is not here fails the tests until the table is made
+# again.
 USED: dict[str, tuple[str, ...]] = {
     "Builder": (
-        "create_network", "create_builder_config", "create_optimization_profile", "build_serialized_network", "num_DLA_cores",
+        "create_network",
+        "create_builder_config",
+        "create_optimization_profile",
+        "build_serialized_network",
+        "num_DLA_cores",
     ),
     "IBuilderConfig": (
-        "set_memory_pool_limit", "set_flag", "clear_flag", "add_optimization_profile", "set_calibration_profile", "int8_calibrator",
-        "default_device_type", "DLA_core", "can_run_on_DLA", "create_timing_cache", "set_timing_cache", "get_timing_cache",
-        "progress_monitor", "num_compute_capabilities", "set_compute_capability",
+        "set_memory_pool_limit",
+        "set_flag",
+        "clear_flag",
+        "add_optimization_profile",
+        "set_calibration_profile",
+        "int8_calibrator",
+        "default_device_type",
+        "DLA_core",
+        "can_run_on_DLA",
+        "create_timing_cache",
+        "set_timing_cache",
+        "get_timing_cache",
+        "progress_monitor",
+        "num_compute_capabilities",
+        "set_compute_capability",
     ),
     "INetworkDefinition": (
-        "num_inputs", "get_input", "num_outputs", "get_output", "num_layers", "get_layer",
+        "num_inputs",
+        "get_input",
+        "num_outputs",
+        "get_output",
+        "num_layers",
+        "get_layer",
     ),
     "ILayer": ("name", "type", "precision"),
     "ITensor": ("name", "shape", "dtype"),
@@ -36,13 +58,28 @@ USED: dict[str, tuple[str, ...]] = {
     "ITimingCache": ("serialize",),
     "Runtime": ("deserialize_cuda_engine", "DLA_core"),
     "ICudaEngine": (
-        "create_execution_context", "num_io_tensors", "get_tensor_name", "get_tensor_mode", "get_tensor_dtype",
-        "get_tensor_shape", "get_tensor_profile_shape",
+        "create_execution_context",
+        "num_io_tensors",
+        "get_tensor_name",
+        "get_tensor_mode",
+        "get_tensor_dtype",
+        "get_tensor_shape",
+        "get_tensor_profile_shape",
     ),
-    "IExecutionContext": ("set_input_shape", "get_tensor_shape", "set_tensor_address", "execute_async_v3"),
+    "IExecutionContext": (
+        "set_input_shape",
+        "get_tensor_shape",
+        "set_tensor_address",
+        "execute_async_v3",
+    ),
     "ILogger": ("Severity", "log"),
     "IProgressMonitor": ("phase_start", "step_complete", "phase_finish"),
-    "IInt8EntropyCalibrator2": ("get_batch_size", "get_batch", "read_calibration_cache", "write_calibration_cache"),
+    "IInt8EntropyCalibrator2": (
+        "get_batch_size",
+        "get_batch",
+        "read_calibration_cache",
+        "write_calibration_cache",
+    ),
     "BuilderFlag": ("FP16", "INT8", "PREFER_PRECISION_CONSTRAINTS", "GPU_FALLBACK", "TF32"),
     "NetworkDefinitionCreationFlag": ("EXPLICIT_BATCH",),
     "MemoryPoolType": ("WORKSPACE",),
@@ -51,15 +88,15 @@ USED: dict[str, tuple[str, ...]] = {
     "DataType": ("FLOAT",),
     "TensorIOMode": ("INPUT",),
     "ComputeCapability": ("SM75", "SM80", "SM86", "SM89", "SM120", "SM121"),
-}  # fmt: skip
+}
 
 Table = dict[str, dict[str, dict[str, Any]]]
 
 
 def read(folder: Path) -> Table:
-    """version -> class -> member -> fewest and most arguments beside self, null for what is not called.
+    """Version -> class -> member -> minimum and maximum arguments without self, null if not called.
 
-    Newer bindings document some methods as `*args`: their counts are those of the version that tells them.
+    Newer bindings document some methods as `*args`: their counts are those of earlier versions.
     """
     contents = {}
     for path in sorted(folder.glob("api_*.json.gz")):
@@ -88,7 +125,10 @@ def read(folder: Path) -> Table:
 
 
 def _arguments(signature: str) -> list[int] | None:
-    """Fewest and most arguments of a documented signature `name(self: ..., a: int, b: int = 0) -> None`."""
+    """Fewest and most arguments of a documented signature `name(self: ..., a: int, b.
+
+    Int = 0) -> None`.
+    """
     found = re.match(r"\w+\((.*)\) -> ", signature.split("\n")[0])
     if not found or "*args" in signature:
         return None

@@ -165,7 +165,8 @@ def _outliers(
         ExcludedSample(
             i,
             RefusalReason.OUTLIER_PHOTO,
-            f"{names[i]}: scores {np.median(embeddings[kept] @ embeddings[i]):.2f} with the other photos, "
+            f"{names[i]}: scores {np.median(embeddings[kept] @ embeddings[i]):.2f} with the other "
+            "photos, "
             f"at least {same_person:.2f} is expected of one person; check who is on this photo",
         )
         for i in range(len(embeddings))
@@ -288,7 +289,8 @@ def _check_strict(subject: str, kept: Sequence[int], closer: Sequence[ExcludedSa
         raise PhotoError(
             RefusalReason.CLOSER_TO_OTHER_SUBJECT,
             f"{'; '.join(one.message for one in closer)}. {len(kept)} photos of {subject} are "
-            f"left, the level strict needs {PHOTOS_MIN['strict']}: use sharper photos, looking at the "
+            f"left, the level strict needs {PHOTOS_MIN['strict']}: use sharper photos, looking at "
+            "the "
             "camera",
         )
 

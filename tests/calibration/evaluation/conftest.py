@@ -10,10 +10,12 @@ Image = np.ndarray
 
 
 class PatchEngine:
-    """An embedder that one can see through: it reads the half of the picture, upper or lower, that is brighter on average.
+    """An embedder that one can see through.
 
-    Its map marks that half, or the other one with `wrong_map`; with `same_map` it reads and marks the upper half of every
-    picture, with `without_map` it reads that and marks nothing.
+    It reads the half of the picture, upper or lower, that is brighter on average.
+
+    Its map marks that half, or the other one with `wrong_map`; with `same_map` it reads and marks
+    the upper half of every picture, with `without_map` it reads that and marks nothing.
     """
 
     def __init__(self, kind: str = "same_map") -> None:
@@ -50,7 +52,7 @@ def patches() -> type[PatchEngine]:
 
 @pytest.fixture
 def pair_set() -> PairSet:
-    """Twelve people of random patches, two noisy pictures each, and enough pairs of strangers for FMR 1e-3."""
+    """Twelve synthetic people, two noisy pictures each; enough non-mated pairs for FMR 1e-3."""
     rng = np.random.default_rng(0)
     names, encoded, people = [], [], []
     for person in range(12):

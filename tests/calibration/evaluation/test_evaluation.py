@@ -29,7 +29,8 @@ def test_pairs_of_a_perfect_embedder(patches: Any, pair_set: PairSet) -> None:
     told = scored.figures()
     json.dumps(told, allow_nan=False)
     assert told["clean"]["eer"] == 0 and told["clean"]["fnmr_at_unmasked_threshold"] == 0
-    # Masks hide little of the upper half, so masked pairs are told apart as well; sunglasses and caps hide more of it.
+    # Masks hide little of the upper half, so masked pairs are told apart as well; sunglasses and
+    # caps hide more of it.
     assert told["one_masked"]["tar_at_fmr_0.01"] == 1
     conditions = {f"one_masked:{family}" for family in masks.PROTOCOL_FAMILIES + masks.HELD_OUT}
     assert conditions <= told.keys() and "one_with:hand" in told and "faces_found_again" not in told
@@ -39,7 +40,10 @@ def test_pairs_of_a_perfect_embedder(patches: Any, pair_set: PairSet) -> None:
 def headline_scores(
     pair_set: PairSet, masked_mated: float, masked_strangers: float
 ) -> pairs.PairScores:
-    """Unmasked all told apart; half of the masked mated scores at one value, a quarter of the masked strangers at another."""
+    """Unmasked all told apart.
+
+    Half of the masked mated scores at one value, a quarter of the masked strangers at another.
+    """
     count, strangers = 12, int((~pair_set.mated).sum())
     scored = pairs.PairScores(pair_set)
     clean = np.concatenate(
@@ -164,7 +168,7 @@ def test_searches_in_a_gallery() -> None:
 
 
 def test_one_search_in_a_hundred_finds_a_stranger() -> None:
-    """With embeddings that tell nobody apart a threshold at FPIR 1 % lets 1 % of masked strangers pass, and nobody else."""
+    """With random embeddings a threshold at FPIR 1 % accepts 1 % of masked probes."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(200), 4)
 

@@ -72,8 +72,10 @@ def test_qdq_pairs_precede_layers_and_residuals() -> None:
     assert list(by_name["prelu"].input) == ["sum", "slope"]
     assert list(by_name["g"].input) == ["a", "g.w", "g.b"]
     assert [list(by_name[n].input)[:2] for n in "abc"] == [
-        ["x_dequantised", "a.w_dequantised"], ["a_dequantised", "b.w_dequantised"], ["bent_dequantised", "c.w_dequantised"],
-    ]  # fmt: skip
+        ["x_dequantised", "a.w_dequantised"],
+        ["a_dequantised", "b.w_dequantised"],
+        ["bent_dequantised", "c.w_dequantised"],
+    ]
     stored = {t.name: t for t in graph.initializer}
     assert (
         stored["b.w_int8"].data_type == TensorProto.INT8

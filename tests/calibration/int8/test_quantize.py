@@ -118,7 +118,7 @@ class Scripted(QuantizationSearch):
         self.costs = costs
 
     def fidelity(self, ranges: object, in_float: object, chips: object = None) -> Fidelity:
-        lost = sum(cost for name, cost in self.costs.items() if name not in in_float)  # type: ignore[operator]
+        lost = sum(cost for name, cost in self.costs.items() if name not in in_float)
         return Fidelity(
             {"clean": 1 - lost / 2, "masked": 1 - lost / 2}, {"clean": 1 - lost, "masked": 1 - lost}
         )

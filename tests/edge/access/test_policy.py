@@ -156,14 +156,15 @@ def test_fpir_holds_beyond_the_supported_size(
 def test_ten_times_templates_need_a_tenth_fmr() -> None:
     scaling = ThresholdScaling(Thresholds(0.5, 0.45), 100, 0.09, 1e-4)
     rules = replace(RULES, thresholds=scaling.base, scaling=scaling)
-    assert rules.for_size(1000).thresholds == Thresholds(pytest.approx(0.59), pytest.approx(0.54))  # type: ignore[arg-type]
+    assert rules.for_size(1000).thresholds == Thresholds(pytest.approx(0.59), pytest.approx(0.54))
     assert scaling.fpir(scaling.base, 100) == pytest.approx(1 - (1 - 1e-4) ** 100)
     large = rules.for_size(1000).thresholds
     assert scaling.fpir(large, 1000) == pytest.approx(0.00995, abs=1e-5)
     raised = replace(rules, thresholds=Thresholds(0.55, 0.58))  # raised by the operator
-    assert raised.for_size(1000).thresholds == Thresholds(pytest.approx(0.59), 0.58)  # type: ignore[arg-type]
+    assert raised.for_size(1000).thresholds == Thresholds(pytest.approx(0.59), 0.58)
     assert describe_thresholds(rules, 1000) == (
-        "thresholds 0.590 unmasked, 0.540 masked for 1,000 templates (raised from 0.500 and 0.450); "
+        "thresholds 0.590 unmasked, 0.540 masked for 1,000 templates (raised from 0.500 and "
+        "0.450); "
         "false-positive identification rate per frame (FPIR) at most 0.995 %"
     )
     assert describe_thresholds(rules, 0).endswith("masked for 0 templates")

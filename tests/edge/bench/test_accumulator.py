@@ -1,4 +1,7 @@
-"""What turns come to: stages of the frames in which they worked, openings matched with grants, a camera's gaps."""
+"""What turns come to.
+
+Stages of the frames in which they worked, openings matched with grants, a camera's gaps.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`edge-bench` for real, on small clips: everything is measured, in the form that the schema promises. No time is asserted."""
+"""`edge-bench` for real, on small clips.
+
+Everything is measured, in the form that the schema promises. No time is asserted.
+"""
 
 from __future__ import annotations
 

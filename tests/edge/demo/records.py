@@ -1,4 +1,4 @@
-"""What the two processes put on record in a run of the demo that goes as expected, on a clock of its own."""
+"""Records of both processes in an expected run of the demo, with a separate clock."""
 
 from __future__ import annotations
 
@@ -20,11 +20,22 @@ PLAIN, STRANGER, MASKED, LOCKED_OUT, RELEASED, NOBODY = (
 def decision(number: int, at_s: float, subject: str = COLLINS) -> dict[str, Any]:
     frame = round(at_s * FPS)
     return {
-        "kind": "decision", "id": number, "verdict": "grant", "reason": "match", "frame": frame,
-        "frame_at": CLIP_BEGAN_AT + frame / FPS, "box_xyxy": [10, 10, 60, 60], "model": "abc", "liveness": "no PAD",
-        "threshold": 0.5, "mask_worn": 0.0, "votes": 3, "score": 0.9, "subject": subject,
+        "kind": "decision",
+        "id": number,
+        "verdict": "grant",
+        "reason": "match",
+        "frame": frame,
+        "frame_at": CLIP_BEGAN_AT + frame / FPS,
+        "box_xyxy": [10, 10, 60, 60],
+        "model": "abc",
+        "liveness": "no PAD",
+        "threshold": 0.5,
+        "mask_worn": 0.0,
+        "votes": 3,
+        "score": 0.9,
+        "subject": subject,
         "attention": {"on_eyes": 0.5, "on_rest": 0.5, "mean_face": 0.4},
-    }  # fmt: skip
+    }
 
 
 def event(name: str, reason: str, at_s: float, **more: Any) -> dict[str, Any]:

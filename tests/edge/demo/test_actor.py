@@ -37,7 +37,10 @@ LOCKS_DOWN = Action(
 
 
 class Run:
-    """A run of the demo on a clock of its own: what will be on record is known before, the clip ends at 20 s."""
+    """A run of the demo on a clock of its own.
+
+    What will be on record is known before, the clip ends at 20 s.
+    """
 
     def __init__(self, config_path: Path) -> None:
         self.config = load_config(config_path)

@@ -44,7 +44,7 @@ def planned(trt: Any, bundle: Path, batch: tuple[int, int, int]) -> bytes:
 def opened(
     trt: Any, cuda: FakeCuda, bundle: Path, batch: tuple[int, int, int] = (1, 1, 4)
 ) -> TrtEngine:
-    return TrtEngine(Path("e.plan"), planned(trt, bundle, batch), trt, cuda)  # type: ignore[arg-type]
+    return TrtEngine(Path("e.plan"), planned(trt, bundle, batch), trt, cuda)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_gpu_error_is_reported_and_freed(trt: Any, cuda: FakeCuda, bundle_path: 
 def test_a_plan_for_a_dla_is_opened_on_its_core(
     trt: Any, cuda: FakeCuda, bundle_path: Path
 ) -> None:
-    TrtEngine(Path("e.plan"), planned(trt, bundle_path, (4, 4, 4)), trt, cuda, dla_core=1)  # type: ignore[arg-type]
+    TrtEngine(Path("e.plan"), planned(trt, bundle_path, (4, 4, 4)), trt, cuda, dla_core=1)
     assert trt.made.runtime.DLA_core == 1
 
 
@@ -182,11 +182,25 @@ def built(bundle_path: Path, tmp_path: Path) -> Callable[..., Any]:
         passed=True, judged=digest, reference=reference, samples=30, figures={"min_cosine": 1.0}
     )
     sidecar = Sidecar(
-        network="embedder", precision="fp32", plan=digest, onnx=reference, reference=reference, builder="tensorrt",
-        tensorrt="10.3.0", gpu=ORIN.name, compute_capability=ORIN.compute_capability, l4t=ORIN.l4t, board=ORIN.board,
-        tensors=(PlanTensor(name="chip", shape=(-1, 3, 112, 112), dtype="float"),), batch=(1, 1, 4), flags=(),
-        workspace_mib=1024, built_at="2026-01-01T00:00:00+00:00", build_seconds=1.0, verdict=verdict,
-    )  # fmt: skip
+        network="embedder",
+        precision="fp32",
+        plan=digest,
+        onnx=reference,
+        reference=reference,
+        builder="tensorrt",
+        tensorrt="10.3.0",
+        gpu=ORIN.name,
+        compute_capability=ORIN.compute_capability,
+        l4t=ORIN.l4t,
+        board=ORIN.board,
+        tensors=(PlanTensor(name="chip", shape=(-1, 3, 112, 112), dtype="float"),),
+        batch=(1, 1, 4),
+        flags=(),
+        workspace_mib=1024,
+        built_at="2026-01-01T00:00:00+00:00",
+        build_seconds=1.0,
+        verdict=verdict,
+    )
 
     def opened(device: Device = ORIN, calibrated: str = "", **changes: Any) -> TrtEngine:
         sidecar_path(plan).write_text(sidecar.model_copy(update=changes).model_dump_json())

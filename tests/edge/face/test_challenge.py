@@ -31,7 +31,7 @@ def look(at: float, yaw: float = 0.0, size: float = 40.0) -> LivenessFrame:
 
 
 def asked(action: ChallengeAction, **options: object) -> ChallengeLiveness:
-    return ChallengeLiveness(limit_s=LIMIT_S, choose=lambda _: action, **options)  # type: ignore[arg-type]
+    return ChallengeLiveness(limit_s=LIMIT_S, choose=lambda _: action, **options)
 
 
 def show(

@@ -89,7 +89,7 @@ def test_zone_is_searched_by_a_smaller_network(bundle_path: Path, collins: np.nd
             called.append(self._size)
             return self._engine.run(inputs)
 
-    detector = FaceDetector({size: Counted(size) for size in ("640x480", "320x256")}, 0.7)  # type: ignore[misc]
+    detector = FaceDetector({size: Counted(size) for size in ("640x480", "320x256")}, 0.7)
     street = np.full((1080, 1920, 3), 90, np.uint8)
     portrait = cv2.resize(collins, (200, 250), interpolation=cv2.INTER_AREA)
     street[300:550, 900:1100] = portrait

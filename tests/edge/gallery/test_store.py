@@ -105,7 +105,8 @@ def test_open_with_other_key_is_refused(open_store: Open) -> None:
         "UPDATE templates SET id = 77 WHERE id = (SELECT min(id) FROM templates)",
         "UPDATE subjects SET sealed = (SELECT sealed FROM subjects ORDER BY id DESC)"
         " WHERE id = (SELECT min(id) FROM subjects)",
-        "UPDATE subjects SET id = 78, revision = revision WHERE id = (SELECT min(id) FROM subjects)",
+        "UPDATE subjects SET id = 78, revision = revision WHERE id = (SELECT min(id) FROM "
+        "subjects)",
         "UPDATE subjects SET revision = 79 WHERE id = (SELECT min(id) FROM subjects)",
         "UPDATE subjects SET sealed = zeroblob(200) WHERE id = (SELECT min(id) FROM subjects)",
     ],

@@ -28,7 +28,7 @@ def test_onnx_runtime_runs_fp32_and_int8(write_config: Write, int8_bundle: Path)
     for precision in ("fp32", "int8"):
         networks = open_networks(config(write_config, int8_bundle, kind="ort", precision=precision))
         assert str(networks) == f"ort {precision}"
-        assert networks.calibration == networks.bundle.calibration(precision)  # type: ignore[arg-type]
+        assert networks.calibration == networks.bundle.calibration(precision)
         probes.append(networks.embedder.embed(chips)[0].embedding)
     assert 0.9 < float(probes[0] @ probes[1]) < 0.99999
 

@@ -24,9 +24,23 @@ from edge.rehearsal.results import FaceDecision, RehearsalResult
 
 ADA, BOB = "Ada", "Bob"
 SEEN = FaceDecision(
-    at_s=0.0, frame=0, track=1, verdict="pending", reason="insufficient-votes", usable=True, embedded=True, subject=ADA, score=0.9,
-    threshold=0.6, mask_worn=0.0, votes=1, liveness={}, weight=1.0, box_xyxy=(10.0, 10.0, 60.0, 60.0), person=None,
-)  # fmt: skip
+    at_s=0.0,
+    frame=0,
+    track=1,
+    verdict="pending",
+    reason="insufficient-votes",
+    usable=True,
+    embedded=True,
+    subject=ADA,
+    score=0.9,
+    threshold=0.6,
+    mask_worn=0.0,
+    votes=1,
+    liveness={},
+    weight=1.0,
+    box_xyxy=(10.0, 10.0, 60.0, 60.0),
+    person=None,
+)
 
 
 def at(frame: int, **changes: object) -> FaceDecision:
@@ -160,7 +174,7 @@ def test_page_shows_failures_and_escapes_names() -> None:
 
 def test_a_recording_is_played_at_its_own_pace(tmp_path: Path, collins: np.ndarray) -> None:
     path = tmp_path / "video.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 12.5, (512, 512))  # type: ignore[attr-defined]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 12.5, (512, 512))
     for _ in range(3):
         writer.write(collins)
     writer.release()
@@ -233,9 +247,14 @@ def photo(tmp_path: Path, collins: np.ndarray) -> str:
 
 
 def test_command_strangers_and_enrolled(
-    write_config: Callable[..., Path], clip: Callable[..., Path], photo: str, tmp_path: Path, collins: np.ndarray,
-    hopper: np.ndarray, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    write_config: Callable[..., Path],
+    clip: Callable[..., Path],
+    photo: str,
+    tmp_path: Path,
+    collins: np.ndarray,
+    hopper: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     strangers, ada = clip((hopper, 4), name="strangers"), clip((collins, 4), name="ada")
     told = [tmp_path / name for name in ("page.html", "told.json", "table.md")]
     files = ["--html", str(told[0]), "--json", str(told[1]), "--markdown", str(told[2])]
@@ -300,9 +319,16 @@ def test_the_command_plays_what_is_drawn(
     ],
 )
 def test_a_mistake_is_said_without_a_traceback(
-    arguments: list[str], code: int, words: str, write_config: Callable[..., Path], clip: Callable[..., Path], photo: str,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    arguments: list[str],
+    code: int,
+    words: str,
+    write_config: Callable[..., Path],
+    clip: Callable[..., Path],
+    photo: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     clip((np.zeros((480, 640, 3), np.uint8), 1))
     monkeypatch.chdir(tmp_path)
     assert command.main(["--config", str(write_config()), "--photo", photo, *arguments]) == code

@@ -193,7 +193,10 @@ def follow_hints(guide: PoseGuide, chip: np.ndarray, eyes_px: float, noise_px: f
 
 
 def test_guide_turned_head_is_not_too_far(collins_chip: np.ndarray) -> None:
-    """Eyes 35 pixels apart are near enough; at 20 degrees they look 33 apart, less than required."""
+    """Eyes 35 pixels apart are near enough.
+
+    At 20 degrees they look 33 apart, less than required.
+    """
     assert turned(35, 20, collins_chip).eyes_px < 34
     guide = PoseGuide(began_at=0)
     assert COME_CLOSER not in follow_hints(guide, collins_chip, 35, 0.5)
