@@ -107,9 +107,7 @@ class PipelineSettings:
     rules: Rules
     face_filter: FaceFilter
     access: AccessPolicy
-    layers: Sequence[
-        Callable[[], LivenessLayer]
-    ]  # factories of the liveness layers; each track has its own
+    layers: Sequence[Callable[[], LivenessLayer]]  # factories; each track has its own layers
     same_person: float  # cosine below which two embeddings of a track are of two people
 
 
