@@ -42,21 +42,22 @@ class TerminalConfig(Section):
         max_length=64,
         pattern=r"^[A-Za-z0-9._-]+$",
         title="Name",
-        description="Name of the terminal. Templates are bound to it: keep it once people are "
-        "enrolled.",
+        description="Name of the terminal. Templates are encrypted for this name: after a change "
+        "they cannot be read.",
         json_schema_extra=_BOTH,
     )
     bundle: ConfigPath = Field(
         title="Model bundle",
-        description="Folder made by mfsa-bundle.",
+        description="Folder with networks and thresholds, made by mfsa-bundle.",
         examples=["/opt/mfsa-edge/bundle"],
         json_schema_extra=_RECOGNISER,
     )
     previous_bundle: ConfigPath | None = Field(
         None,
         title="Previous model bundle",
-        description="Model migration: recognises people without a template of the new model and "
-        "enrolls them when they pass.",
+        description="Bundle of the previous model, during a model migration. The terminal "
+        "recognises people without a template of the new model by this bundle, and "
+        "enrolls them for the new model when the door opens for them.",
         examples=["/opt/mfsa-edge/bundle-1"],
         json_schema_extra=_RECOGNISER,
     )

@@ -21,70 +21,73 @@ class PolicyConfig(Section):
         ge=1,
         le=50,
         title="Votes",
-        description="Frames that must match the same person before the door opens.",
+        description="Minimum number of frames that match the same person before the door opens.",
     )
     min_votes_masked: int = Field(
         5,
         ge=1,
         le=50,
         title="Votes with a mask",
-        description="The same number if a mask is worn or the mask state is uncertain.",
+        description="As `min_votes`, if a mask is worn or the mask state is uncertain. The larger "
+        "of both applies.",
     )
     window_s: float = Field(
         1.5,
         gt=0,
         le=5.0,
         title="Voting window",
-        description="Seconds within which these frames must be seen.",
+        description="Seconds within which these frames must occur.",
     )
     min_agreement: float = Field(
         0.66,
         ge=0.5,
         le=1,
         title="Agreement",
-        description="Share of the weight of all frames in the window that must be for this person.",
+        description="Minimum share of the votes in the window that must be for this person. Each "
+        "frame is weighted by its quality; frames without a match count against.",
     )
     decision_timeout_s: float = Field(
         10.0,
         gt=0,
         le=120,
         title="Decision timeout",
-        description="Seconds without a decision after which a face is refused as unknown; it is "
-        "tried again after `cooldown_s`.",
+        description="Seconds without a grant after which a face counts as unknown. It is tried "
+        "again after `cooldown_s`.",
     )
     margin: float = Field(
         0.05,
         ge=0,
         le=1,
         title="Margin",
-        description="Least difference between the scores of the best and the second-best person.",
+        description="Minimum difference between the scores of the best and the second-best person.",
     )
     cooldown_s: float = Field(
         4.0,
         ge=0,
         le=60,
         title="Cooldown",
-        description="Seconds after a grant without another grant for the same person.",
+        description="Seconds after a grant in which the same person gets no second grant.",
     )
     mask: Literal["ignore", "require", "warn", "forbid", "ask"] = Field(
         "ignore",
         title="Mask rule",
-        description="require: grants only with a mask. warn: a missing mask is recorded. forbid: "
-        "grants only without a mask. ask: the person is asked to lower the mask if the score is "
-        "near the threshold.",
+        description="ignore: masks do not matter. require: grants only with a mask. warn: a grant "
+        "without a mask is recorded as `match-without-mask`. forbid: grants only without a mask. "
+        "ask: the hint to lower the mask if the score is just below the threshold.",
     )
     uncertainty_band: float = Field(
         0.1,
         ge=0,
         le=0.5,
         title="Uncertainty band",
-        description="Distance from the threshold within which a score is near it, for `mask: ask` "
-        "and `challenge: near_threshold`.",
+        description="Difference to the threshold up to which a score is near it. Used by `mask: "
+        "ask` and `challenge: near_threshold`.",
     )
     groups: tuple[GroupName, ...] = Field(
         (),
         title="Groups",
-        description="Grants only for people in one of these groups. Empty: all enrolled people.",
+        description="Grants only for people in at least one of these groups (edge-enroll "
+        "--groups). Not set: all enrolled people.",
         examples=["[staff]"],
     )
     max_unknown_per_minute: int = Field(
@@ -92,15 +95,16 @@ class PolicyConfig(Section):
         ge=1,
         le=10_000,
         title="Rate limit of unknown faces",
-        description="Unknown faces per minute above which all grants are refused for a minute "
-        "(protection against presentation of many faces).",
+        description="Above this number of unknown faces in a minute all grants are refused for a "
+        "minute. Protects against trying many faces.",
     )
     threshold_unmasked: float | None = Field(
         None,
         gt=-1,
         lt=1,
         title="Threshold without a mask",
-        description="Cosine similarity. A value below the threshold of the bundle is refused.",
+        description="Minimum score (cosine). Not set: the threshold of the bundle. A lower value "
+        "than that is an error.",
         examples=["0.8"],
     )
     threshold_masked: float | None = Field(
@@ -108,7 +112,7 @@ class PolicyConfig(Section):
         gt=-1,
         lt=1,
         title="Threshold with a mask",
-        description="The same for masked faces.",
+        description="As `threshold_unmasked`, for masked faces.",
         examples=["0.8"],
     )
 
@@ -129,12 +133,13 @@ class LayeredLivenessConfig(Section):
     motion: bool = Field(
         True,
         title="Motion",
-        description="Refuse frozen and looped streams, and faces that move like a photo.",
+        description="Refuse frozen and looped frames, and faces that move like a flat photo.",
     )
     screen: bool = Field(
         True,
         title="Screen",
-        description="Refuse faces inside a straight-edged frame or with a pixel pattern.",
+        description="Refuse faces on a screen: inside a straight border, or with a pattern of "
+        "display pixels.",
     )
     passive: bool = Field(
         False,
@@ -144,8 +149,9 @@ class LayeredLivenessConfig(Section):
     challenge: Literal["never", "near_threshold", "hours", "always"] = Field(
         "never",
         title="Challenge",
-        description="Ask the person to turn the head or come closer: if the score is near the "
-        "threshold, during `challenge_hours`, or always.",
+        description="Request to turn the head or to come closer. near_threshold: if the score is "
+        "less than `uncertainty_band` above the threshold. hours: during "
+        "`challenge_hours`.",
     )
     challenge_hours: tuple[HoursConfig, ...] = Field(
         (),

@@ -120,13 +120,14 @@ class InputsConfig(Section):
     rex: _Input | None = Field(
         None,
         title="Request to exit (REX)",
-        description="Button inside. Active while it is pressed.",
+        description="Button on the inside, active while it is pressed. Unlocks the door.",
         examples=["{kind: gpio, pin: BOARD15, active_high: false, factory: jetson}"],
     )
     fire: _Input | None = Field(
         None,
         title="Fire alarm",
-        description="Active on fire. The door is unlocked until `edge-door reset-fire`.",
+        description="Active during a fire alarm. The door stays unlocked until `edge-door "
+        "reset-fire`.",
         examples=["{kind: gpio, pin: BOARD16, active_high: true, factory: jetson}"],
     )
     tamper: _Input | None = Field(
@@ -144,7 +145,7 @@ class DoorConfig(Section):
     relay: RelayConfig = Field(
         SimulatedRelayConfig(),
         title="Relay",
-        description="Output that releases the lock.",
+        description="Output that releases the lock. Energised: unlocked.",
         json_schema_extra=_RESTART,
     )
     alarm: RelayConfig | None = Field(
@@ -172,7 +173,8 @@ class DoorConfig(Section):
         gt=0,
         le=120,
         title="Extended pulse",
-        description="Seconds for people enrolled with --extended; `pulse_s` if that is longer.",
+        description="Seconds for which a grant unlocks the door for people enrolled with "
+        "--extended. `pulse_s` applies if it is longer.",
     )
     rex_pulse_s: float = Field(
         3.0,
@@ -186,51 +188,57 @@ class DoorConfig(Section):
         gt=0,
         le=3600,
         title="Held open",
-        description="Seconds after which an open door raises an alarm.",
+        description="Seconds after which an open door raises the alarm `held-open`, and a pressed "
+        "REX button the alarm `rex-stuck`.",
     )
     max_grant_unlock_s: float = Field(
         120.0,
         ge=120,
         le=3600,
         title="Maximum unlock time",
-        description="Seconds of continuous unlocking by grants. Beyond this time an alarm is "
-        "raised and grants are refused until the door has locked.",
+        description="Seconds for which successive grants may keep the door unlocked. After this "
+        "time an alarm is raised and grants are refused until the door has locked.",
     )
     relock: Literal["timeout", "on_open", "on_close"] = Field(
         "timeout",
         title="Relock",
-        description="timeout: at the end of the pulse. on_open, on_close: earlier, when the "
-        "contact reports that the door was opened or closed.",
+        description="Time of locking after an unlock. timeout: at the end of the pulse. on_open, "
+        "on_close: when the door contact reports open or closed, at the latest at the end of the "
+        "pulse.",
     )
     schedule: ScheduleConfig = Field(
         ScheduleConfig(),
         title="Schedule",
-        description="Times at which the door is unlocked or locked.",
+        description="Times of day at which the door is unlocked for all people, or locked for "
+        "grants.",
     )
     state: ConfigPath | None = Field(
         None,
         title="State folder",
-        description="Folder of the door's audit log. Not set: `state` of the terminal.",
+        description="Folder of the door's audit log. Not set: the top-level `state`.",
         examples=["/var/lib/mfsa-door"],
         json_schema_extra=restart("recogniser", "door"),
     )
     socket: ConfigPath | None = Field(
         None,
         title="Socket",
-        description="Unix socket for requests. Not set: door.sock in the state folder.",
+        description="Unix socket for grants and operator commands. Not set: door.sock in the "
+        "door's state folder.",
         examples=["/run/mfsa-door/door.sock"],
         json_schema_extra=restart("recogniser", "door"),
     )
     clients: tuple[str, ...] = Field(
         (),
         title="Clients",
-        description="Accounts that may request grants, in addition to the door's own account.",
+        description="Accounts that may request grants, in addition to root, the operators and the "
+        "account of the door process.",
         examples=["[mfsa-edge]"],
     )
     operators: tuple[str, ...] = Field(
         (),
         title="Operators",
-        description="Accounts that may unlock, hold, lock down and reset, in addition to root and "
-        "the door's own account.",
+        description="Accounts that may use the operator commands of edge-door (unlock, hold, "
+        "lockdown, release, resets), in addition to root and the account of the door "
+        "process.",
         examples=["[guard]"],
     )

@@ -54,12 +54,13 @@ class ReplayCameraConfig(_Picture):
     loop: bool = Field(
         False,
         title="Loop",
-        description="Start again at the end.",
+        description="Start the recording again at its end.",
     )
     lockstep: bool = Field(
         False,
         title="Lockstep",
-        description="Wait until each frame was processed instead of dropping late frames.",
+        description="true: each frame is processed, however long that takes. false: frames that "
+        "arrive during processing are dropped, as with a camera.",
     )
 
 
@@ -107,8 +108,8 @@ class OpencvCameraConfig(_Picture):
         False,
         title="Accept a network camera",
         description=(
-            "Must be true for a network camera: anyone who can write to that stream can show any "
-            "face."
+            "Must be true for a network camera, otherwise the configuration is refused. An "
+            "attacker who can write to that stream can show any face to the recogniser."
         ),
     )
 
@@ -160,28 +161,29 @@ class CsiCameraConfig(_Picture):
         ge=160,
         le=4096,
         title="Width",
-        description="Pixels of a mode of the sensor.",
+        description="Pixels. Width, height and frame rate must be those of one mode of the sensor.",
     )
     height: int = Field(
         720,
         ge=120,
         le=4096,
         title="Height",
-        description="Pixels of the same mode.",
+        description="Pixels of this mode.",
     )
     fps: int = Field(
         30,
         ge=1,
         le=240,
         title="Frame rate",
-        description="Frames per second of the same mode.",
+        description="Frames per second of this mode.",
     )
     flip_method: int = Field(
         0,
         ge=0,
         le=7,
         title="Flip",
-        description="flip-method of nvvidconv, which rotates frames in hardware; 2 is 180 degrees.",
+        description="Property flip-method of nvvidconv: rotates or mirrors frames in hardware, "
+        "before `rotate` and `mirror`. 0: unchanged. 2: 180 degrees.",
     )
 
     @property
@@ -222,18 +224,18 @@ class OrtEngineConfig(Section):
     precision: Literal["fp32", "int8"] = Field(
         "fp32",
         title="Precision",
-        description="Precision of the embedder. int8 has its own thresholds.",
+        description="Precision of the embedder. int8 uses its own thresholds of the bundle.",
     )
 
 
 class TrtEngineConfig(Section):
-    """TensorRT on an NVIDIA GPU, with engines that mfsa-build-engine built on this device."""
+    """TensorRT on an NVIDIA GPU, with plans that mfsa-build-engine made on this device."""
 
     kind: Literal["trt"]
     precision: Literal["fp32", "fp16", "int8"] = Field(
         "fp16",
         title="Precision",
-        description="Precision of the embedder. int8 has its own thresholds.",
+        description="Precision of the embedder. int8 uses its own thresholds of the bundle.",
     )
 
 
@@ -273,8 +275,8 @@ class DetectorConfig(Section):
         json_schema_extra=restart("recogniser"),
         title="Input size",
         description=(
-            "Input of the detector network in pixels. auto: the smallest that finds faces of "
-            "`min_face_px`."
+            "Input of the detector network in pixels. auto: the smallest size in which a face of "
+            "`min_face_px` is 24 pixels wide."
         ),
     )
     search_interval_s: float = Field(
@@ -283,8 +285,8 @@ class DetectorConfig(Section):
         le=1,
         title="Search interval",
         description=(
-            "Seconds between full-frame searches. Between searches only undecided tracks are "
-            "detected again. 0 searches every frame."
+            "Seconds between face detections on the full frame. Between these only people without "
+            "a decision are detected again, near their last position. 0: every frame."
         ),
     )
     min_score: float = Field(
@@ -293,33 +295,34 @@ class DetectorConfig(Section):
         lt=1,
         json_schema_extra=restart("recogniser"),
         title="Minimum score",
-        description="Detection confidence below which a face is ignored.",
+        description="Score of the detector, from 0 to 1, below which a face is ignored.",
     )
     min_face_px: int = Field(
         60,
         ge=20,
         title="Minimum face width",
-        description="Pixels. The person is asked to come closer if the face is narrower.",
+        description="Pixels of the frame. Narrower faces are refused with the hint to come closer.",
     )
     zone: tuple[float, float, float, float] = Field(
         (0.0, 0.0, 1.0, 1.0),
         title="Zone",
         description=(
-            "Left, top, right and bottom as fractions of the frame. Faces with a centre outside "
-            "are ignored."
+            "Left, top, right and bottom edge as fractions of the frame. A face with its centre "
+            "outside is refused."
         ),
     )
     nearest_only: bool = Field(
         False,
         title="Nearest face only",
-        description="Only the largest face in the frame is considered, for lanes with a queue.",
+        description="Only the widest face in the zone is recognised, for lanes with a queue.",
     )
     max_faces_per_frame: int = Field(
         2,
         ge=1,
         le=16,
         title="Faces per frame",
-        description="Maximum number of faces that are embedded in a frame; limits the load.",
+        description="Maximum number of faces that are recognised in one frame; others wait for the "
+        "next frames. Limits the load.",
     )
 
     @field_validator("zone")

@@ -15,15 +15,15 @@ class EnrollmentConfig(Section):
     quality: Literal["off", "standard", "strict"] = Field(
         "standard",
         title="Photo quality",
-        description="off: only face size is checked. standard: quality and consistency are "
-        "checked. strict: each photo must also be closer to the person's other photos than to "
-        "any other enrolled person.",
+        description="off: only the face size is checked. standard: quality is checked, and that "
+        "all photos show one person. strict: each photo must also have a higher score "
+        "with the person's other photos than with any other enrolled person.",
         json_schema_extra=COMMANDS,
     )
     consent: bool = Field(
         False,
         title="Consent required",
-        description="Refuse an enrollment without a recorded consent.",
+        description="Refuse an enrollment without a recorded consent (edge-enroll --consent).",
         json_schema_extra=COMMANDS,
     )
     keep_chips: bool = Field(
@@ -38,8 +38,8 @@ class EnrollmentConfig(Section):
         ge=1,
         le=36500,
         title="Erasure of people",
-        description="Days after the last enrollment or change at which a person is erased. Not "
-        "set: never.",
+        description="Days after the last enrollment or change at which `edge-gallery expire` "
+        "erases a person. Not set: never.",
         examples=["730"],
         json_schema_extra=COMMANDS,
     )
@@ -60,7 +60,7 @@ class GalleryConfig(Section):
         ge=1,
         le=600,
         title="Confirmation timeout",
-        description="Seconds that a command waits for the recogniser to confirm a change of the "
+        description="Seconds for which a command waits until the recogniser uses a changed "
         "gallery.",
         json_schema_extra=COMMANDS,
     )
@@ -72,27 +72,30 @@ class RecordConfig(Section):
     on_write_failure: Literal["refuse", "open"] = Field(
         "refuse",
         title="Unwritable audit log",
-        description="refuse: no grant without a durable record. open: grants continue, and lost "
-        "records are counted and reported.",
+        description="If the disk takes no records: refuse: no grants. open: grants continue, and "
+        "missing records are counted and reported.",
     )
     delete_after_days: int = Field(
         365,
         ge=1,
         le=36500,
         title="Deletion of records",
-        description="Days after which records are deleted, one segment file at a time.",
+        description="Days after which records are deleted. Files of one day (segments) are deleted "
+        "as a unit.",
     )
     redact_after_days: int = Field(
         90,
         ge=1,
         le=36500,
         title="Redaction of personal data",
-        description="Days after which the personal part of a record is overwritten.",
+        description="Days after which names and scores in records are overwritten (the personal "
+        "part).",
     )
     verification_key_dir: ConfigPath | None = Field(
         None,
         title="Verification keys",
-        description="Folder of the keys that verify the audit logs. Not set: next to each log.",
+        description="Folder of the keys that verify the audit logs. Not set: next to each log, "
+        "where an attacker with that account can forge the log.",
         examples=["/etc/mfsa-edge/audit"],
     )
     max_pictures: int = Field(
@@ -100,7 +103,8 @@ class RecordConfig(Section):
         ge=0,
         le=100_000,
         title="Evidence pictures",
-        description="Number of the newest evidence pictures to keep, encrypted. 0 keeps none.",
+        description="Maximum number of evidence pictures (face of a decision, encrypted); the "
+        "oldest is deleted first. 0: no pictures.",
     )
     delete_pictures_after_days: int = Field(
         30,

@@ -91,12 +91,16 @@ class ScheduleConfig(Section):
         examples=["Europe/Berlin"],
     )
     holidays: tuple[Day, ...] = Field(
-        (), title="Holidays", description="Days.", examples=["[2031-12-25, 2031-12-26]"]
+        (),
+        title="Holidays",
+        description="Dates that count as the day `holiday` of a span, not as a weekday.",
+        examples=["[2031-12-25, 2031-12-26]"],
     )
     spans: tuple[ScheduleSpanConfig, ...] = Field(
         (),
         title="Time spans",
-        description="Spans with days, begin, end and mode.",
+        description="Spans with `days`, `begin`, `end` and `mode`. open: the door is unlocked. "
+        "locked: grants are refused. locked has priority.",
         examples=['[{days: [mon-fri], begin: "08:00", end: "17:30", mode: open}]'],
     )
 
