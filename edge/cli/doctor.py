@@ -30,7 +30,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "task", nargs="?", choices=("check", "schema"), default="check", help="default: check"
     )
-    parser.add_argument("--config", type=Path, help="the terminal's YAML file; required for check")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the terminal's YAML file; required for check",
+    )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
     parser.add_argument(
         "--format",

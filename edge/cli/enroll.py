@@ -312,7 +312,9 @@ def _print_result(
         total = f"in place of {result.existing}"
     copies = result.already_stored
     again = f", {count(copies, 'photo')} already in the gallery" if copies else ""
-    lowest = f"; lowest similarity {result.lowest_similarity:.2f}" if len(samples) > 1 else ""
+    lowest = (
+        f"; lowest score of two photos {result.lowest_similarity:.2f}" if len(samples) > 1 else ""
+    )
     templates = count(result.stored, "template")
     print(f"{args.subject}: {templates} {stored} ({total}){again}{lowest}")
 

@@ -43,7 +43,7 @@ def capture_from_camera(
             line.show,
         ):
             taken.append(sample)
-            line.show(guide.target.hint if guide.target else "thank you")
+            line.show(guide.target.hint if guide.target else "the capture is finished")
     except CameraError as error:
         raise CameraError(
             f"enrollment from the camera failed: {error}; nothing was stored"

@@ -75,7 +75,9 @@ def read_secret(what: str, *, again: bool = True, instead: str = "") -> str:
     """Ask for a secret on the terminal without showing it. Raises ConfigError."""
     if not sys.stdin.isatty():
         remedy = f"use {instead}" if instead else "run this in one"
-        raise ConfigError(f"the {what} is asked for on a terminal, found none; {remedy}")
+        raise ConfigError(
+            f"the {what} cannot be asked for: standard input is no terminal; {remedy}"
+        )
     found = getpass.getpass(f"{what}: ")
     if again and getpass.getpass(f"{what} again: ") != found:
         raise ConfigError(f"the two {what}s differ; nothing was changed")

@@ -30,6 +30,10 @@ _BUNDLES = ("bundle", "build/bundle", "/opt/mfsa-edge/bundle")
 _CHECKED = ("bundle", "engine", "camera", "liveness")  # checks that work before the first start
 _INJECTION = "anyone who can write to that stream can show the door any face"
 _PHOTO_OPENS = "a photo of an enrolled person opens this door"
+_CHOICES = {  # of options that have no default with --yes
+    "camera": "a number, csi, a network address, or a photo, video or folder of photos",
+    "liveness": "layers or none",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -138,7 +142,7 @@ def _answer(
     if given is None and args.yes:
         given = default
         if given is None:
-            raise ConfigError(f"--{option}: required with --yes")
+            raise ConfigError(f"--{option}: required with --yes: {_CHOICES[option]}")
     if given is not None:
         return parse(given)
     while True:
@@ -260,7 +264,7 @@ def _enroll(config: Path) -> bool:
     """Offer to enroll a person; return True if one was enrolled."""
     try:
         name = input("\nEnroll a person now? Name (empty: later): ").strip()
-        photos = input("Photos (empty: in front of the camera): ") if name else ""
+        photos = input("Photos (empty: at the camera): ") if name else ""
     except EOFError:
         return False
     if not name:
@@ -275,9 +279,13 @@ def _enroll(config: Path) -> bool:
 
 def _show_next(out: Path, *, is_enrolled: bool) -> None:
     config = f"--config {shlex.quote(str(out))}"
-    steps = [] if is_enrolled else [(f'edge-enroll {config} --subject "NAME" PHOTO...', "")]
+    steps = (
+        []
+        if is_enrolled
+        else [(f'edge-enroll {config} --subject "NAME" PHOTO...', "no PHOTO: camera")]
+    )
     steps += [
-        (f"edge-door run {config} &", "the lock"),
+        (f"edge-door run {config} &", "the door process"),
         (f"edge-daemon {config}", "the recogniser; Ctrl-C stops it"),
         (f"edge-audit show {config}", "decisions and their reasons"),
     ]

@@ -59,7 +59,8 @@ class DoorClient:
                 answer = self._exchange(packet)
         except OSError as error:
             raise DoorError(
-                f"{self._path}: no answer from the door process ({error}); is edge-door running?"
+                f"{self._path}: no answer from the door process: {error.strerror or error}; is "
+                "edge-door running?"
             ) from error
         if not answer:
             raise DoorError(

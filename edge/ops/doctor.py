@@ -186,13 +186,14 @@ def _liveness(config: TerminalConfig) -> Iterator[CheckResult]:
             "layers`",
         )
         return
-    on = [
-        name for name, value in config.liveness if name != "kind" and value not in (False, "never")
-    ]
+    liveness = config.liveness
+    layers = [name for name in ("motion", "screen", "passive") if getattr(liveness, name)]
+    if liveness.challenge != "never":
+        layers.append(f"challenge ({liveness.challenge})")
     yield CheckResult(
         OK,
         "liveness",
-        f"layers: {', '.join(on)}; not certified, measure them with mfsa-pad",
+        f"layers: {', '.join(layers)}; not certified, measure them with mfsa-pad",
     )
 
 

@@ -30,6 +30,7 @@ from edge.recogniser.grant_requester import GrantRequester
 from edge.recogniser.networks import open_networks
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
+from edge.system.text import count
 from edge.values import NOT_RECORDED, FaceResult, Frame, Verdict
 
 log = logging.getLogger(__name__)
@@ -238,8 +239,8 @@ class Daemon:
         log.warning(NO_LIVENESS if isinstance(config.liveness, NoLivenessConfig) else UNCERTIFIED)
         subjects = recogniser.gallery.index.subjects
         log.info(
-            "running with %d subjects, model %s on %s",
-            subjects,
+            "running with %s, model %s on %s",
+            count(subjects, "subject"),
             recogniser.model,
             recogniser.engine,
         )

@@ -313,7 +313,7 @@ def test_older_gallery_is_followed_and_recorded(site: Site) -> None:
     backup = site.folder / "backup.db"
     shutil.copy(site.config.gallery_path, backup)
     with site.daemon() as daemon:
-        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        until(lambda: daemon.said("running with 1 subject,"), "runs")
         assert run("edge.cli.gallery", *remove).returncode == 0
         backup.replace(site.config.gallery_path)
         until(lambda: "older" in gallery_events(site), "recorded")
@@ -331,7 +331,7 @@ def test_key_unreadable_refuses_all(
     shutil.copy(site.config.key_path, credentials / "gallery.key")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
     with site.daemon() as daemon:
-        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        until(lambda: daemon.said("running with 1 subject,"), "runs")
         monkeypatch.delenv("CREDENTIALS_DIRECTORY")
         done = run("edge.cli.gallery", "rotate-key", "--config", site.config_path)
         assert done.returncode == 1 and "restart edge-daemon" in done.stderr
@@ -339,7 +339,7 @@ def test_key_unreadable_refuses_all(
         assert daemon.popen.poll() is None
     write_config(camera=CAMERA, gallery={"confirm_s": 60})
     with site.daemon("again") as daemon:
-        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        until(lambda: daemon.said("running with 1 subject,"), "runs")
         done = run("edge.cli.gallery", "rotate-key", "--config", site.config_path)
         assert done.returncode == 0, done.stderr
 
@@ -347,7 +347,7 @@ def test_key_unreadable_refuses_all(
 def test_unconfirmed_change_fails(site: Site, write_config: Callable[..., Path]) -> None:
     write_config(camera=CAMERA, gallery={"confirm_s": 1})
     with site.daemon() as daemon:
-        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        until(lambda: daemon.said("running with 1 subject,"), "runs")
         daemon.popen.send_signal(signal.SIGSTOP)
         arguments = ["--config", site.config_path, "--subject", "Eileen Collins"]
         done = run("edge.cli.gallery", "set", "--valid-until", "2020-01-01", *arguments)
@@ -359,7 +359,7 @@ def test_unconfirmed_change_fails(site: Site, write_config: Callable[..., Path])
 
 def test_second_recogniser_is_refused(site: Site) -> None:
     with site.daemon() as daemon:
-        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        until(lambda: daemon.said("running with 1 subject,"), "runs")
         done = run(DAEMON, "--config", site.config_path)
     assert done.returncode == 1
     assert (
@@ -528,7 +528,7 @@ def test_enroll_unrecorded_statement_stores_none(site: Site) -> None:
 
 def test_enroll_unreachable_daemon_is_reported(site: Site) -> None:
     with site.daemon() as daemon:
-        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        until(lambda: daemon.said("running with 1 subject,"), "runs")
         (site.config.state / "enroll.sock").unlink()
         done = run(
             ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--frontal-only"

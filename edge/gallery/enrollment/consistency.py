@@ -222,14 +222,14 @@ def _matching_others(
             raise PhotoError(
                 RefusalReason.ALREADY_ENROLLED,
                 f"this person is in the gallery as {other!r}: {names[i]} scores {score:.2f} "
-                f"({thresholds.enrolled:.2f} opens the door), by the median of that person's "
-                f"templates {_scored([names[j] for j in kept], medians)} "
-                f"({thresholds.same_person:.2f} is one person): use that name, or remove it first; "
+                f"(threshold of the door: {thresholds.enrolled:.2f}); median score with the "
+                f"templates of that name: {_scored([names[j] for j in kept], medians)} (the same "
+                f"person from {thresholds.same_person:.2f}); use that name, or remove it first; "
                 f"{_override(other)}",
             )
         words = (
             f"{names[i]}: scores {score:.2f} with a template of {other!r}, who is enrolled "
-            f"({thresholds.enrolled:.2f} opens the door)"
+            f"(threshold of the door: {thresholds.enrolled:.2f})"
         )
         excluded.append(ExcludedSample(i, RefusalReason.MATCHES_OTHER_SUBJECT, words))
     if len(excluded) == len(kept):
@@ -244,7 +244,7 @@ def _matching_others(
 
 def _override(other: str | None) -> str:
     option = f"--not-a-duplicate {other!r} --reason WORDS"
-    return f"if they are two people: {option} (in a list: columns of these names)"
+    return f"if they are two people: add {option} (in a roster: columns with these names)"
 
 
 def _best_other_subject(

@@ -113,7 +113,7 @@ class PoseGuide:
         """Return what the person must still do; None if the pose may be captured now."""
         target = self.target
         if target is None:
-            return "thank you"
+            return "the capture is finished"
         if at - self._kept_at < _APART_S:
             return target.hint
         yaw, pitch = pose.yaw - self._straight.yaw, pose.pitch - self._straight.pitch

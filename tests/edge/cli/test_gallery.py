@@ -149,7 +149,7 @@ def test_gallery_file_exists_needs_force(
     ("command", "code", "message"),
     [
         (["set", "--subject", "Ada"], 2, "no attribute to set"),
-        (["set", "--subject", "Ada", "--pin"], 2, "asked for on a terminal"),
+        (["set", "--subject", "Ada", "--pin"], 2, "standard input is no terminal"),
         (["show", "--subject", "Joe"], 1, "'Joe' is not enrolled"),
         (
             ["import", "none", "--passphrase-file", "none"],

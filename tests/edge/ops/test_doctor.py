@@ -66,6 +66,17 @@ def test_doctor_low_threshold_is_an_error(write_config: Callable[..., Path]) -> 
     assert any("it can only be raised" in finding.message for finding in examine(config))
 
 
+@pytest.mark.parametrize(
+    ("challenge", "named"),
+    [("never", "layers: motion, screen;"), ("always", "motion, screen, challenge (always);")],
+)
+def test_doctor_names_liveness_layers(
+    write_config: Callable[..., Path], challenge: str, named: str
+) -> None:
+    config = load_config(write_config(liveness={"kind": "layers", "challenge": challenge}))
+    assert named in found(config, "liveness").message
+
+
 def test_doctor_two_of_one_name_are_reported(config: TerminalConfig) -> None:
     rows = np.eye(2, 256, dtype=np.float32)
     with closing(opened(config)) as store:
