@@ -21,3 +21,8 @@ class Code(str, Enum):
 
     def __str__(self) -> str:
         return str(self.value)
+
+
+def sentence_of(codes: type[Code], code: str) -> str:
+    """Return the sentence of a code of another process, which may be of another version."""
+    return next((known.sentence for known in codes if known == code), "unknown code")

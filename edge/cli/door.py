@@ -16,6 +16,7 @@ from typing import Any
 from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.writer import AuditLogWriter
 from edge.cli import common
+from edge.codes import sentence_of
 from edge.config import TerminalConfig, load_config
 from edge.config.restart import check_unchanged
 from edge.door import hardware
@@ -269,13 +270,13 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     """Return the lines that `edge-door status` prints."""
     reason, relocks_in_s = status["reason"], status["relocks_in_s"]
     soon = f", locks in {relocks_in_s:.1f} s" if relocks_in_s else ""
-    lines = [f"{status['state']} ({reason}){soon}: {LockReason(reason).sentence}"]
+    lines = [f"{status['state']} ({reason}){soon}: {sentence_of(LockReason, reason)}"]
     if doubt := status["clock"]["doubt"]:
         lines.append(f"  CLOCK: {describe_doubt(ClockDoubt(doubt))}; {REMEDY}")
     for name, active in status["inputs"].items():
         lines.append(f"  {name}: {'active' if active else 'inactive'}")
     for alarm in status["alarms"]:
-        lines.append(f"  ALARM: {alarm}: {DoorAlarm(alarm).sentence}")
+        lines.append(f"  ALARM: {alarm}: {sentence_of(DoorAlarm, alarm)}")
     if lost := status["records_lost"]:
         lines.append(f"  {lost} events not recorded since the last one that was: is the disk full?")
     if refused := status["reload_refused"]:

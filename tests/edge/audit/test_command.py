@@ -20,6 +20,7 @@ import pytest
 
 import edge
 from edge.audit import formatting
+from edge.audit.kinds import RecordEvent, RecordKind
 from edge.audit.picture_store import PictureStore, list_pictures, picture_path
 from edge.audit.reader import read_log
 from edge.audit.sealing import picture_cipher, score_cipher
@@ -28,9 +29,11 @@ from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import default_key_path, read_keys
 from edge.cli.audit import main
 from edge.config import TerminalConfig, load_config
+from edge.door.events import DoorEventCode
 from edge.gallery.key import load_key
 from edge.gallery.store import open_store, read_evidence_key
 from edge.system.wallclock import WallClock
+from edge.values import Verdict
 
 Call = Callable[..., tuple[int, str, str]]
 BEGAN = 1.8e9
@@ -523,6 +526,14 @@ def test_show_liveness_is_in_words(liveness: object, words: str) -> None:
         "decisions", {"wall": BEGAN, "liveness": words}, timezone.utc
     )
     assert "{" not in row
+
+
+def test_show_longest_code_keeps_columns() -> None:
+    heading = formatting.table_heading()
+    for kind in (*DoorEventCode, *RecordKind, *RecordEvent, *Verdict):
+        record = {"wall": BEGAN, "id": 1, "event": kind, "reason": "why"}
+        row = formatting.table_line("door", record, timezone.utc)
+        assert row.index("why") == heading.index("reason"), kind
 
 
 def test_kinds_and_events_are_enum_members() -> None:

@@ -110,6 +110,17 @@ def test_status_lines_name_all_parts() -> None:
     ]
 
 
+def test_status_of_other_version_is_printed() -> None:
+    status = {
+        "state": "locked", "reason": "rest", "relocks_in_s": 0.0, "alarms": ["kept-open"],
+        "records_lost": 0, "reload_refused": "", "inputs": {}, "clock": {"doubt": ""},
+    }  # fmt: skip
+    assert command.status_lines(status) == [
+        "locked (rest): unknown code",
+        "  ALARM: kept-open: unknown code",
+    ]
+
+
 def test_command_unrecorded_is_printed(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
