@@ -30,7 +30,7 @@ from edge.recogniser.build import open_pipeline
 from edge.recogniser.networks import open_networks
 from edge.synthesis.drawing import FPS
 from edge.values import Frame, Verdict
-from export.detector import source
+from export.detector import read_detector
 
 Image = NDArray[np.uint8]
 _NAME = "Eileen Collins"
@@ -40,14 +40,14 @@ _TOLERANCE = 0.6  # face_recognition's own
 class Contestant(Protocol):
     name: str
 
-    def begin(self, photos: Sequence[Image]) -> None:
+    def enroll(self, photos: Sequence[Image]) -> None:
         """Start again with one person enrolled."""
 
-    def see(self, image: Image, number: int) -> bool:
+    def is_recognised(self, image: Image, number: int) -> bool:
         """Whether the person is in the frame."""
 
 
-class Ours:
+class TerminalPipeline:
     """As a terminal runs it: search every 0.2 s, votes, tracks, gates, search in a gallery."""
 
     name = "mfsa-edge"
@@ -56,7 +56,7 @@ class Ours:
         self._config, self._networks = config, open_networks(config)
         self.grants = 0
 
-    def begin(self, photos: Sequence[Image]) -> None:
+    def enroll(self, photos: Sequence[Image]) -> None:
         detector, embedder = self._networks.detector, self._networks.embedder
         chips = np.stack([align(photo, detector.detect(photo)[0].landmarks_xy) for photo in photos])
         index = Index.from_templates(
@@ -64,7 +64,7 @@ class Ours:
         )
         self._pipeline, self.grants = open_pipeline(self._config, self._networks, index), 0
 
-    def see(self, image: Image, number: int) -> bool:
+    def is_recognised(self, image: Image, number: int) -> bool:
         verdicts = [
             seen.decision.verdict
             for seen in self._pipeline.recognise(Frame(image, number / FPS, number))
@@ -79,7 +79,7 @@ class Tutorial:
     name = "FaceDetectorYN + ONNX Runtime"
 
     def __init__(self, config: TerminalConfig) -> None:
-        weights = np.frombuffer(source(), np.uint8)
+        weights = np.frombuffer(read_detector(), np.uint8)
         self._detector = cv2.FaceDetectorYN.create(
             "onnx", weights, np.empty(0, np.uint8), (640, 480), config.detector.min_score
         )
@@ -91,7 +91,7 @@ class Tutorial:
         networks.close()
         self._known: list[NDArray[np.float32]] = []
 
-    def begin(self, photos: Sequence[Image]) -> None:
+    def enroll(self, photos: Sequence[Image]) -> None:
         self._known = [embeddings[0] for photo in photos if (embeddings := self._embed(photo))]
 
     def _embed(self, image: Image) -> list[NDArray[np.float32]]:
@@ -110,7 +110,7 @@ class Tutorial:
             found.append(embedding / np.linalg.norm(embedding))
         return found
 
-    def see(self, image: Image, number: int) -> bool:
+    def is_recognised(self, image: Image, number: int) -> bool:
         return any(
             np.dot(known, embedding) >= self._threshold
             for embedding in self._embed(image)
@@ -133,10 +133,10 @@ class FaceRecognition:
         rgb = np.ascontiguousarray(image[..., ::-1])
         return list(self._library.face_encodings(rgb, self._library.face_locations(rgb)))
 
-    def begin(self, photos: Sequence[Image]) -> None:
+    def enroll(self, photos: Sequence[Image]) -> None:
         self._known = [encodings[0] for photo in photos if (encodings := self._encode(photo))]
 
-    def see(self, image: Image, number: int) -> bool:
+    def is_recognised(self, image: Image, number: int) -> bool:
         return any(
             (self._library.face_distance(self._known, encoding) <= _TOLERANCE).any()
             for encoding in self._encode(image)
@@ -161,13 +161,13 @@ def play(
     contestant: Contestant, photos: Sequence[Image], images: Sequence[Image], result: Result
 ) -> None:
     """The whole clip once."""
-    contestant.begin(photos)
+    contestant.enroll(photos)
     worked, number = 0.0, 0
     for scene_number, scene in enumerate(SCENES):
         spent, matched = 0.0, False
         for image in images[number : number + scene.frames]:
             cpu, began = time.process_time(), time.perf_counter()
-            known = contestant.see(image, number)
+            known = contestant.is_recognised(image, number)
             took, worked = time.perf_counter() - began, worked + time.process_time() - cpu
             result.frame_ms.append(took * 1000)
             spent, number = spent + took, number + 1
@@ -243,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     images, photos = ([cv2.imread(str(path)) for path in some] for some in paths)
     cv2.setNumThreads(1)
     config = load_config(args.demo / "terminal.yaml")
-    ours = Ours(config)
+    ours = TerminalPipeline(config)
     contestants: list[Contestant] = [ours, Tutorial(config)]
     try:
         contestants.append(FaceRecognition())

@@ -50,7 +50,7 @@ class Timing:
     p99: float
 
     @classmethod
-    def of(cls, seconds: Sequence[float]) -> Timing:
+    def summarise(cls, seconds: Sequence[float]) -> Timing:
         return cls(float(np.median(seconds)) * 1e3, float(np.quantile(seconds, 0.99)) * 1e3)
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Changing:
+class ChangeTimes:
     """What it takes to follow changes in a gallery; milliseconds."""
 
     build: float
@@ -84,10 +84,10 @@ def unit(rows: NDArray[np.floating]) -> Rows:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-class Faces:
-    """Templates that lie as those of a real network do.
+class TemplateSource:
+    """Templates distributed like those of a network: real ones first, then drawn ones.
 
-    Its own first, then people drawn with the same covariance.
+    The drawn ones have the mean and covariance of the real ones.
     """
 
     def __init__(self, real: Rows | None) -> None:
@@ -180,10 +180,10 @@ def interleaved(searches: Mapping[str, Search], probes: Sequence[Rows]) -> dict[
             searches[name](probe)
             if i >= 20:  # not while caches are cold
                 taken[name].append(time.perf_counter() - started)
-    return {name: Timing.of(seconds) for name, seconds in taken.items()}
+    return {name: Timing.summarise(seconds) for name, seconds in taken.items()}
 
 
-def compare(faces: Faces, size: int, repeats: int) -> list[Row]:
+def compare(faces: TemplateSource, size: int, repeats: int) -> list[Row]:
     templates = faces.templates(size)
     index, flat = index_of(templates), flat_of(templates)
     probes = faces.probes(templates, repeats)
@@ -214,11 +214,8 @@ def _agree(index: Index, flat: faiss.IndexFlatIP, probes: Rows) -> None:
             raise SystemExit("the best scores of index and faiss differ")
 
 
-def changing(faces: Faces, size: int, rounds: int) -> Changing:
-    """One subject put into and out of a large gallery.
-
-    And enrolled by another process, as the recogniser sees it.
-    """
+def changing(faces: TemplateSource, size: int, rounds: int) -> ChangeTimes:
+    """Measure changes of one subject in a large gallery, also by another process."""
     templates = faces.templates(size)
     started = time.perf_counter()
     index = index_of(templates)
@@ -250,8 +247,13 @@ def changing(faces: Faces, size: int, rounds: int) -> Changing:
                 raise SystemExit("a subject who was enrolled is not found after refresh")
         ours.close()
         theirs.close()
-    return Changing(
-        build, Timing.of(put), Timing.of(drop), load, Timing.of(refresh), Timing.of(asked)
+    return ChangeTimes(
+        build,
+        Timing.summarise(put),
+        Timing.summarise(drop),
+        load,
+        Timing.summarise(refresh),
+        Timing.summarise(asked),
     )
 
 
@@ -320,7 +322,7 @@ def page(
     data: str,
     rows: Sequence[Row],
     memory: Mapping[int, tuple[float, float]],
-    change: Changing,
+    change: ChangeTimes,
 ) -> str:
     """Tables in markdown."""
     parts = [f"{machine}. Templates: {data}.", ""]
@@ -387,7 +389,7 @@ def main() -> int:
             )
     memory = {size: (megabytes(index_of, size), megabytes(flat_of, size)) for size in args.sizes}
     real = real_templates(args.chips, args.bundle) if args.chips else None
-    faces = Faces(real)
+    faces = TemplateSource(real)
     data = (
         "drawn"
         if real is None

@@ -78,18 +78,18 @@ class SpeciesResult:
         }
 
 
-def find_clips(tree: Path) -> list[tuple[str, Path]]:
+def find_clips(folder: Path) -> list[tuple[str, Path]]:
     """Return species and clip, bona fide first; raises ConfigError for another layout."""
-    living = [(BONA_FIDE, clip) for clip in _clips(tree / BONA_FIDE)]
+    living = [(BONA_FIDE, clip) for clip in _clips(folder / BONA_FIDE)]
     attacks = [
         (folder.name, clip)
-        for folder in _clips(tree / ATTACK)
+        for folder in _clips(folder / ATTACK)
         if folder.is_dir()
         for clip in _clips(folder)
     ]
     if not living and not attacks:
         raise ConfigError(
-            f"{tree}: expected {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>, found neither"
+            f"{folder}: expected {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>, found neither"
         )
     return living + attacks
 

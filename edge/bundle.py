@@ -53,7 +53,7 @@ def detector_file(size: str) -> str:
     return onnx_file(detector_network(size))
 
 
-def prelu_form(path: Path) -> Path:
+def prelu_file(path: Path) -> Path:
     """Return the path of a network's file with PReLU nodes, which TensorRT needs.
 
     The file at `path` has PReLU decomposed for ONNX Runtime.
@@ -62,7 +62,7 @@ def prelu_form(path: Path) -> Path:
 
 
 EMBEDDER = onnx_file(EMBEDDER_NETWORK)
-EMBEDDER_PRELU = prelu_form(Path(EMBEDDER)).name
+EMBEDDER_PRELU = prelu_file(Path(EMBEDDER)).name
 LIVENESS = "liveness.onnx"  # optional, network of the layer `passive`
 REQUIRED_FILES = (EMBEDDER, PARITY, SCENE, *(detector_file(size) for size in DETECTOR_SIZES))
 

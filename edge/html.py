@@ -27,7 +27,9 @@ def render(package: str, template: str, **fields: Any) -> str:
     return environment.get_template(template).render(**fields)
 
 
-def encoded(image: NDArray[np.uint8], zoom: float, form: Literal["png", "jpg"] = "png") -> str:
+def encode_picture(
+    image: NDArray[np.uint8], zoom: float, form: Literal["png", "jpg"] = "png"
+) -> str:
     """Return a picture (H,W,3) BGR as base64 of a PNG or JPEG, for a data URL."""
     sized = cv2.resize(
         image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
@@ -36,7 +38,7 @@ def encoded(image: NDArray[np.uint8], zoom: float, form: Literal["png", "jpg"] =
     return base64.b64encode(written.tobytes()).decode()
 
 
-def boxed(
+def draw_boxes(
     image: NDArray[np.uint8], boxes: Iterable[tuple[Iterable[float], str]]
 ) -> NDArray[np.uint8]:
     """Return a copy with boxes (4,) xyxy in pixels, each in a colour such as `#1a7f37`."""
@@ -48,13 +50,13 @@ def boxed(
     return copy
 
 
-def draw_scores(axes: Axes, judged: Sequence[Mapping[str, Any]]) -> None:
+def draw_scores(axes: Axes, decisions: Sequence[Mapping[str, Any]]) -> None:
     """Plot scores by verdict and their thresholds over time.
 
     Keys: at_s, score, threshold, verdict.
     """
     for layer, (verdict, colour) in enumerate(reversed(COLOURS.items()), 3):  # grants on top
-        chosen = [d for d in judged if d["verdict"] == verdict]
+        chosen = [d for d in decisions if d["verdict"] == verdict]
         if chosen:
             at_s, score = [d["at_s"] for d in chosen], [d["score"] for d in chosen]
             axes.plot(
@@ -67,8 +69,8 @@ def draw_scores(axes: Axes, judged: Sequence[Mapping[str, Any]]) -> None:
                 zorder=layer,
             )
     axes.plot(
-        [d["at_s"] for d in judged],
-        [d["threshold"] for d in judged],
+        [d["at_s"] for d in decisions],
+        [d["threshold"] for d in decisions],
         "_",
         ms=9,
         color="#1f2328",
@@ -76,7 +78,7 @@ def draw_scores(axes: Axes, judged: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def svg(figure: Figure) -> str:
+def to_svg(figure: Figure) -> str:
     """Return a plot as a reproducible SVG element."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "mfsa-edge"}):

@@ -15,7 +15,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from edge.errors import ConfigError, without_credentials
 from edge.system.strict_json import read_json
-from edge.validation_messages import Place, Renamed, describe_validation, listed, words_of
+from edge.validation_messages import (
+    Place,
+    Renamed,
+    accepted_words,
+    describe_validation,
+    format_problems,
+)
 
 _T = TypeVar("_T")
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -190,7 +196,7 @@ def validate(model: type[_Model], document: Document, renamed: Renamed | None = 
         if not _is_word(found, place, word)
     ]
     if problems:
-        raise ConfigError(listed(problems))
+        raise ConfigError(format_problems(problems))
     return found
 
 
@@ -212,7 +218,7 @@ def _is_word(model: object, place: Place, word: str) -> bool:
         )
     if not isinstance(model, BaseModel):
         return False
-    return word in words_of(type(model).model_fields[str(last)].annotation)
+    return word in accepted_words(type(model).model_fields[str(last)].annotation)
 
 
 def parse_json(kind: type[_T] | TypeAdapter[_T], text: str | bytes) -> _T:

@@ -26,7 +26,7 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
-class Distinct:
+class DistinctStatement:
     """Statement of an operator that a subject and another one are two people.
 
     It has a digest of both names, so that it does not keep the name of an erased person.
@@ -60,7 +60,7 @@ class SubjectRecord:
     pin: str = ""  # Argon2id of the peppered PIN
     consent: Consent | None = None
     erase_on: date | None = None  # `edge-gallery expire` erases the person from this day on
-    distinct: tuple[Distinct, ...] = ()  # statements that the subject is another person
+    distinct: tuple[DistinctStatement, ...] = ()  # statements that the subject is another person
 
     def is_valid_on(self, day: date) -> bool:
         return (self.valid_from is None or self.valid_from <= day) and (
@@ -120,8 +120,8 @@ def _consent(value: Any) -> Consent:
     )
 
 
-def _distinct(value: Any) -> Distinct:
-    return Distinct(
+def _distinct(value: Any) -> DistinctStatement:
+    return DistinctStatement(
         _checked(str, value["pair"]),
         date.fromisoformat(value["noted"]),
         _checked(str, value["noted_by"]),

@@ -82,10 +82,10 @@ def describe_validation(
         line = (lines or {}).get(place)
         findings.setdefault(key, (line, {}, found))[1][phrase] = None
     ordered = sorted(findings.items(), key=lambda each: each[1][0] or 0)
-    return without_credentials(listed([_sentence(key, *rest) for key, rest in ordered]))
+    return without_credentials(format_problems([_sentence(key, *rest) for key, rest in ordered]))
 
 
-def listed(problems: Sequence[str]) -> str:
+def format_problems(problems: Sequence[str]) -> str:
     """Return one problem as it is, several on a line each."""
     if len(problems) == 1:
         return problems[0]
@@ -160,7 +160,7 @@ def _purpose(key: str, field: FieldInfo | None) -> str:
     """Return advice on a missing key."""
     if field is None:
         return "write it"
-    if words := dict.fromkeys(words_of(field)):
+    if words := dict.fromkeys(accepted_words(field)):
         return f"write one of {', '.join(words)}"
     if field.examples:
         return f"for example {key.rpartition('.')[2]}: {field.examples[0]}"
@@ -209,13 +209,13 @@ def _shown_key(part: str | int) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def words_of(annotation: Any) -> tuple[str, ...]:
+def accepted_words(annotation: Any) -> tuple[str, ...]:
     """Return the words that a field accepts."""
     if isinstance(annotation, FieldInfo):
         annotation = annotation.annotation
     if get_origin(annotation) is Literal:
         return tuple(word for word in get_args(annotation) if isinstance(word, str))
-    return tuple(word for part in get_args(annotation) for word in words_of(part))
+    return tuple(word for part in get_args(annotation) for word in accepted_words(part))
 
 
 def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
@@ -223,21 +223,21 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInf
     merged: dict[str, list[FieldInfo]] = {}
     for name, info in model.model_fields.items():
         yield f"{prefix}{name}", info
-        for section in sections_of(info.annotation):
+        for section in section_models(info.annotation):
             for key, inner in _fields(section, f"{prefix}{name}."):
                 merged.setdefault(key, []).append(inner)
     for key, infos in merged.items():
-        if len(infos) > 1 and all(words_of(info) for info in infos):
-            words = tuple(dict.fromkeys(word for info in infos for word in words_of(info)))
+        if len(infos) > 1 and all(accepted_words(info) for info in infos):
+            words = tuple(dict.fromkeys(word for info in infos for word in accepted_words(info)))
             yield key, FieldInfo(annotation=Literal[words])  # type: ignore[arg-type]
         else:
             yield key, infos[0]
 
 
-def sections_of(annotation: Any) -> Iterator[type[BaseModel]]:
+def section_models(annotation: Any) -> Iterator[type[BaseModel]]:
     """Yield the section models of an annotation, behind unions, lists and Annotated."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (Annotated, Union, types.UnionType, tuple, list):
         for part in get_args(annotation):
-            yield from sections_of(part)
+            yield from section_models(part)

@@ -21,7 +21,7 @@ LICENCE = (
 _STRIDES = (8, 16, 32)
 
 
-def source() -> bytes:
+def read_detector() -> bytes:
     """The original file; raises BundleError where the package is absent or ships another file."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
@@ -52,7 +52,7 @@ def licence_text() -> str:
     raise BundleError(f"the package {PACKAGE} lacks its licence file; install {PACKAGE}==2.0.0")
 
 
-def fixed_shape(data: bytes, size: str) -> bytes:
+def fix_input_shape(data: bytes, size: str) -> bytes:
     """Return the network for one input size such as `640x480` (width x height)."""
     width, height = (int(part) for part in size.split("x"))
     if width % _STRIDES[-1] or height % _STRIDES[-1]:

@@ -16,7 +16,7 @@ _DIFFERENT = 0.5  # of the spread of a tensor: rounding stays far below, also in
 
 
 @dataclass(frozen=True)
-class Parting:
+class LayerDifference:
     """The first layer that differs and by how much, as a share of its output's spread."""
 
     layer: str
@@ -29,7 +29,7 @@ class Parting:
 
 def first_difference(
     reference: Path, candidate: Path, inputs: NDArray[np.float32]
-) -> Parting | None:
+) -> LayerDifference | None:
     """Return the first different tensor of both files; None without one. Raises EngineError."""
     models = [onnx.load(path) for path in (reference, candidate)]
     names = [
@@ -50,7 +50,7 @@ def first_difference(
     for name in shared:
         error = _difference(wanted[name].astype(np.float32), found[name].astype(np.float32))
         if error > _DIFFERENT:
-            return Parting(
+            return LayerDifference(
                 next(node.name for node in models[0].graph.node if name in node.output), error
             )
     return None

@@ -22,7 +22,7 @@ from edge.bundle import (
     Manifest,
     file_digest,
     onnx_file,
-    prelu_form,
+    prelu_file,
 )
 from edge.bundle_files import read_file
 from edge.chip import PREPROCESSING, to_input
@@ -33,7 +33,7 @@ from edge.system.strict_json import read_json
 from edge.values import Precision
 from export.bundle_writer import LICENCE, atomic_folder, converted_network, write_manifest
 from export.model_card import PROTOCOLS, not_measured, write_card
-from export.parity import Outputs, accuracy_loss, comparable, run_chips
+from export.parity import Outputs, accuracy_loss, is_comparable, run_chips
 from export.parity_data import portrait_chips
 from export.version import code_version
 
@@ -135,7 +135,7 @@ def _write_networks(
         ),
     }
     converted: list[tuple[Path, str, str, Precision]] = []
-    if (with_prelu := prelu_form(model.embedder)).is_file():
+    if (with_prelu := prelu_file(model.embedder)).is_file():
         origin = "trained with this project, with PReLU nodes"
         converted.append((with_prelu, EMBEDDER_PRELU, origin, "fp32"))
     if int8 is not None:
@@ -195,7 +195,7 @@ def _check_loss(
     model: MeasuredEmbedder, int8: MeasuredEmbedder, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     """Raise BundleError if INT8 loses too much, or the loss was not measured."""
-    if not comparable(before, after):
+    if not is_comparable(before, after):
         both = f"fp32={model.embedder} int8={int8.embedder}"
         raise BundleError(
             f"{int8.embedder}: the loss by INT8 was not measured; measure both on the same "

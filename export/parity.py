@@ -53,7 +53,7 @@ class Parity:
     mask_error: float
     not_finite: int = 0
 
-    def within(self, bounds: ParityBounds) -> bool:
+    def is_within(self, bounds: ParityBounds) -> bool:
         return (
             self.not_finite == 0
             and self.min_cosine >= bounds.cosine
@@ -63,11 +63,11 @@ class Parity:
         )
 
     @property
-    def ok(self) -> bool:
+    def is_rounding_only(self) -> bool:
         """True if the differences are rounding only."""
-        return self.within(PARITY_BOUNDS["fp32"])
+        return self.is_within(PARITY_BOUNDS["fp32"])
 
-    def against(self, bounds: ParityBounds) -> str:
+    def describe_violations(self, bounds: ParityBounds) -> str:
         """Return what is out of bounds, for people."""
         found = []
         if self.not_finite:
@@ -179,19 +179,19 @@ def compare_engine(
                 f"its {name} has the shape {found[name].shape}, expected {expected[name].shape}",
             )
     parity = compare_outputs(found, expected)
-    if parity.within(bounds):
+    if parity.is_within(bounds):
         return parity, ""
     for words, mistaken in _MISTAKES.items():
         if 1 - compare_outputs(
             run_chips(engine, mistaken(inputs)), expected
         ).mean_cosine < _EXPLAINED * (1 - parity.mean_cosine):
-            return parity, f"{words} ({parity.against(bounds)})"
+            return parity, f"{words} ({parity.describe_violations(bounds)})"
     if np.ptp(found["embedding"], axis=0).max() < 1e-6:
         return (
             parity,
-            f"it has the same output for every chip: a layer is dead ({parity.against(bounds)})",
+            f"it has the same output for every chip: a layer is dead ({parity.describe_violations(bounds)})",
         )
-    return parity, parity.against(bounds)
+    return parity, parity.describe_violations(bounds)
 
 
 def check_embedder(
@@ -233,7 +233,7 @@ _LOST = {"accuracy": 0.003, "tar_at_fmr_0.001": 0.01}
 _LOST_IN = ("clean", "one_masked")
 
 
-def comparable(before: dict[str, Any], after: dict[str, Any]) -> bool:
+def is_comparable(before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Return True if both forms were measured on the same pairs, as `accuracy_lost` needs."""
     lists = before.get("pairs") or {}
     return bool(lists) and not lists.keys() - (after.get("pairs") or {}).keys()
@@ -244,7 +244,7 @@ def accuracy_loss(before: dict[str, Any], after: dict[str, Any]) -> str:
 
     Both arguments are figures of mfsa-evaluate, which must be measured on the same lists.
     """
-    if not comparable(before, after):
+    if not is_comparable(before, after):
         return "no figures of both forms on the same pairs; run mfsa-evaluate FORM FORM --pairs"
     found = []
     for name, figures in before["pairs"].items():

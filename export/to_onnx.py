@@ -14,14 +14,14 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from calibration.faces import pick_faces
-from edge.bundle import prelu_form
+from edge.bundle import prelu_file
 from edge.chip import PREPROCESSING, SIZE
 from edge.face.embed import OUTPUTS
 from export.onnx_transforms import decompose_prelu, has_prelu, with_batch
 from export.parity_data import portrait_chips
 from export.version import code_version
 from train.network import MfsaNetwork, count_parameters
-from train.torch_engine import Deployed
+from train.torch_engine import DeployedNetwork
 
 OPSET = 17
 IR_VERSION = 8  # what TensorRT 8 reads
@@ -31,10 +31,10 @@ def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> boo
     """Write an ONNX file, opset 17, with the outputs embedding, attention and mask_worn.
 
     The batch size is dynamic, or `batch`. ONNX Runtime computes PReLU slowly on a CPU, so this file
-    has it decomposed, and a second file, `prelu_form`, keeps it for TensorRT. Return True if there
+    has it decomposed, and a second file, `prelu_file`, keeps it for TensorRT. Return True if there
     is a second file.
     """
-    deployed = Deployed(_folded(network)).eval()
+    deployed = DeployedNetwork(_folded(network)).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
         torch.onnx.export(
@@ -62,7 +62,7 @@ def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> boo
     onnx.checker.check_model(model, full_check=True)
     split = has_prelu(model)
     if split:
-        onnx.save(model, prelu_form(path))
+        onnx.save(model, prelu_file(path))
     onnx.save(decompose_prelu(model) if split else model, path)
     return split
 

@@ -11,7 +11,7 @@ from edge.face.embed import OUTPUTS
 from train.network import MfsaNetwork
 
 
-class Deployed(nn.Module):
+class DeployedNetwork(nn.Module):
     """Network with the outputs of terminals: raw embedding, maps, mask probability."""
 
     def __init__(self, network: MfsaNetwork) -> None:
@@ -27,7 +27,7 @@ class TorchEngine:
     """Implements `edge.engine.Engine` for a torch network."""
 
     def __init__(self, network: MfsaNetwork) -> None:
-        self._network = Deployed(network).eval()
+        self._network = DeployedNetwork(network).eval()
 
     @torch.no_grad()
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -13,7 +13,7 @@ from calibration.chips import validation_chips
 from calibration.cli import parsers
 from calibration.int8.quantize import FEWEST_CHIPS, quantize
 from calibration.int8.report import QuantizationReport, write_plot
-from edge.bundle import file_digest, prelu_form
+from edge.bundle import file_digest, prelu_file
 from edge.cli import common
 from edge.errors import ConfigError
 
@@ -31,7 +31,7 @@ def _quantize(args: argparse.Namespace) -> int:
         )
     common.check_out(args.out, args.report, args.plot)
     # TensorRT needs PReLU nodes.
-    with_prelu = prelu_form(args.embedder)
+    with_prelu = prelu_file(args.embedder)
     model = _load(with_prelu if with_prelu.is_file() else args.embedder)
     folder = validation_chips(args.chips, all_identities=args.all_identities)
     result, report = quantize(

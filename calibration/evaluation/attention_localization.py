@@ -103,30 +103,30 @@ def enlarge(maps: Maps) -> Maps:
     return np.asarray(large.transpose(2, 0, 1), np.float32)
 
 
-def measure_clean(seen: AttentionSamples) -> dict[str, float | None]:
+def measure_clean(samples: AttentionSamples) -> dict[str, float | None]:
     """Measure A_u on bare faces: lower to upper half, and face to border."""
     face = face_area()
     rows = (np.arange(_GRID) + 0.5) * SIZE / _GRID
     upper, lower = face & (rows < 72)[:, None], face & (rows >= 72)[:, None]
-    unmasked = seen.maps[:, 0]
+    unmasked = samples.maps[:, 0]
     return {
         "lower_to_upper": _round(unmasked[:, lower].mean() / max(1e-9, unmasked[:, upper].mean())),
         "face": _round(unmasked[:, face].mean()),
         "border": _round(unmasked[:, ~face].mean()),
-        "mask_map_on_face": _round(seen.maps[:, 1][:, face].mean()),
-        "background_map_on_face": _round(seen.maps[:, 2][:, face].mean()),
+        "mask_map_on_face": _round(samples.maps[:, 1][:, face].mean()),
+        "background_map_on_face": _round(samples.maps[:, 2][:, face].mean()),
     }
 
 
-def measure_covered(seen: AttentionSamples) -> dict[str, Any]:
+def measure_covered(samples: AttentionSamples) -> dict[str, Any]:
     """Measure the AUC of A_m for occluders and of A_u for skin, and ratios of the maps.
 
     Each AUC is compared with the best constant map.
     """
-    face, half = face_area(), np.arange(len(seen.truth)) % 2 == 0
-    covered = seen.truth > 0.5
-    skin = face & (seen.truth < 0.1)
-    unmasked, mask, background = seen.maps.transpose(1, 0, 2, 3)
+    face, half = face_area(), np.arange(len(samples.truth)) % 2 == 0
+    covered = samples.truth > 0.5
+    skin = face & (samples.truth < 0.1)
+    unmasked, mask, background = samples.maps.transpose(1, 0, 2, 3)
     figures: dict[str, Any] = {
         "covered_area": _round(covered.mean()),
         "skin_area": _round(skin.mean()),

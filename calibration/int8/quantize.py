@@ -40,7 +40,7 @@ class ChipVariants:
     by_kind: Mapping[str, Chips]
 
     @classmethod
-    def of(cls, folder: ChipFolder, rows: Iterable[int]) -> ChipVariants:
+    def read(cls, folder: ChipFolder, rows: Iterable[int]) -> ChipVariants:
         chosen = list(rows)
         bare = [folder.chip(i) for i in chosen]
         worn = [
@@ -87,7 +87,7 @@ class Fidelity:
     least: Mapping[str, float]
 
     @classmethod
-    def of(cls, found: Mapping[str, Vectors], wanted: Mapping[str, Vectors]) -> Fidelity:
+    def measure(cls, found: Mapping[str, Vectors], wanted: Mapping[str, Vectors]) -> Fidelity:
         cosines = {kind: (found[kind] * wanted[kind]).sum(axis=1) for kind in wanted}
         return cls(
             {k: float(c.mean()) for k, c in cosines.items()},
@@ -162,7 +162,7 @@ class QuantizationSearch:
             if chips is None:
                 found |= self._portraits.embed(engine)
                 wanted = wanted | self._wanted_portraits
-            return Fidelity.of(found, wanted)
+            return Fidelity.measure(found, wanted)
 
     def compare_methods(
         self, histograms: Mapping[str, Histogram], in_float: Collection[str]
@@ -245,7 +245,7 @@ def quantize(
     rows = np.unique(np.linspace(0, len(folder) - 1, min(max_chips, len(folder))).astype(int))
     check_folder(folder, "--chips", FEWEST_CHIPS)
     places = plan_quantization(model)
-    seen, kept_apart = ChipVariants.of(folder, rows[::2]), ChipVariants.of(folder, rows[1::2])
+    seen, kept_apart = ChipVariants.read(folder, rows[::2]), ChipVariants.read(folder, rows[1::2])
     batches = list(seen.batches())
     histograms = collect_histograms(
         model, places.activations(), tqdm(batches, desc="ranges", unit="batch", disable=None)

@@ -38,9 +38,9 @@ def trust_from_records(tail: Iterable[Mapping[str, Any]]) -> ClockTrust:
     return ClockTrust(latest, confirmed, boot)
 
 
-def confirmation_field(belief: ClockTrust) -> dict[str, Any]:
+def confirmation_field(trust: ClockTrust) -> dict[str, Any]:
     """Return the field that carries a confirmation; empty without a confirmation."""
-    return {CLOCK_CONFIRMED: [belief.confirmed, belief.boot]} if belief.confirmed else {}
+    return {CLOCK_CONFIRMED: [trust.confirmed, trust.boot]} if trust.confirmed else {}
 
 
 def open_clock(config: TerminalConfig) -> WallClock:

@@ -10,34 +10,34 @@ from edge.audit.kinds import RecordKind
 from edge.values import FaceResult, Frame, Grant, Verdict
 
 
-def decision_fields(frame: Frame, sighting: FaceResult, model: str, engine: str) -> dict[str, Any]:
+def decision_fields(frame: Frame, result: FaceResult, model: str, engine: str) -> dict[str, Any]:
     """Return the fields of a decision, up to the last step that the face reached.
 
     The best match is a subject only if it is known.
     """
-    decision, match = sighting.decision, sighting.decision.match
+    decision, match = result.decision, result.decision.match
     fields: dict[str, Any] = {
         "kind": RecordKind.DECISION,
         "verdict": decision.verdict.value,
         "reason": decision.reason.value,
         "frame": frame.number,
         "frame_at": round(frame.at, 4),
-        "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],
+        "box_xyxy": [round(float(v)) for v in result.face.box_xyxy],
         "model": model,
         "engine": engine,
-        "track": sighting.track,
-        "liveness": {name: answer.state.value for name, answer in sighting.liveness.items()}
+        "track": result.track,
+        "liveness": {name: answer.state.value for name, answer in result.liveness.items()}
         or "no PAD",
     }
-    if sighting.quality is not None:
-        fields["quality"] = asdict(sighting.quality)
-    if sighting.probe is not None:
+    if result.quality is not None:
+        fields["quality"] = asdict(result.quality)
+    if result.probe is not None:
         fields["threshold"] = round(decision.threshold, 4)
         fields["mask_worn"] = round(decision.mask_worn, 3)
         fields["votes"] = decision.votes
-        fields["attention"] = attention_shares(sighting.probe)
-    if sighting.visibility is not None:
-        visible = asdict(sighting.visibility)
+        fields["attention"] = attention_shares(result.probe)
+    if result.visibility is not None:
+        visible = asdict(result.visibility)
         visible["explained"] = visible.pop("attention_on_face")  # the name in records
         fields["visible"] = visible
     if match is not None:

@@ -99,7 +99,7 @@ class RunStatistics:
                     grant.frame_at,
                     grant.first_usable_at,
                     grant.granted_at,
-                    grant.asked_at,
+                    grant.requested_at,
                     grant.answered_at,
                 )
             )
@@ -198,7 +198,7 @@ class RunStatistics:
 def rounded_series(series: dict[str, list[float]]) -> dict[str, list[float]]:
     """Return decimated and rounded series, without empty ones."""
     return {
-        name: [round(v, _DIGITS) for v in statistics.decimated(values, _SERIES_MOST)]
+        name: [round(v, _DIGITS) for v in statistics.decimate(values, _SERIES_MOST)]
         for name, values in series.items()
         if values
     }
@@ -210,9 +210,9 @@ def _mean(calls: Sequence[float]) -> float:
 
 def _switch_time(switched: Sequence[float], grant: GrantTiming) -> float | None:
     """Return the time at which the relay switched between request and answer, or None."""
-    if grant.asked_at is None or grant.answered_at is None:
+    if grant.requested_at is None or grant.answered_at is None:
         return None
-    next_one = bisect_left(switched, grant.asked_at)
+    next_one = bisect_left(switched, grant.requested_at)
     return (
         switched[next_one]
         if next_one < len(switched) and switched[next_one] <= grant.answered_at
@@ -242,7 +242,7 @@ class CountingCamera:
     def close(self) -> None:
         self._camera.close()
 
-    def again(self) -> CountingCamera:
+    def reopen(self) -> CountingCamera:
         """Open the camera again; raises CameraError."""
         self._camera = self._open_camera()
         return self

@@ -25,15 +25,15 @@ def measure_camera(
     source: Source, duration_s: float | None, stop: InterruptHandler
 ) -> CameraReport:
     """Take every frame as soon as it arrives; raises CameraError if none arrives."""
-    whole = source.recorded and duration_s is None
-    limit_s = math.inf if whole else duration_s or _DURATION_S
-    camera = CountingCamera(lambda: source.paced(not whole))
-    capture = Capture(camera.again, first=camera)
+    plays_once = source.recorded and duration_s is None
+    limit_s = math.inf if plays_once else duration_s or _DURATION_S
+    camera = CountingCamera(lambda: source.paced(not plays_once))
+    capture = Capture(camera.reopen, first=camera)
     ages, size = DecimatedSeries(), None
     lost: list[str] = []
     began = time.monotonic()
     bar = tqdm(
-        total=None if whole else round(limit_s),
+        total=None if plays_once else round(limit_s),
         desc="watching",
         unit="s",
         leave=False,

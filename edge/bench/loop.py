@@ -36,7 +36,7 @@ class GrantTiming:
     frame_at: float  # of the newest voting frame
     first_usable_at: float | None  # of the person, on the first grant of a track
     granted_at: float  # when it was recorded
-    asked_at: float | None  # when the door was requested
+    requested_at: float | None  # when the door was requested
     answered_at: float | None  # if the door opened
 
 
@@ -94,11 +94,11 @@ class BenchLoop:
     def process_frame(self, frame: Frame) -> FrameTiming:
         """Process one frame; raises EngineError, RecordError or DoorError."""
         begun = self.clock()
-        sightings = self.pipeline.recognise(frame)
+        results = self.pipeline.recognise(frame)
         decided = self.clock()
         stages = self.pipeline.stopwatch.reset()
         grants = tuple(
-            self._grant(frame, s, stages) for s in sightings if self._is_grant(s, frame.at)
+            self._grant(frame, s, stages) for s in results if self._is_grant(s, frame.at)
         )
         return FrameTiming(
             frame.at,
@@ -108,8 +108,8 @@ class BenchLoop:
             stages,
             self.timed.detector.take(),
             self.timed.embedder.take(),
-            len(sightings),
-            sum(s.probe is not None for s in sightings),
+            len(results),
+            sum(s.probe is not None for s in results),
             grants,
         )
 
@@ -119,19 +119,19 @@ class BenchLoop:
         self.timed.detector.take()
         self.timed.embedder.take()
 
-    def _is_grant(self, sighting: FaceResult, at: float) -> bool:
-        decision = sighting.decision
-        if sighting.probe is not None or decision.verdict is not Verdict.REFUSED:
-            self._usable.setdefault(sighting.track, at)
+    def _is_grant(self, result: FaceResult, at: float) -> bool:
+        decision = result.decision
+        if result.probe is not None or decision.verdict is not Verdict.REFUSED:
+            self._usable.setdefault(result.track, at)
         if len(self._usable) > _TRACKS_MOST:
             oldest = next(iter(self._usable))
             del self._usable[oldest]
             self._granted.discard(oldest)
         return decision.verdict is Verdict.GRANT and decision.match is not None
 
-    def _grant(self, frame: Frame, sighting: FaceResult, stages: dict[str, float]) -> GrantTiming:
+    def _grant(self, frame: Frame, result: FaceResult, stages: dict[str, float]) -> GrantTiming:
         """Record the grant durably, request the door and record its answer, like the recogniser."""
-        decision, number = sighting.decision, NOT_RECORDED
+        decision, number = result.decision, NOT_RECORDED
         assert decision.match is not None
         started = self.clock()
         if self.record is not None:
@@ -140,10 +140,10 @@ class BenchLoop:
                 networks.bundle.model_digest[:12],
                 f"{networks.engine} {networks.precision}",
             )
-            number = self.record.append(decision_fields(frame, sighting, model, engine))
+            number = self.record.append(decision_fields(frame, result, model, engine))
         granted = self.clock()
         grant = Grant(secrets.token_hex(8), decision.match.subject, number, decision.frame_at)
-        answered = self._request_door(sighting.track, grant)
+        answered = self._request_door(result.track, grant)
         ended = self.clock()
         if self.record is not None:
             self.record.append(
@@ -153,8 +153,8 @@ class BenchLoop:
         stages["record"] = stages.get("record", 0.0) + granted - started + self.clock() - ended
         if self.door is not None:
             stages["door"] = stages.get("door", 0.0) + ended - granted
-        first = None if sighting.track in self._granted else self._usable.get(sighting.track)
-        self._granted.add(sighting.track)
+        first = None if result.track in self._granted else self._usable.get(result.track)
+        self._granted.add(result.track)
         return GrantTiming(
             decision.frame_at, first, granted, granted if self.door is not None else None, answered
         )

@@ -130,13 +130,13 @@ def _at_pace(
 ) -> _Driven:
     """Process frames at the camera's pace, for a time or to the end."""
     source, duration_s = bench.source, bench.options.duration_s
-    whole = source.recorded and duration_s is None
-    limit_s = math.inf if whole else duration_s or _DURATION_S
-    camera = CountingCamera(lambda: source.paced(not whole))
-    capture = Capture(camera.again, first=camera)
+    plays_once = source.recorded and duration_s is None
+    limit_s = math.inf if plays_once else duration_s or _DURATION_S
+    camera = CountingCamera(lambda: source.paced(not plays_once))
+    capture = Capture(camera.reopen, first=camera)
     began = heard = time.monotonic()
     bar = tqdm(
-        total=None if whole else round(limit_s),
+        total=None if plays_once else round(limit_s),
         desc="measuring",
         unit="s",
         leave=False,

@@ -78,7 +78,7 @@ def latency(report: PipelineReport) -> str:
         xlim=(0, max(at_s) or 1),
     )
     _legend(axes, 3)
-    return html.svg(figure)
+    return html.to_svg(figure)
 
 
 def _windows(axes: Axes, report: SoakReport) -> None:
@@ -112,7 +112,7 @@ def distribution(series: Mapping[str, Sequence[float]], names: Mapping[str, str]
     axes.set(xlabel="ms", ylabel="share at most so long", xscale="log", ylim=(0, 1.02))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     _legend(axes, len(names))
-    return html.svg(figure)
+    return html.to_svg(figure)
 
 
 def stages(report: PipelineReport) -> str:
@@ -139,7 +139,7 @@ def stages(report: PipelineReport) -> str:
     axes.set(yticks=[], xlabel="mean ms a frame", xlim=(0, left))
     axes.spines["left"].set_visible(False)
     _legend(axes, len(report.speed.stages))
-    return html.svg(figure)
+    return html.to_svg(figure)
 
 
 def system_load(samples: Sequence[MachineSample]) -> tuple[str, list[str]]:
@@ -171,7 +171,7 @@ def system_load(samples: Sequence[MachineSample]) -> tuple[str, list[str]]:
                 frameon=False, fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5)
             )
     all_axes[-1].set_xlabel("seconds")
-    return html.svg(figure), absent
+    return html.to_svg(figure), absent
 
 
 def _lines(
@@ -207,7 +207,7 @@ def bars(rows: Sequence[SweepRow | EngineRow]) -> str:
     axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, max(one.p99 for one in summaries) * 1.25))
     axes.tick_params(axis="y", length=0, labelsize=8)
     axes.grid(axis="x", color=_FAINT, lw=0.5)
-    return html.svg(figure)
+    return html.to_svg(figure)
 
 
 def growth(rows: Sequence[GalleryRow]) -> str:
@@ -220,7 +220,7 @@ def growth(rows: Sequence[GalleryRow]) -> str:
         )
     axes.set(xscale="log", yscale="log", xlabel="templates", ylabel="ms a search")
     axes.legend(frameon=False, fontsize=8)
-    return html.svg(figure)
+    return html.to_svg(figure)
 
 
 def ratios(report: CompareReport) -> str:
@@ -239,4 +239,4 @@ def ratios(report: CompareReport) -> str:
     axes.set_xlabel("ratio of medians, with its 95 % interval; above 1 is slower")
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, labelsize=8)
-    return html.svg(figure)
+    return html.to_svg(figure)

@@ -19,9 +19,9 @@ from edge.values import Frame
 
 def run(bench: PreparedBench, stop: InterruptHandler) -> RunReport:
     """Run the measurement; raises CameraError, EngineError, RecordError or DoorError."""
-    whole = measure(bench, stop)
+    report = measure(bench, stop)
     wanted = bench.options.allocation_frames and not stop
-    return RunReport(**dict(whole), allocations=allocations(bench) if wanted else None)
+    return RunReport(**dict(report), allocations=allocations(bench) if wanted else None)
 
 
 def allocations(bench: PreparedBench) -> Allocations:

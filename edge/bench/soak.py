@@ -99,15 +99,15 @@ def soak(
     Raises CameraError, EngineError, RecordError or DoorError.
     """
     rows = SoakRows(every_s, window_s, on_row)
-    whole = measure(bench, stop, rows.add)
+    report = measure(bench, stop, rows.add)
     medians = [window.frame_median for window in rows.windows]
     drift = round(max(medians) / min(medians), 4) if len(medians) > 1 else None
     return SoakReport(
-        **dict(whole),
+        **dict(report),
         window_s=window_s,
         windows=tuple(rows.windows),
         drift=drift,
-        findings=findings(whole, drift),
+        findings=findings(report, drift),
         rows=rows.rows,
     )
 

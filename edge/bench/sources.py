@@ -32,7 +32,7 @@ class Source:
     recorded: bool  # it ends unless it is looped
     live: bool  # it is not repeatable
     paced: Callable[[bool], Camera]  # argument: loop a recording
-    at_once: Callable[[], Camera]  # without pacing
+    unpaced: Callable[[], Camera]  # without pacing
 
 
 def build_source(config: CameraConfig) -> Source:
@@ -97,12 +97,12 @@ class MemoryCamera:
         pass
 
 
-def read_frames(source: Source, most: int) -> Iterator[Image]:
+def read_frames(source: Source, max_frames: int) -> Iterator[Image]:
     """Return up to `count` pictures without pacing; raises CameraError if there are none."""
-    camera = source.at_once()
+    camera = source.unpaced()
     number = 0
     try:
-        while number < most and (frame := camera.read()) is not None:
+        while number < max_frames and (frame := camera.read()) is not None:
             number += 1
             yield frame.image
     finally:
@@ -111,11 +111,11 @@ def read_frames(source: Source, most: int) -> Iterator[Image]:
         raise CameraError("no frames to measure with; check `camera.path`")
 
 
-def load_frames(source: Source, most: int) -> list[Image]:
+def load_frames(source: Source, max_frames: int) -> list[Image]:
     """Return pictures in memory, at most 256 MiB; raises CameraError if there are none."""
     images: list[Image] = []
     known: dict[int, int] = {}  # bytes by picture: drawn ones are repeated
-    for image in read_frames(source, most):
+    for image in read_frames(source, max_frames):
         known[id(image)] = image.nbytes
         if images and sum(known.values()) > _MEMORY_BYTES:
             break

@@ -73,7 +73,7 @@ def _blocks(count: int, rng: np.random.Generator, resamples: int = _RESAMPLES) -
     return (starts[:, :, None] + np.arange(length)).reshape(resamples, -1)[:, :count]
 
 
-def decimated(values: Sequence[float], most: int) -> list[float]:
+def decimate(values: Sequence[float], most: int) -> list[float]:
     """Return every n-th value, at most `most` values."""
     step = max(1, -(-len(values) // most))
     return list(values[::step])

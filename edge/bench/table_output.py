@@ -19,15 +19,15 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def show(made: Sequence[Table]) -> str | None:
+def show(tables: Sequence[Table]) -> str | None:
     """Print by rich; without rich return plain text."""
     try:
         from rich.console import Console
         from rich.table import Table as RichTable
     except ImportError:
-        return "\n\n".join(plain(table) for table in made)
+        return "\n\n".join(plain(table) for table in tables)
     console = Console(width=None if sys.stdout.isatty() else _PAPER)
-    for table in made:
+    for table in tables:
         shown = RichTable(
             title=table.title,
             title_justify="left",

@@ -17,10 +17,10 @@ from edge.config import TerminalConfig, load_config
 from edge.config.starter import (
     StarterConfig,
     absolute_path,
-    fields_of,
+    camera_keys,
     live_camera,
+    parse_relay,
     recorded_camera,
-    relay_of,
 )
 from edge.errors import ConfigError, MfsaError, describe_source
 from edge.system.atomic_files import check_replaceable, write_atomic
@@ -121,7 +121,7 @@ def _answers(args: argparse.Namespace) -> StarterConfig:
         args,
         "door",
         "Door relay (simulated, file:PATH or gpio:PIN)",
-        lambda text: relay_of(text, factory),
+        lambda text: parse_relay(text, factory),
         default="simulated",
     )
     if relay["kind"] == "gpio":
@@ -185,7 +185,7 @@ def _live(text: str, args: argparse.Namespace) -> dict[str, Any]:
         print(f"  WARNING: {_INJECTION}.")
         if input("  Accept this? (yes/no) [no]: ").strip().lower() not in ("y", "yes"):
             raise ConfigError("not accepted; choose another camera")
-    return fields_of(camera)
+    return camera_keys(camera)
 
 
 def _bundle(text: str) -> Path:

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from edge.config import TerminalConfig
 from edge.config.restart import restarts
-from edge.validation_messages import sections_of, words_of
+from edge.validation_messages import accepted_words, section_models
 
 _COLUMNS = 100
 _HEADING = """\
@@ -146,14 +146,18 @@ def _tables(
     ]
     yield section, kind, model, keys
     for key in keys:
-        inner = list(sections_of(key.field.annotation))
+        inner = list(section_models(key.field.annotation))
         for part in inner:
-            found = words_of(part.model_fields["kind"]) if "kind" in part.model_fields else (None,)
+            found = (
+                accepted_words(part.model_fields["kind"])
+                if "kind" in part.model_fields
+                else (None,)
+            )
             if not key.path.startswith("door.inputs.") and key.path != "door.alarm":
                 yield from _tables(part, key.path, key.restart, found[0])
     if section == "door.inputs":
-        for part in sections_of(model.model_fields["contact"].annotation):
-            found = words_of(part.model_fields["kind"])
+        for part in section_models(model.model_fields["contact"].annotation):
+            found = accepted_words(part.model_fields["kind"])
             yield from _tables(part, "door.inputs.*", restart, found[0])
 
 
@@ -168,7 +172,7 @@ def _sample_lines(
     indent = "  " * depth
     for name, field in model.model_fields.items():
         path = f"{section}.{name}" if section else name
-        inner = list(sections_of(field.annotation))
+        inner = list(section_models(field.annotation))
         if name == "kind":
             continue
         if depth == 0:
@@ -192,9 +196,9 @@ def _section_lines(
         yield from _sample_lines(models[0], path, depth, commented)
         return
     chosen = _SAMPLE.get(f"{path}.kind")
-    models.sort(key=lambda model: words_of(model.model_fields["kind"])[0] != chosen)
+    models.sort(key=lambda model: accepted_words(model.model_fields["kind"])[0] != chosen)
     for model in models:
-        kind = words_of(model.model_fields["kind"])[0]
+        kind = accepted_words(model.model_fields["kind"])[0]
         hidden = commented or kind != chosen
         if model is not models[0]:
             yield ""
@@ -215,7 +219,7 @@ def _line(path: str, name: str, field: FieldInfo, indent: str, commented: bool) 
 def _input_keys(model: type[BaseModel]) -> str:
     """Describe the optional keys of the inputs, which the examples do not show."""
     found = []
-    for part in sections_of(model.model_fields["contact"].annotation):
+    for part in section_models(model.model_fields["contact"].annotation):
         kind = _literals(part.model_fields["kind"].annotation)
         optional = [
             f"{name}: {_yaml(field.default)}"

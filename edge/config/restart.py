@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from edge.config import TerminalConfig
 from edge.config.section import Process
 from edge.errors import ConfigError
-from edge.validation_messages import sections_of
+from edge.validation_messages import section_models
 
 
 def check_unchanged(old: TerminalConfig, new: TerminalConfig, process: Process) -> None:
@@ -36,7 +36,7 @@ def _keys(model: type[BaseModel], prefix: str, process: Process) -> Iterator[str
     for name, field in model.model_fields.items():
         if process in restarts(field):
             yield f"{prefix}{name}"
-        elif len(inner := list(sections_of(field.annotation))) == 1:
+        elif len(inner := list(section_models(field.annotation))) == 1:
             yield from _keys(inner[0], f"{prefix}{name}.", process)
 
 

@@ -54,7 +54,7 @@ def live_camera(text: str) -> OpencvCameraConfig:
         raise ConfigError(f"camera: {describe_validation(error)}") from error
 
 
-def fields_of(camera: OpencvCameraConfig) -> dict[str, Any]:
+def camera_keys(camera: OpencvCameraConfig) -> dict[str, Any]:
     """Return the keys to write of a camera section; the caller has consent to the risk."""
     chosen = camera.model_copy(update={"accept_network_injection": camera.is_network})
     return chosen.model_dump(exclude_defaults=True)
@@ -70,7 +70,7 @@ def absolute_path(text: str) -> Path:
     return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111
 
 
-def relay_of(text: str, factory: str) -> dict[str, Any]:
+def parse_relay(text: str, factory: str) -> dict[str, Any]:
     """Return the relay section for an answer such as `gpio:BOARD7`; raises ConfigError."""
     kind, _, rest = text.strip().partition(":")
     if kind == "simulated" and not rest:

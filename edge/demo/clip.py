@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.demo.scenario import Scene
-from edge.synthesis.drawing import FPS, HEIGHT, WIDTH, Cutout, Stance, exposed, place, room
+from edge.synthesis.drawing import (
+    FPS,
+    HEIGHT,
+    WIDTH,
+    Cutout,
+    Stance,
+    draw_person,
+    draw_room,
+    expose,
+)
 
 
 def frames(
@@ -16,14 +25,14 @@ def frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield all frames (480,640,3) of the scenes; `cutouts` by the person's name."""
     rng = np.random.default_rng(seed)
-    empty = room()
+    empty = draw_room()
     for scene in scenes:
         person = cutouts[scene.person.person].masked(scene.mask) if scene.person else None
         for i in range(scene.frames):
             canvas = empty.copy()
             if person is not None:
-                place(canvas, person, _walking_up(i / max(1, scene.frames - 1)))
-            yield exposed(canvas, 1 + 0.08 * np.sin(2 * np.pi * i / (3.1 * FPS)), rng)
+                draw_person(canvas, person, _walking_up(i / max(1, scene.frames - 1)))
+            yield expose(canvas, 1 + 0.08 * np.sin(2 * np.pi * i / (3.1 * FPS)), rng)
 
 
 def _walking_up(progress: float) -> Stance:

@@ -76,7 +76,7 @@ class SceneResult:
             self.scene.person and unlock.get("subject") == self.scene.person.person
             for unlock in self.unlocks
         )
-        return self.outcome == self.scene.expect and right
+        return self.outcome == self.scene.expected and right
 
     @property
     def door(self) -> str:

@@ -88,13 +88,16 @@ def _card(
             "pictures": [],
             "numbers": {"Verdict": "no decision on a face"},
         }
-    frame = html.boxed(
+    frame = html.draw_boxes(
         frames[shown["frame"]], [(shown["box_xyxy"], html.COLOURS[shown["verdict"]])]
     )
-    images = [{"caption": f"frame {shown['frame']}", "base64": html.encoded(frame, 0.5)}]
+    images = [{"caption": f"frame {shown['frame']}", "base64": html.encode_picture(frame, 0.5)}]
     if shown["id"] in pictures:
         images.append(
-            {"caption": "chip and its attention", "base64": html.encoded(pictures[shown["id"]], 2)}
+            {
+                "caption": "chip and its attention",
+                "base64": html.encode_picture(pictures[shown["id"]], 2),
+            }
         )
     looks = {k.removeprefix("on_"): v for k, v in shown["attention"].items() if k.startswith("on_")}
     numbers = {
@@ -137,7 +140,7 @@ def _plot(outcome: DemoOutcome) -> str:
             max(outcome.scenes[-1].end_s, outcome.events[-1]["at_s"] if outcome.events else 0),
         ),
     )
-    return html.svg(figure)
+    return html.to_svg(figure)
 
 
 def _draw_states(axes: Axes, states: dict[DoorState, list[Interval]]) -> None:

@@ -44,22 +44,22 @@ _POLL_S = 0.05
 Say = Callable[[str], None]
 
 
-def run_demo(bundle: Path, out: Path, say: Say) -> tuple[DemoOutcome, Path]:
+def run_demo(bundle: Path, out: Path, show_progress: Say) -> tuple[DemoOutcome, Path]:
     """Run the demo in a folder; return its outcome and the path of the report.
 
     `say` receives the progress. Raises MfsaError.
     """
-    config_path = _prepare(bundle, out, say)
-    say("Enrolling Eileen Collins from three photos")
+    config_path = _prepare(bundle, out, show_progress)
+    show_progress("Enrolling Eileen Collins from three photos")
     photos = sorted(str(path) for path in (out / "enroll").glob("*.png"))
     _call("edge.cli.enroll", "--config", str(config_path), "--subject", COLLINS.person, *photos)
-    say(
+    show_progress(
         "WARNING: liveness is off in this demo (no PAD): a photo of an enrolled person "
         "opens this door"
     )
-    say("Running edge-door and edge-daemon on the clip, in real time")
+    show_progress("Running edge-door and edge-daemon on the clip, in real time")
     config = load_config(config_path)
-    _run_terminal(config, config_path, say)
+    _run_terminal(config, config_path, show_progress)
     return _write_report(config, out)
 
 

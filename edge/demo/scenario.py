@@ -21,7 +21,7 @@ class Scene:
     seconds: float
     person: Portrait | None = None
     mask: MaskStyle | None = None
-    expect: Literal["opens", "refuses", "stays locked"] = "stays locked"
+    expected: Literal["opens", "refuses", "stays locked"] = "stays locked"
 
     @property
     def frames(self) -> int:
@@ -73,17 +73,17 @@ _KN95 = MaskStyle("kn95", (236, 236, 234), light=-0.3, seed=8)
 
 SCENES = (
     Scene("Empty", 1.6),
-    Scene("Eileen Collins", 4.0, COLLINS, expect="opens"),
+    Scene("Eileen Collins", 4.0, COLLINS, expected="opens"),
     Scene("Empty", 3.4),
     Scene("Grace Hopper, not enrolled", 4.0, HOPPER),
     Scene("Empty", 1.0),
-    Scene("Eileen Collins, masked", 4.0, COLLINS, _SURGICAL, expect="opens"),
+    Scene("Eileen Collins, masked", 4.0, COLLINS, _SURGICAL, expected="opens"),
     Scene("Empty", 3.4),
     Scene("Grace Hopper, masked", 4.0, HOPPER, _KN95),
     Scene("Empty", 1.6),
-    Scene("Lockdown: Eileen Collins", 3.0, COLLINS, expect="refuses"),
+    Scene("Lockdown: Eileen Collins", 3.0, COLLINS, expected="refuses"),
     Scene("Empty", 1.0),
-    Scene("Released: Eileen Collins", 3.4, COLLINS, expect="opens"),
+    Scene("Released: Eileen Collins", 3.4, COLLINS, expected="opens"),
     Scene("Empty", 5.0),
 )
 

@@ -101,7 +101,7 @@ class FaceDetector:
 
     def refine(self, image: NDArray[np.uint8], face: Face) -> Face:
         """Return a face of the last `search` with exact landmarks."""
-        shown = 0.0 if self._part.cuts(face, image) else self._scale
+        shown = 0.0 if self._part.is_cut_off(face, image) else self._scale
         return self._find_close(image, face.box_xyxy, finer_than=shown * _FINER) or face
 
     def find_at(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating]) -> Face | None:
@@ -151,7 +151,7 @@ class _Region:
     def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return image[self.top : self.bottom, self.left : self.right]
 
-    def cuts(self, face: Face, image: NDArray[np.uint8]) -> bool:
+    def is_cut_off(self, face: Face, image: NDArray[np.uint8]) -> bool:
         """Return True if a face may be cut off by the region, inside the image."""
         height, width = image.shape[:2]
         x0, y0, x1, y1 = map(float, face.box_xyxy)

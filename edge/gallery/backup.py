@@ -85,7 +85,7 @@ def restore_backup(
     terminal: str,
     file: EncryptedFile,
     passphrase: str,
-    admission: ImportPolicy,
+    policy: ImportPolicy,
 ) -> RestoreResult:
     """Replace the gallery at `path` by that of a backup, encrypted by the terminal's key.
 
@@ -101,7 +101,7 @@ def restore_backup(
     _discard(fresh)
     try:
         with closing(Database(fresh, key=key, terminal=terminal)) as gallery:
-            restored = _fill(gallery, found, admission)
+            restored = _fill(gallery, found, policy)
             gallery.compact()
         _put_in_place(fresh, path)
     except OSError as error:
@@ -126,7 +126,7 @@ def _parse(tree: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fill(gallery: Database, found: dict[str, Any], admission: ImportPolicy) -> RestoreResult:
+def _fill(gallery: Database, found: dict[str, Any], policy: ImportPolicy) -> RestoreResult:
     refused: dict[str, str] = {}
     left_out: list[str] = []
     with gallery.write_transaction("the backup was not restored"):
@@ -135,7 +135,7 @@ def _fill(gallery: Database, found: dict[str, Any], admission: ImportPolicy) -> 
             gallery.db.execute("UPDATE meta SET value = ? WHERE name = ?", (sealed, name))
         for person in found["people"]:
             try:
-                record = admission.check(person.name, person.record)
+                record = policy.check(person.name, person.record)
             except GalleryError as error:
                 refused[person.name] = str(error)
                 continue

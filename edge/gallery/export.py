@@ -64,7 +64,7 @@ def import_people(
     store: GalleryStore,
     file: EncryptedFile,
     passphrase: str,
-    admission: ImportPolicy,
+    policy: ImportPolicy,
     *,
     dimension: int | None = None,
     replace: bool = False,
@@ -86,7 +86,7 @@ def import_people(
         try:
             if name_key(person.name) in here and not replace:
                 raise GalleryError("is enrolled already; use --replace, or remove it first")
-            _enroll(store, person, admission, wanted, replace=replace)
+            _enroll(store, person, policy, wanted, replace=replace)
         except GalleryError as error:
             refused[person.name] = str(error)
         else:
@@ -98,14 +98,14 @@ def import_people(
 def _enroll(
     store: GalleryStore,
     person: StoredSubject,
-    admission: ImportPolicy,
+    policy: ImportPolicy,
     dimension: int,
     *,
     replace: bool,
 ) -> None:
     """Enroll a person of a file; raises GalleryError with the reason for a refusal."""
     vectors = [template.vector for template in person.templates]
-    record = admission.check(person.name, person.record)
+    record = policy.check(person.name, person.record)
     check_templates(vectors, dimension)
     chips = [template.chip for template in person.templates]
     store.enroll(person.name, np.stack(vectors), record=record, chips=chips, replace=replace)

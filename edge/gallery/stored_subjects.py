@@ -85,12 +85,12 @@ def subject_to_json(person: StoredSubject) -> dict[str, Any]:
     }
 
 
-def subject_from_json(tree: dict[str, Any]) -> StoredSubject:
+def subject_from_json(value: dict[str, Any]) -> StoredSubject:
     """Return a person of a file; raises GalleryError, ValueError, TypeError, KeyError."""
-    name, record = from_json(tree["subject"].encode())
-    vectors = [_vector(row) for row in tree["templates"]]
-    chips = tree["chips"] or [None] * len(vectors)
-    models = tree.get("models") or [""] * len(vectors)
+    name, record = from_json(value["subject"].encode())
+    vectors = [_vector(row) for row in value["templates"]]
+    chips = value["chips"] or [None] * len(vectors)
+    models = value.get("models") or [""] * len(vectors)
     if not len(chips) == len(models) == len(vectors):
         raise ValueError("expected as many chips and models as templates")
     if not all(isinstance(model, str) for model in models):

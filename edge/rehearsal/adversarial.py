@@ -15,7 +15,16 @@ from edge.masks import MaskStyle
 from edge.portraits import COLLINS, HOPPER
 from edge.rehearsal.clips import Clip, ClipFrame, ExpectedGrants, VisiblePerson
 from edge.synthesis import props
-from edge.synthesis.drawing import FPS, HEIGHT, WIDTH, Cutout, Stance, exposed, place, room
+from edge.synthesis.drawing import (
+    FPS,
+    HEIGHT,
+    WIDTH,
+    Cutout,
+    Stance,
+    draw_person,
+    draw_room,
+    expose,
+)
 
 SUBJECT = COLLINS.person  # the only enrolled person
 _MUST, _MAY, _NEVER = (
@@ -35,33 +44,33 @@ class _View:
 
     def __init__(self, cutouts: Mapping[str, Cutout]) -> None:
         self.collins, self.hopper = cutouts[SUBJECT], cutouts[HOPPER.person]
-        self._room, self._rng = room(), np.random.default_rng(0)
+        self._room, self._rng = draw_room(), np.random.default_rng(0)
 
-    def shot(self, *people: tuple[Cutout, Stance], light: float = 1.0) -> ClipFrame:
+    def draw_frame(self, *people: tuple[Cutout, Stance], light: float = 1.0) -> ClipFrame:
         """Return one frame; people are given from back to front."""
         canvas = self._room.copy()
         for person, stance in people:
-            place(canvas, person, stance)
+            draw_person(canvas, person, stance)
         seen = [
             (who, at)
             for i, (who, at) in enumerate(people)
             if not any(_hides(front, at) for _, front in people[i + 1 :])
         ]
         present = tuple(VisiblePerson(who.person, (at.x, at.y)) for who, at in seen)
-        return ClipFrame(exposed(canvas, light, self._rng), present)
+        return ClipFrame(expose(canvas, light, self._rng), present)
 
 
 def _photo(stage: _View, frames: int) -> Iterator[ClipFrame]:
-    photo = props.print_of(stage.collins)
-    return (stage.shot((photo, _THERE)) for _ in range(frames))
+    photo = props.draw_print(stage.collins)
+    return (stage.draw_frame((photo, _THERE)) for _ in range(frames))
 
 
 def _frozen(stage: _View, frames: int) -> Iterator[ClipFrame]:
-    return iter([stage.shot((stage.collins, _THERE))] * frames)
+    return iter([stage.draw_frame((stage.collins, _THERE))] * frames)
 
 
 def _screen(stage: _View, frames: int) -> Iterator[ClipFrame]:
-    tablet = props.tablet_with(stage.collins)
+    tablet = props.draw_tablet(stage.collins)
     for i in range(frames):
         s = i / FPS
         held = Stance(
@@ -70,13 +79,13 @@ def _screen(stage: _View, frames: int) -> Iterator[ClipFrame]:
             120 + 6 * math.sin(1.4 * s),
             2 * math.sin(1.7 * s),
         )
-        yield stage.shot((tablet, held))
+        yield stage.draw_frame((tablet, held))
 
 
 def _crossing(stage: _View, frames: int) -> Iterator[ClipFrame]:
     for p in _progress(frames):
         left, right = WIDTH * (0.2 + 0.6 * p), WIDTH * (0.8 - 0.6 * p)
-        yield stage.shot(
+        yield stage.draw_frame(
             (stage.hopper, replace(_THERE, x=right, face_px=105)),
             (stage.collins, replace(_THERE, x=left)),
         )
@@ -84,14 +93,14 @@ def _crossing(stage: _View, frames: int) -> Iterator[ClipFrame]:
 
 def _from_the_side(stage: _View, frames: int) -> Iterator[ClipFrame]:
     return (
-        stage.shot((stage.collins, replace(_THERE, x=_THERE.x * min(1.0, 1.5 * p))))
+        stage.draw_frame((stage.collins, replace(_THERE, x=_THERE.x * min(1.0, 1.5 * p))))
         for p in _progress(frames)
     )
 
 
 def _mask_put_on(stage: _View, frames: int) -> Iterator[ClipFrame]:
     for i in range(_TOO_FEW):
-        yield stage.shot((stage.collins, _sway(_THERE, i)))
+        yield stage.draw_frame((stage.collins, _sway(_THERE, i)))
     yield from _masked(
         stage, [1 - _ramp(p, -0.1, 0.05) for p in _progress(frames - _TOO_FEW)], first=_TOO_FEW
     )
@@ -105,12 +114,12 @@ def _masked(stage: _View, lowered: Sequence[float], first: int) -> Iterator[Clip
     """Yield frames with a mask that covers the mouth at 0 and is below it at 1."""
     for i, down in enumerate(lowered, first):
         masked = stage.collins.masked(replace(_MASK, shift_xy=(0.0, _CHIN_PX * down)))
-        yield stage.shot((masked, _sway(_THERE, i)))
+        yield stage.draw_frame((masked, _sway(_THERE, i)))
 
 
 def _light_off(stage: _View, frames: int) -> Iterator[ClipFrame]:
     for i in range(frames):
-        yield stage.shot(
+        yield stage.draw_frame(
             (stage.collins, _sway(_THERE, i)), light=_DARK if _TOO_FEW <= i < 0.6 * frames else 1.0
         )
 
@@ -119,38 +128,39 @@ def _five_faces(stage: _View, frames: int) -> Iterator[ClipFrame]:
     others = [Stance(95, 95, 60), Stance(480, 85, 75), Stance(130, 290, 90), Stance(520, 275, 120)]
     for i in range(frames):
         crowd = [(stage.hopper, _sway(stance, i + 7 * n)) for n, stance in enumerate(others)]
-        yield stage.shot(*crowd, (stage.collins, _sway(Stance(315, 265, 105), i)))
+        yield stage.draw_frame(*crowd, (stage.collins, _sway(Stance(315, 265, 105), i)))
 
 
 def _profile(stage: _View, frames: int) -> Iterator[ClipFrame]:
-    profile = props.turned(stage.collins, squeeze=8)
-    return (stage.shot((profile, _sway(_THERE, i))) for i in range(frames))
+    profile = props.turn_head(stage.collins, squeeze=8)
+    return (stage.draw_frame((profile, _sway(_THERE, i))) for i in range(frames))
 
 
 def _far(stage: _View, frames: int) -> Iterator[ClipFrame]:
     return (
-        stage.shot((stage.collins, _sway(replace(_THERE, face_px=25), i))) for i in range(frames)
+        stage.draw_frame((stage.collins, _sway(replace(_THERE, face_px=25), i)))
+        for i in range(frames)
     )
 
 
 def _near(stage: _View, frames: int) -> Iterator[ClipFrame]:
     return (
-        stage.shot((stage.collins, Stance(_THERE.x, HEIGHT / 2, 360 + 90 * p)))
+        stage.draw_frame((stage.collins, Stance(_THERE.x, HEIGHT / 2, 360 + 90 * p)))
         for p in _progress(frames)
     )
 
 
 def _motion_blur(stage: _View, frames: int) -> Iterator[ClipFrame]:
-    smeared = props.smeared(stage.collins, 23)
+    smeared = props.blur_motion(stage.collins, 23)
     return (
-        stage.shot((smeared, replace(_THERE, x=WIDTH * (0.15 + 0.7 * p))))
+        stage.draw_frame((smeared, replace(_THERE, x=WIDTH * (0.15 + 0.7 * p))))
         for p in _progress(frames)
     )
 
 
 def _swap(stage: _View, frames: int) -> Iterator[ClipFrame]:
     return (
-        stage.shot((stage.collins if i < _TOO_FEW else stage.hopper, _sway(_THERE, i)))
+        stage.draw_frame((stage.collins if i < _TOO_FEW else stage.hopper, _sway(_THERE, i)))
         for i in range(frames)
     )
 
@@ -180,7 +190,7 @@ def _sway(stance: Stance, frame: int) -> Stance:
 @dataclass(frozen=True, slots=True)
 class _ClipSpec:
     name: str
-    words: str
+    description: str
     seconds: float
     draw: Callable[[_View, int], Iterator[ClipFrame]]
     expected: ExpectedGrants
@@ -250,7 +260,7 @@ def adversarial_clips(cutouts: Mapping[str, Cutout]) -> list[Clip]:
     def clip(scene: _ClipSpec) -> Clip:
         frames = round(scene.seconds * FPS)
         return Clip(
-            scene.name, scene.words, FPS, lambda: scene.draw(_View(cutouts), frames), scene.expected, frames,
+            scene.name, scene.description, FPS, lambda: scene.draw(_View(cutouts), frames), scene.expected, frames,
             spoof=scene.spoof, drawn=True,
         )  # fmt: skip
 

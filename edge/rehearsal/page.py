@@ -47,11 +47,11 @@ def _card(rehearsal: RehearsalResult) -> dict[str, Any]:
         "failures": rehearsal.failures,
         "decision": rehearsal.decision,
         "pictures": [_picture(p, words) for words, p in rehearsal.pictures.items()],
-        "plot": _plot(rehearsal) if rehearsal.moments else None,
+        "plot": _plot(rehearsal) if rehearsal.decisions else None,
         "numbers": {
             "frames": rehearsal.frames,
-            "faces": len(rehearsal.moments),
-            "embedded": sum(m.embedded for m in rehearsal.moments),
+            "faces": len(rehearsal.decisions),
+            "embedded": sum(m.embedded for m in rehearsal.decisions),
             "tracks": len(rehearsal.tracks),
             "time to decision": tables.seconds(chief),
             "frames used": chief.frames_used if chief else tables.NONE,
@@ -60,10 +60,10 @@ def _card(rehearsal: RehearsalResult) -> dict[str, Any]:
 
 
 def _picture(picture: ClipPicture, words: str) -> dict[str, str]:
-    boxes = html.boxed(picture.image, [(m.box_xyxy, _colour(m)) for m in picture.moments])
-    shown = words if picture.moments else "no face"
+    boxes = html.draw_boxes(picture.image, [(m.box_xyxy, _colour(m)) for m in picture.decisions])
+    shown = words if picture.decisions else "no face"
     return {
-        "base64": html.encoded(boxes, _WIDTH_PX / picture.image.shape[1], "jpg"),
+        "base64": html.encode_picture(boxes, _WIDTH_PX / picture.image.shape[1], "jpg"),
         "caption": f"{shown}, {picture.at_s:.2f} s",
     }
 
@@ -71,9 +71,9 @@ def _picture(picture: ClipPicture, words: str) -> dict[str, str]:
 def _plot(rehearsal: RehearsalResult) -> str:
     """Plot scores above one row per track and per reason; return an SVG element."""
     attempts = rehearsal.tracks
-    conclusive = [m for m in rehearsal.moments if m.is_conclusive]
+    conclusive = [m for m in rehearsal.decisions if m.is_conclusive]
     reasons = list(dict.fromkeys(m.reason for m in conclusive))
-    scored = [asdict(m) for m in rehearsal.moments if m.score is not None]
+    scored = [asdict(m) for m in rehearsal.decisions if m.score is not None]
     heights = [_SCORES_INCHES] * bool(scored) + [
         _LANE_INCHES * (len(attempts) + len(reasons)) + 0.5
     ]
@@ -103,7 +103,7 @@ def _plot(rehearsal: RehearsalResult) -> str:
     rows.axhline(len(attempts) - 0.5, color=_IN_VIEW, lw=0.8)
     rows.tick_params(axis="y", length=0, labelsize=8)
     rows.set_xlim(-frame_s, rehearsal.frames * frame_s)
-    return html.svg(figure)
+    return html.to_svg(figure)
 
 
 def _draw_scores(
@@ -119,7 +119,7 @@ def _draw_scores(
 def _draw_track(axes: Axes, row: int, attempt: TrackResult, frame_s: float) -> None:
     """Draw a bar for each run of frames of one colour."""
     runs = groupby(
-        enumerate(attempt.moments),
+        enumerate(attempt.decisions),
         key=lambda numbered: (_colour(numbered[1]), numbered[1].frame - numbered[0]),
     )
     for (colour, _), run in runs:
@@ -139,5 +139,5 @@ def _colour(moment: FaceDecision) -> str:
 
 def _people(attempt: TrackResult) -> str:
     """Return the people whose faces the track followed; empty if unknown."""
-    people = dict.fromkeys(m.person for m in attempt.moments if m.person)
+    people = dict.fromkeys(m.person for m in attempt.decisions if m.person)
     return f" ({', then '.join(person.split()[-1] for person in people)})" if people else ""

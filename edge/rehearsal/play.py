@@ -97,13 +97,13 @@ class _PictureSelection:
 
     def update(self, picture: ClipPicture) -> None:
         """Keep the frame of the first grant, else the highest score, else the nearest face."""
-        if self._last is None or picture.moments or not self._last.moments:
+        if self._last is None or picture.decisions or not self._last.decisions:
             self._last = picture
-        if self._first is None or (picture.moments and not self._first.moments):
+        if self._first is None or (picture.decisions and not self._first.decisions):
             self._first = picture
-        scores = [m.score for m in picture.moments if m.score is not None]
-        widths = [m.box_xyxy[2] - m.box_xyxy[0] for m in picture.moments]
-        granted = any(m.verdict == Verdict.GRANT for m in picture.moments)
+        scores = [m.score for m in picture.decisions if m.score is not None]
+        widths = [m.box_xyxy[2] - m.box_xyxy[0] for m in picture.decisions]
+        granted = any(m.verdict == Verdict.GRANT for m in picture.decisions)
         interest = (granted, max(scores, default=-1.0), max(widths, default=0.0))
         if self._decisive is None or (interest > self._interest and not self._interest[0]):
             self._decisive, self._interest = picture, interest
@@ -117,14 +117,14 @@ class _PictureSelection:
         return {words: picture for words, picture in kept.items() if picture is not None}
 
 
-def _face_decision(sighting: FaceResult, shot: ClipFrame, number: int, at_s: float) -> FaceDecision:
-    decision, match = sighting.decision, sighting.decision.match
-    box = tuple(round(float(v), 1) for v in sighting.face.box_xyxy)
-    embedded = sighting.probe is not None
+def _face_decision(result: FaceResult, shot: ClipFrame, number: int, at_s: float) -> FaceDecision:
+    decision, match = result.decision, result.decision.match
+    box = tuple(round(float(v), 1) for v in result.face.box_xyxy)
+    embedded = result.probe is not None
     return FaceDecision(
         at_s=round(at_s, 4),
         frame=number,
-        track=sighting.track,
+        track=result.track,
         verdict=decision.verdict.value,
         reason=decision.reason.value,
         usable=embedded or decision.verdict is not Verdict.REFUSED,
@@ -134,8 +134,8 @@ def _face_decision(sighting: FaceResult, shot: ClipFrame, number: int, at_s: flo
         threshold=round(decision.threshold, 4) if embedded else None,
         mask_worn=round(decision.mask_worn, 3) if embedded else None,
         votes=decision.votes,
-        liveness={name: answer.state.value for name, answer in sighting.liveness.items()},
-        weight=round(sighting.quality.weight, 3) if sighting.quality else None,
+        liveness={name: answer.state.value for name, answer in result.liveness.items()},
+        weight=round(result.quality.weight, 3) if result.quality else None,
         box_xyxy=box,
         person=_nearest_person(box, shot.present),
     )

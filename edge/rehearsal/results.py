@@ -43,28 +43,28 @@ class TrackResult:
     """Decisions on one track."""
 
     track: int
-    moments: tuple[FaceDecision, ...]
+    decisions: tuple[FaceDecision, ...]
 
     @property
     def decisive(self) -> FaceDecision:
         """Return the first grant, else the first moment of the most frequent verdict."""
-        granted = next((m for m in self.moments if m.verdict == Verdict.GRANT), None)
+        granted = next((m for m in self.decisions if m.verdict == Verdict.GRANT), None)
         if granted is not None:
             return granted
-        embedded = [m for m in self.moments if m.embedded] or self.moments
+        embedded = [m for m in self.decisions if m.embedded] or self.decisions
         answer, _ = Counter((m.verdict, m.reason) for m in embedded).most_common(1)[0]
         return next(m for m in embedded if (m.verdict, m.reason) == answer)
 
     @property
     def decided_after_s(self) -> float | None:
         """Seconds from the first usable frame to the decision; None without a usable frame."""
-        first = next((m for m in self.moments if m.usable), None)
+        first = next((m for m in self.decisions if m.usable), None)
         return None if first is None else round(max(0.0, self.decisive.at_s - first.at_s), 3)
 
     @property
     def frames_used(self) -> int:
         """Number of frames embedded up to the decision."""
-        return sum(m.embedded for m in self.moments if m.frame <= self.decisive.frame)
+        return sum(m.embedded for m in self.decisions if m.frame <= self.decisive.frame)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +73,7 @@ class ClipPicture:
 
     image: Image
     at_s: float
-    moments: tuple[FaceDecision, ...]
+    decisions: tuple[FaceDecision, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +83,13 @@ class RehearsalResult:
     clip: Clip
     expected: ExpectedGrants
     frames: int
-    moments: tuple[FaceDecision, ...]  # in order of time
+    decisions: tuple[FaceDecision, ...]  # in order of time
     pictures: dict[str, ClipPicture]  # by the reason for its selection
 
     @property
     def tracks(self) -> list[TrackResult]:
         tracks: dict[int, list[FaceDecision]] = {}
-        for moment in self.moments:
+        for moment in self.decisions:
             tracks.setdefault(moment.track, []).append(moment)
         return [TrackResult(track, tuple(moments)) for track, moments in sorted(tracks.items())]
 
@@ -100,7 +100,7 @@ class RehearsalResult:
 
     @property
     def grants(self) -> list[FaceDecision]:
-        return [m for m in self.moments if m.verdict == Verdict.GRANT]
+        return [m for m in self.decisions if m.verdict == Verdict.GRANT]
 
     @property
     def false_grants(self) -> list[FaceDecision]:
@@ -113,7 +113,7 @@ class RehearsalResult:
     @property
     def best_match(self) -> FaceDecision | None:
         """Decision with the highest score; None without a comparison."""
-        scored = [m for m in self.moments if m.score is not None]
+        scored = [m for m in self.decisions if m.score is not None]
         return max(scored, key=lambda m: m.score or -1.0, default=None)
 
     @property
@@ -161,9 +161,9 @@ class RehearsalResult:
         ]
 
     def _warn_unusable(self) -> list[str]:
-        if any(m.usable for m in self.moments):
+        if any(m.usable for m in self.decisions):
             return []
-        seen = Counter(m.reason for m in self.moments).most_common(1)
+        seen = Counter(m.reason for m in self.decisions).most_common(1)
         found = f"most were {seen[0][0]!r}" if seen else "no face at all was found"
         return [
             f"no usable face in {count(self.frames, 'frame')}: {found}; is the picture upright, "
@@ -186,5 +186,5 @@ def _prominence(attempt: TrackResult) -> tuple[bool, float, int]:
     return (
         granted,
         -attempt.decisive.at_s if granted else 0.0,
-        sum(m.embedded for m in attempt.moments),
+        sum(m.embedded for m in attempt.decisions),
     )

@@ -107,8 +107,8 @@ def _figures(rehearsal: RehearsalResult) -> dict[str, Any]:
         "spoof": clip.spoof,
         "fps": round(clip.fps, 3),
         "frames": rehearsal.frames,
-        "faces": len(rehearsal.moments),
-        "faces_embedded": sum(m.embedded for m in rehearsal.moments),
+        "faces": len(rehearsal.decisions),
+        "faces_embedded": sum(m.embedded for m in rehearsal.decisions),
         "expected": {"must": sorted(expected.must), "may": sorted(expected.may)},
         "passed": rehearsal.passed,
         "failures": rehearsal.failures,
@@ -117,13 +117,13 @@ def _figures(rehearsal: RehearsalResult) -> dict[str, Any]:
         "grants": [asdict(m) for m in rehearsal.grants],
         "false_grants": len(rehearsal.false_grants),
         "missed": rehearsal.missed,
-        "tracks": [_attempt(attempt) for attempt in rehearsal.tracks],
-        "timeline": [asdict(m) for m in rehearsal.moments],
+        "tracks": [_track_figures(attempt) for attempt in rehearsal.tracks],
+        "timeline": [asdict(m) for m in rehearsal.decisions],
     }
 
 
-def _attempt(attempt: TrackResult) -> dict[str, Any]:
-    first, last, decisive = attempt.moments[0], attempt.moments[-1], attempt.decisive
+def _track_figures(attempt: TrackResult) -> dict[str, Any]:
+    first, last, decisive = attempt.decisions[0], attempt.decisions[-1], attempt.decisive
     return {
         "track": attempt.track,
         "from_s": first.at_s,
@@ -132,8 +132,8 @@ def _attempt(attempt: TrackResult) -> dict[str, Any]:
         "reason": decisive.reason,
         "time_to_decision_s": attempt.decided_after_s,
         "frames_used": attempt.frames_used,
-        "faces": len(attempt.moments),
-        "reasons": dict(Counter(m.reason for m in attempt.moments)),
+        "faces": len(attempt.decisions),
+        "reasons": dict(Counter(m.reason for m in attempt.decisions)),
     }
 
 

@@ -25,7 +25,7 @@ class Cutout:
     image: NDArray[np.uint8]
     face: Face
     person: str = ""
-    opaque: NDArray[np.float32] | None = None  # (H,W) 0..1; None: head and shoulders
+    opacity: NDArray[np.float32] | None = None  # (H,W) 0..1; None: head and shoulders
 
     @property
     def centre_xy(self) -> tuple[float, float]:
@@ -64,7 +64,7 @@ def cut_out(detector: FaceDetector) -> dict[str, Cutout]:
             )
         cutout = Cutout(image, faces[0], portrait.person)
         cutouts[portrait.person] = replace(
-            cutout, opaque=_silhouette(cutout)
+            cutout, opacity=_silhouette(cutout)
         )  # once, not for each frame
     return cutouts
 
@@ -82,7 +82,7 @@ def enrollment_views(portrait: Cutout) -> list[NDArray[np.uint8]]:
     return views
 
 
-def exposed(
+def expose(
     canvas: NDArray[np.float32], light: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Return the camera frame of a canvas (480,640,3): scaled by `light`, with noise, 8 bits."""
@@ -90,7 +90,7 @@ def exposed(
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-def place(canvas: NDArray[np.float32], person: Cutout, stance: Stance) -> None:
+def draw_person(canvas: NDArray[np.float32], person: Cutout, stance: Stance) -> None:
     """Draw the person over the canvas."""
     scale = stance.face_px / person.face.width_px
     x, y = person.centre_xy
@@ -98,7 +98,7 @@ def place(canvas: NDArray[np.float32], person: Cutout, stance: Stance) -> None:
     turn[:, 2] += np.array([stance.x - x, stance.y - y])
     shown = cv2.warpAffine(person.image, turn, (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
     alpha = cv2.warpAffine(
-        _silhouette(person) if person.opaque is None else person.opaque, turn, (WIDTH, HEIGHT)
+        _silhouette(person) if person.opacity is None else person.opacity, turn, (WIDTH, HEIGHT)
     )[..., None]
     soft = cv2.GaussianBlur(shown, (0, 0), stance.blur_px) if stance.blur_px > 0.3 else shown
     canvas += (soft - canvas) * alpha
@@ -117,7 +117,7 @@ def _silhouette(person: Cutout) -> NDArray[np.float32]:
     return np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.08 * float(w)), dtype=np.float32)
 
 
-def room() -> NDArray[np.float32]:
+def draw_room() -> NDArray[np.float32]:
     """Return a corridor in perspective, lit from above."""
     y = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None]

@@ -15,12 +15,12 @@ _PAPER_BGR, _BEZEL_BGR = (238, 240, 241), (30, 28, 27)
 _SCREEN_ZOOM = 3.0  # pixels of the screen per pixel of the portrait
 
 
-def print_of(person: Cutout) -> Cutout:
+def draw_print(person: Cutout) -> Cutout:
     """Return a photo on paper with a white border."""
     return _mounted(person, _upper_body(person), zoom=1.0, border=8, colour_bgr=_PAPER_BGR)
 
 
-def tablet_with(person: Cutout) -> Cutout:
+def draw_tablet(person: Cutout) -> Cutout:
     """Return a screen with bezel and glare, whose pixel grid gives a moire pattern."""
     top, left, picture = _upper_body(person)
     screen = cv2.resize(
@@ -33,7 +33,7 @@ def tablet_with(person: Cutout) -> Cutout:
     return _mounted(person, (top, left, lit), zoom=_SCREEN_ZOOM, border=44, colour_bgr=_BEZEL_BGR)
 
 
-def turned(person: Cutout, squeeze: float) -> Cutout:
+def turn_head(person: Cutout, squeeze: float) -> Cutout:
     """Return a turned head: one half squeezed towards the nose, the other stretched a little.
 
     It is not a true profile, which a portrait does not show.
@@ -51,7 +51,7 @@ def turned(person: Cutout, squeeze: float) -> Cutout:
     )
 
 
-def smeared(person: Cutout, length_px: int) -> Cutout:
+def blur_motion(person: Cutout, length_px: int) -> Cutout:
     """Return the portrait with motion blur along the rows, in its pixels."""
     return replace(person, image=np.asarray(cv2.blur(person.image, (length_px, 1)), np.uint8))
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.bundle import prelu_form
+from edge.bundle import prelu_file
 from edge.chip import to_input
 from edge.cli import common
 from edge.engine import open_engine
@@ -60,13 +60,13 @@ def _export(args: argparse.Namespace) -> int:
         fresh = Path(scratch) / args.out.name
         written: list[tuple[Path, Path, Precision]] = [(fresh, args.out, "fp32")]
         if export(network, fresh, batch=args.batch):
-            written.append((prelu_form(fresh), prelu_form(args.out), "fp32"))
+            written.append((prelu_file(fresh), prelu_file(args.out), "fp32"))
         if args.half:
             half = Path(scratch) / "half.onnx"
             onnx.save(to_fp16(onnx.load(written[-1][0])), half)
             written.append((half, args.half, "fp16"))
         _compare(network, written, comparison_chips(args.chips, args.max_chips), args.batch)
-        prelu_form(args.out).unlink(missing_ok=True)  # an earlier network may have had one
+        prelu_file(args.out).unlink(missing_ok=True)  # an earlier network may have had one
         for made, out, _ in written:
             shutil.move(made, out)
     if args.weights:
@@ -89,9 +89,9 @@ def _compare(
             run_chips(open_engine(made, threads=2), to_input(chips), (batch or 16,)), expected
         )
         print(f"{out}: {made.stat().st_size / 1e6:.2f} MB, {parity}")
-        if not parity.within(PARITY_BOUNDS[precision]):
+        if not parity.is_within(PARITY_BOUNDS[precision]):
             raise EngineError(
-                f"{out} differs from the checkpoint: {parity.against(PARITY_BOUNDS[precision])}; "
+                f"{out} differs from the checkpoint: {parity.describe_violations(PARITY_BOUNDS[precision])}; "
                 "nothing was written"
             )
 

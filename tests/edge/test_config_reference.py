@@ -12,7 +12,7 @@ import yaml
 from edge.cli import doctor
 from edge.config import TerminalConfig, load_config, reference
 from edge.config.restart import restart_keys
-from edge.validation_messages import sections_of
+from edge.validation_messages import section_models
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +34,7 @@ def test_reference_fields_are_described() -> None:
         model = models.pop()
         assert model.__doc__, model
         for name, field in model.model_fields.items():
-            models += sections_of(field.annotation)
+            models += section_models(field.annotation)
             if name != "kind" and not (field.title and field.description):
                 missing.append(f"{model.__name__}.{name}")
     assert missing == []

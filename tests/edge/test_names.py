@@ -112,7 +112,7 @@ def test_name_spelling_reaches_one_subject(
     with closing(EnrollmentJournal(folder / "report")) as journal:
         journal.append(JournalLine(one, "digest", True, False, 1, "", ()))
     with closing(EnrollmentJournal(folder / "report")) as journal:
-        assert journal.has(other, lambda: "digest")
+        assert journal.is_enrolled(other, lambda: "digest")
 
 
 @pytest.mark.parametrize(

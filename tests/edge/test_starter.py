@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from edge.config import load_config
-from edge.config.starter import StarterConfig, fields_of, live_camera, recorded_camera, relay_of
+from edge.config.starter import (
+    StarterConfig,
+    camera_keys,
+    live_camera,
+    parse_relay,
+    recorded_camera,
+)
 from edge.errors import ConfigError
 
 
@@ -16,7 +22,7 @@ from edge.errors import ConfigError
 def test_starter_any_path_loads_as_it_was(tmp_path: Path, name: str) -> None:
     camera = recorded_camera(tmp_path / name)
     starter = StarterConfig(
-        "lobby", tmp_path / "b" / name, camera, relay_of("simulated", ""), "layers"
+        "lobby", tmp_path / "b" / name, camera, parse_relay("simulated", ""), "layers"
     )
     text = starter.text(tmp_path)
     (tmp_path / "terminal.yaml").write_text(text, encoding="utf-8")
@@ -40,9 +46,9 @@ def test_starter_any_path_loads_as_it_was(tmp_path: Path, name: str) -> None:
 def test_starter_live_camera_loads(
     tmp_path: Path, text: str, source: int | str, is_network: bool
 ) -> None:
-    camera = fields_of(live_camera(text))
+    camera = camera_keys(live_camera(text))
     assert camera["source"] == source and ("accept_network_injection" in camera) == is_network
-    starter = StarterConfig("a", Path("/b"), camera, relay_of("simulated", ""), "none")
+    starter = StarterConfig("a", Path("/b"), camera, parse_relay("simulated", ""), "none")
     (tmp_path / "terminal.yaml").write_text(starter.text(tmp_path))
     loaded = load_config(tmp_path / "terminal.yaml").camera.model_dump()
     assert camera.items() <= loaded.items()
@@ -58,10 +64,10 @@ def test_starter_live_camera_loads(
     ],
 )
 def test_relay_answer_is_a_section(answer: str, expected: dict[str, object]) -> None:
-    assert relay_of(answer, "lgpio") == expected
+    assert parse_relay(answer, "lgpio") == expected
 
 
 @pytest.mark.parametrize("answer", ["", "yes", "gpio", "gpio:", "gpio:a b", "file:", "simulated:x"])
 def test_relay_answer_of_no_kind_is_refused(answer: str) -> None:
     with pytest.raises(ConfigError, match="expected simulated, file:PATH or gpio:PIN"):
-        relay_of(answer, "lgpio")
+        parse_relay(answer, "lgpio")

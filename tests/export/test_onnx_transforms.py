@@ -76,7 +76,7 @@ def test_a_batch_can_be_fixed_once(embedder: onnx.ModelProto, tmp_path: Path) ->
     expected = run_chips(
         open_engine(reference_bundle() / "embedder.onnx", threads=1), to_input(chips)
     )
-    assert check_parity(tmp_path / "four.onnx", chips, expected).ok
+    assert check_parity(tmp_path / "four.onnx", chips, expected).is_rounding_only
     with pytest.raises(EngineError, match="inference failed"):
         run_chips(open_engine(tmp_path / "four.onnx", threads=1), to_input(chips[:3]))
     with pytest.raises(EngineError, match="fixed to 4 already"):

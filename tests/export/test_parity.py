@@ -181,9 +181,9 @@ def test_other_precisions_may_differ_more(expected: Outputs) -> None:
 
 def test_nan_is_the_worst_there_is() -> None:
     nothing = Parity(1, -1.0, -1.0, float("nan"), float("nan"), float("nan"))
-    assert not nothing.within(
+    assert not nothing.is_within(
         PARITY_BOUNDS["int8"]
-    ) and "attention wrong by nan" in nothing.against(PARITY_BOUNDS["int8"])
+    ) and "attention wrong by nan" in nothing.describe_violations(PARITY_BOUNDS["int8"])
 
 
 def test_detector_parity_by_faces(detector: FaceDetector, bundle_path: Path) -> None:

@@ -173,10 +173,10 @@ def _open_report(folder: Path, at_end: ExitStack) -> Run:
             return
         with closing(journal):
             expect(
-                not journal.has("Zoe", lambda: "d"),
+                not journal.is_enrolled("Zoe", lambda: "d"),
                 "a person who was never reported is enrolled",
             )
-            journal.has("Ada", lambda: "d")
+            journal.is_enrolled("Ada", lambda: "d")
         left = path.read_bytes()
         expect(
             content.startswith(left) and b"\n" not in content[len(left) :],

@@ -40,7 +40,7 @@ class Rectangle:
     closed: float  # 0..1: visible part of the worst side
 
 
-def around(image: NDArray[np.uint8], face: Face) -> Rectangle | None:
+def find_rectangle(image: NDArray[np.uint8], face: Face) -> Rectangle | None:
     """Return the best rectangle around a face in an image (H,W,3), None without four sides."""
     middle, width = face.box_xyxy.reshape(2, 2).mean(axis=0).astype(np.float64), face.width_px
     segments = _segments(image, middle, width)

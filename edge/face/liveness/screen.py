@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge.access.reasons import Reason
 from edge.face.liveness import LivenessFrame, LivenessResult, LivenessState
-from edge.face.liveness.rectangle import around
+from edge.face.liveness.rectangle import find_rectangle
 from edge.values import Face
 
 _EVERY_S = 0.15
@@ -80,7 +80,7 @@ class ScreenLiveness:
     def observe(self, frame: LivenessFrame) -> None:
         if self._seen and frame.at - self._seen[-1].at < _EVERY_S:
             return
-        found = around(frame.image, frame.face)
+        found = find_rectangle(frame.image, frame.face)
         rectangle = (
             np.array([found.x, found.y, found.width, found.height])
             if found and found.closed >= _CLOSED
@@ -89,7 +89,9 @@ class ScreenLiveness:
         face = np.array(
             [*frame.face.box_xyxy.reshape(2, 2).mean(axis=0), frame.face.width_px], np.float64
         )
-        self._seen.append(_ScreenSample(frame.at, peak(frame.image, frame.face), face, rectangle))
+        self._seen.append(
+            _ScreenSample(frame.at, measure_peak(frame.image, frame.face), face, rectangle)
+        )
         while frame.at - self._seen[0].at > self._seconds:
             self._seen.popleft()
 
@@ -135,7 +137,7 @@ def _deviation(values: NDArray[np.float64]) -> float:
     return float(np.median(np.abs(values - np.median(values, axis=0)), axis=0).max())
 
 
-def peak(image: NDArray[np.uint8], face: Face) -> float:
+def measure_peak(image: NDArray[np.uint8], face: Face) -> float:
     """Return the power of the strongest narrow peak in the spectrum of a face.
 
     The power is relative to the median of its neighbours.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from edge.errors import ConfigError, PhotoError
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.names import is_printable, normalize_name
-from edge.subject import Consent, Distinct, SubjectRecord, pair_of
+from edge.subject import Consent, DistinctStatement, SubjectRecord, pair_of
 
 # Usable photos that a person must have, by the level of quality.
 PHOTOS_MIN: Mapping[str, int] = {"off": 1, "standard": 1, "strict": 3}
@@ -88,12 +88,12 @@ class AttributePolicy:
 
     def _new_statements(
         self, subject: str, attributes: SubjectAttributes, known: SubjectRecord
-    ) -> list[Distinct]:
+    ) -> list[DistinctStatement]:
         """Return the statements on different people that are not stored yet."""
         stored = {one.pair for one in known.distinct}
         pairs = [pair_of(subject, other) for other in attributes.not_duplicates or ()]
         return [
-            Distinct(pair, self.today, self.account, attributes.reason or "")
+            DistinctStatement(pair, self.today, self.account, attributes.reason or "")
             for pair in dict.fromkeys(pairs)
             if pair not in stored
         ]

@@ -79,7 +79,7 @@ def enroll_all(
         if (
             not options.dry_run
             and enroller.has_templates(entry.subject)
-            and journal.has(entry.subject, partial(_digest_now, entry, options))
+            and journal.is_enrolled(entry.subject, partial(_digest_now, entry, options))
         ):
             yield BulkOutcome(entry.subject, skipped=True)
         else:

@@ -83,7 +83,7 @@ class EnrollmentJournal:
         if partial:  # left by a crash: that person is enrolled and reported again
             os.truncate(self._fd, len(content) - len(partial))
 
-    def has(self, subject: str, digest: Callable[[], str]) -> bool:
+    def is_enrolled(self, subject: str, digest: Callable[[], str]) -> bool:
         """Return True if an earlier run has enrolled the subject from the same inputs."""
         stored = self._digests.get(name_key(subject))
         return bool(stored) and stored == digest()

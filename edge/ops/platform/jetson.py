@@ -28,7 +28,7 @@ class JetsonPlatform:
                 sysfs.text(root / "var/lib/nvpmodel/status") or "",
                 sysfs.text(root / "etc/nvpmodel.conf") or "",
             ),
-            clocks_locked=sysfs.locked(root),
+            clocks_locked=sysfs.clocks_locked(root),
             governor=sysfs.governor(root),
         )
 

@@ -44,7 +44,7 @@ class PcPlatform:
         board = " ".join(part for part in (maker, model) if part)
         return MachineSetup(
             board=board or None,
-            clocks_locked=sysfs.locked(self._root),
+            clocks_locked=sysfs.clocks_locked(self._root),
             governor=sysfs.governor(self._root),
         )
 

@@ -61,7 +61,7 @@ def gpu_load(root: Path) -> float | None:
     return None if per_mille is None else per_mille / 10
 
 
-def locked(root: Path) -> bool | None:
+def clocks_locked(root: Path) -> bool | None:
     """Return True if all clocks are fixed, as by `jetson_clocks`; None if that is unknown."""
     folders = [
         (folder / "scaling_min_freq", folder / "scaling_max_freq") for _, folder in cpus(root)

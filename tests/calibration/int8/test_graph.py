@@ -144,7 +144,7 @@ def test_quantised_embedder_is_small_and_close(embedder: onnx.ModelProto, tmp_pa
 
 
 def test_the_detector_can_be_quantised_too(collins: np.ndarray, tmp_path: Path) -> None:
-    model = onnx.load_from_string(detector.fixed_shape(detector.source(), "320x256"))
+    model = onnx.load_from_string(detector.fix_input_shape(detector.read_detector(), "320x256"))
     import cv2
 
     frame = np.ascontiguousarray(

@@ -21,7 +21,7 @@ TRUST = {"event": "clock-trusted", "wall": NOW, "clock_confirmed": [NOW, "b1"]}
 
 
 @pytest.mark.parametrize(
-    ("tail", "belief"),
+    ("tail", "trust"),
     [
         ([], ClockTrust()),
         ([{"wall": NOW}, {"wall": NOW - 5}], ClockTrust(NOW)),
@@ -31,11 +31,11 @@ TRUST = {"event": "clock-trusted", "wall": NOW, "clock_confirmed": [NOW, "b1"]}
         ([{"wall": "late", "clock_confirmed": 7}, {"wall": -1}, {"wall": 1e300}], ClockTrust()),
     ],
 )
-def test_belief_is_read_from_tail(tail: list[dict[str, Any]], belief: ClockTrust) -> None:
-    assert trust_from_records(tail) == belief
+def test_trust_is_read_from_tail(tail: list[dict[str, Any]], trust: ClockTrust) -> None:
+    assert trust_from_records(tail) == trust
 
 
-def test_belief_survives_its_file(tmp_path: Path) -> None:
+def test_trust_survives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "clock.json"
     clock = WallClock(read=lambda: NOW)
     assert clock.confirm() is None

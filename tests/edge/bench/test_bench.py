@@ -194,7 +194,7 @@ def test_loop_writes_records_like_recogniser(
             for grant in loop.process_frame(Frame(collins, n / 10, n)).grants
         ]
         record.close()
-    assert len(grants) == 1 and not grants[0].asked_at
+    assert len(grants) == 1 and not grants[0].requested_at
     decision, door = read_log(tmp_path / "decisions")
     networks = bench.timed.networks
     assert (decision["kind"], decision["verdict"], decision["votes"]) == ("decision", "grant", 3)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.bench.accumulator import DecimatedSeries
-from edge.bench.statistics import decimated, percentiles, ratio_of_medians, slope
+from edge.bench.statistics import decimate, percentiles, ratio_of_medians, slope
 
 NOISE = np.random.default_rng(3)
 
@@ -55,7 +55,7 @@ def test_a_ratio_of_medians_and_its_interval() -> None:
 
 @given(st.lists(st.floats(0, 1e3), max_size=200), st.integers(1, 50))
 def test_thinning_keeps_every_nth(values: list[float], most: int) -> None:
-    kept = decimated(values, most)
+    kept = decimate(values, most)
     assert (
         len(kept) <= most
         and (not values or kept[0] == values[0])

@@ -12,8 +12,8 @@ import pytest
 
 from edge.face.liveness import LivenessFrame, LivenessLayer, LivenessResult, LivenessState
 from edge.face.liveness.motion import MotionLiveness
-from edge.face.liveness.rectangle import around
-from edge.face.liveness.screen import ScreenLiveness, peak
+from edge.face.liveness.rectangle import find_rectangle
+from edge.face.liveness.screen import ScreenLiveness, measure_peak
 from edge.portraits import COLLINS, HOPPER, Portrait
 from tests.edge.face.presentations import Picture, look_at, moved, noisy, show
 
@@ -213,15 +213,17 @@ def test_blocks_of_compression_are_no_pattern() -> None:
                 cv2.imencode(".jpg", look.image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1],
                 cv2.IMREAD_COLOR,
             )
-            assert peak(squeezed, look.face) < 40
+            assert measure_peak(squeezed, look.face) < 40
 
 
 def test_screen_small_face_has_no_pattern() -> None:
     rng, points = np.random.default_rng(0), Picture(COLLINS, 40).landmarks_xy
     frame = noisy(np.full((240, 320, 3), 120.0), rng)
-    assert peak(frame, look_at(frame, points, 0.0, rng).face) == 0
+    assert measure_peak(frame, look_at(frame, points, 0.0, rng).face) == 0
     at_border = Picture(COLLINS, 80).landmarks_xy
-    assert peak(frame, look_at(frame, at_border - at_border.mean(axis=0), 0.0, rng).face) == 0
+    assert (
+        measure_peak(frame, look_at(frame, at_border - at_border.mean(axis=0), 0.0, rng).face) == 0
+    )
 
 
 @pytest.mark.parametrize("tilt", [0.0, 9.0, -15.0])
@@ -231,11 +233,14 @@ def test_rectangle_around_a_face_is_located(tilt: float) -> None:
     frame = cv2.fillPoly(np.full((240, 320, 3), 150, np.uint8), [corners], (60, 60, 60))
     rng = np.random.default_rng(0)
     points = Picture(COLLINS, 60).landmarks_xy
-    found = around(frame, look_at(frame, points - points.mean(axis=0) + (160, 115), 0.0, rng).face)
+    found = find_rectangle(
+        frame, look_at(frame, points - points.mean(axis=0) + (160, 115), 0.0, rng).face
+    )
     assert found is not None and found.closed > 0.7
     assert np.allclose([found.x, found.y], middle, atol=6) and np.allclose(
         [found.width, found.height], 2 * half, atol=15
     )
     assert (
-        around(np.full((240, 320, 3), 150, np.uint8), look_at(frame, points, 0.0, rng).face) is None
+        find_rectangle(np.full((240, 320, 3), 150, np.uint8), look_at(frame, points, 0.0, rng).face)
+        is None
     )

@@ -51,7 +51,7 @@ def test_clip_grants_exactly_those_expected(
     name: str, rehearse_clip: Callable[[str], RehearsalResult]
 ) -> None:
     result = rehearse_clip(name)
-    assert result.frames == result.clip.frames and result.moments
+    assert result.frames == result.clip.frames and result.decisions
     assert result.false_grants == [] and result.missed == []
 
 

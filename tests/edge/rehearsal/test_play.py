@@ -209,13 +209,13 @@ def test_a_frame_s_time_comes_from_the_pace_alone(
         ExpectedGrants(may=frozenset({ADA})),
     )
     told = rehearse([(clip, gallery)], config, networks)[0]
-    assert [m.at_s for m in told.moments] == [0.0, 0.25, 0.5, 0.75] and told.frames == 4
+    assert [m.at_s for m in told.decisions] == [0.0, 0.25, 0.5, 0.75] and told.frames == 4
     assert [m.at_s for m in told.grants] == [0.5] and told.grants[0].votes == 3
     assert (
         list(told.pictures) == ["first face", "grant", "last face"]
         and told.pictures["grant"].at_s == 0.5
     )
-    assert {m.track for m in told.moments} == {1}
+    assert {m.track for m in told.decisions} == {1}
 
 
 def test_photos_are_checked_as_in_enrollment(

@@ -264,9 +264,9 @@ def test_journal_append_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     journal.close()
     again = EnrollmentJournal(path)
     assert (
-        again.has("Ada", lambda: "d")
-        and not again.has("Ada", lambda: "e")
-        and not again.has("Bob", lambda: "d")
+        again.is_enrolled("Ada", lambda: "d")
+        and not again.is_enrolled("Ada", lambda: "e")
+        and not again.is_enrolled("Bob", lambda: "d")
     )
     again.close()
 
