@@ -1,8 +1,8 @@
-"""The demo's clip through this pipeline, a tutorial loop and face_recognition: `make peers-bench`.
+"""Comparison of this pipeline with a tutorial loop and face_recognition: `make peers-bench`.
 
-One process and one thread, turns taken round by round; pictures are decoded before. The tutorial's
-loop has our detector's and embedder's files and our threshold, so that nothing but the loop
-differs. It detects, aligns, embeds and compares in every frame.
+All process the demo's clip in turns, in one process and one thread, with decoded pictures. The
+tutorial loop uses the terminal's detector, embedder and threshold, so that only the loop differs.
+It detects, aligns, embeds and compares in every frame.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Contestant(Protocol):
     name: str
 
     def enroll(self, photos: Sequence[Image]) -> None:
-        """Start again with one person enrolled."""
+        """Start again with one enrolled person."""
 
     def is_recognised(self, image: Image, number: int) -> bool:
-        """Whether the person is in the frame."""
+        """Return True if the person is recognised in the frame."""
 
 
 class TerminalPipeline:
-    """As a terminal runs it: search every 0.2 s, votes, tracks, gates, search in a gallery."""
+    """Pipeline of a terminal: search every 0.2 s, tracks, quality gates, gallery and votes."""
 
     name = "mfsa-edge"
 
@@ -74,7 +74,7 @@ class TerminalPipeline:
 
 
 class Tutorial:
-    """Every frame: OpenCV's FaceDetectorYN, alignment, ONNX Runtime, search of all templates."""
+    """Tutorial loop: FaceDetectorYN, alignment, ONNX Runtime and comparison in every frame."""
 
     name = "FaceDetectorYN + ONNX Runtime"
 
@@ -119,7 +119,7 @@ class Tutorial:
 
 
 class FaceRecognition:
-    """face_recognition as its own webcam example has it: HOG, every frame in full."""
+    """face_recognition as in its webcam example: HOG on every complete frame."""
 
     name = "face_recognition (dlib, HOG)"
 
@@ -145,7 +145,7 @@ class FaceRecognition:
 
 @dataclass
 class Result:
-    """One contestant's rounds."""
+    """Measurements of one contestant."""
 
     cpu_s: list[float] = field(default_factory=list)
     frame_ms: list[float] = field(default_factory=list)
@@ -154,13 +154,13 @@ class Result:
     )  # work from a visit's first frame to its first match, by scene
     wrong: set[int] = field(
         default_factory=set
-    )  # scenes in which somebody else was taken for the person
+    )  # scenes in which another person was recognised as the subject
 
 
 def play(
     contestant: Contestant, photos: Sequence[Image], images: Sequence[Image], result: Result
 ) -> None:
-    """The whole clip once."""
+    """Play the complete clip once and add the measurements to the result."""
     contestant.enroll(photos)
     worked, number = 0.0, 0
     for scene_number, scene in enumerate(SCENES):
@@ -180,7 +180,7 @@ def play(
 
 
 def table(results: dict[str, Result], rounds: int, grants: int) -> str:
-    """Markdown; ratios are to ours, of medians."""
+    """Return a Markdown table; ratios of medians are relative to the terminal."""
     ours = next(iter(results.values()))
     visits = [number for number, scene in enumerate(SCENES) if scene.person is COLLINS]
     shared = [v for v in visits if all(v in result.first_ms for result in results.values())]
@@ -233,9 +233,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--demo",
         type=Path,
         default=Path("build/demo"),
-        help="what `make demo` wrote (default %(default)s)",
+        help="output folder of `make demo` (default %(default)s)",
     )
-    parser.add_argument("--rounds", type=int, default=3, help="of turns (default %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="number of rounds (default %(default)s)"
+    )
     args = parser.parse_args(argv)
     paths = sorted((args.demo / "clip").glob("*")), sorted((args.demo / "enroll").glob("*.png"))
     if not all(paths) or len(paths[0]) != sum(scene.frames for scene in SCENES):
@@ -247,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     contestants: list[Contestant] = [ours, Tutorial(config)]
     try:
         contestants.append(FaceRecognition())
-    except (ImportError, SystemExit):  # it ends the process where its models are absent
+    except (ImportError, SystemExit):  # it ends the process if its models are absent
         print(
             "face_recognition is not installed: pip install -r benchmarks/peers-requirements.txt "
             "(compiles dlib)"

@@ -44,7 +44,7 @@ SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # make numpy's product slow
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Milliseconds."""
+    """Median and 99th percentile in milliseconds."""
 
     median: float
     p99: float
@@ -59,7 +59,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One size and batch; faiss and BLAS in the same run."""
+    """Times for one gallery size and batch, with faiss and BLAS in the same run."""
 
     size: int
     batch: int
@@ -70,7 +70,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ChangeTimes:
-    """What it takes to follow changes in a gallery; milliseconds."""
+    """Times of changes of a gallery, in milliseconds."""
 
     build: float
     put: Timing
@@ -107,7 +107,7 @@ class TemplateSource:
         return unit(self._mean + self._rng.standard_normal((count, DIMENSION)) @ self._factor.T)
 
     def photos_of(self, faces: Rows) -> Rows:
-        """Another photo of each."""
+        """Return the embedding of another photo for each face."""
         return unit(
             faces
             + APART * self.people(len(faces))
@@ -115,10 +115,7 @@ class TemplateSource:
         )
 
     def templates(self, count: int) -> Rows:
-        """Real ones as far as there are any, half of a gallery at most.
-
-        A person's are neighbours.
-        """
+        """Return templates, at most half of them real; those of a person are adjacent."""
         real = self.real[: min(len(self.real), count // 2)]
         return np.concatenate(
             [
@@ -130,14 +127,14 @@ class TemplateSource:
         )
 
     def probes(self, templates: Rows, count: int) -> Rows:
-        """Half of people who are enrolled, half of strangers."""
+        """Return probes, half of enrolled people and half of strangers."""
         enrolled = templates[self._rng.integers(0, len(templates), count // 2)]
         probes = np.concatenate([self.photos_of(enrolled), self.people(count - len(enrolled))])
         return np.ascontiguousarray(probes[self._rng.permutation(count)])
 
 
 def real_templates(chips: Path, bundle: Path) -> Rows:
-    """One embedding for each chip, in order of people."""
+    """Return one embedding per chip, in the order of people."""
     from calibration.chips import validation_chips
     from calibration.scores import embed_chips
     from edge.bundle import EMBEDDER_NETWORK, open_bundle
@@ -171,7 +168,7 @@ def flat_of(templates: Rows) -> faiss.IndexFlatIP:
 
 
 def interleaved(searches: Mapping[str, Search], probes: Sequence[Rows]) -> dict[str, Timing]:
-    """Each search for each probe, in a random order each time."""
+    """Run all searches for each probe, in random order."""
     order, taken = list(searches), {name: list[float]() for name in searches}
     for i, probe in enumerate((*probes[:20], *probes)):
         random.shuffle(order)
@@ -229,7 +226,7 @@ def changing(faces: TemplateSource, size: int, rounds: int) -> ChangeTimes:
             GalleryStore(path, key=bytes(32), terminal="bench", model_digest="0" * 64)
             for _ in range(2)
         )
-        with theirs.write_transaction("nobody was enrolled"):
+        with theirs.write_transaction("no one was enrolled"):
             for i in range(0, size, OF_ONE):
                 theirs.write_subject(
                     f"person {i}", SubjectRecord(), templates[i : i + OF_ONE], theirs.model
@@ -293,7 +290,7 @@ def _resident() -> int:
 
 @contextmanager
 def one_thread() -> Iterator[str]:
-    """What runs: processor and kernels."""
+    """Limit all libraries to one thread; yield the names of processor and kernels."""
     faiss.omp_set_num_threads(1)
     with threadpool_limits(1):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -324,7 +321,7 @@ def page(
     memory: Mapping[int, tuple[float, float]],
     change: ChangeTimes,
 ) -> str:
-    """Tables in markdown."""
+    """Return the tables in Markdown."""
     parts = [f"{machine}. Templates: {data}.", ""]
     parts += [
         "| templates | probes at once | ours | faiss | BLAS | ours / faiss | ours / BLAS |",
@@ -353,7 +350,7 @@ def page(
 
 
 def write(text: str, path: Path) -> None:
-    """Between the marks of a page, or as a new one."""
+    """Write the text between the marks of a page, or a new page."""
     old = path.read_text(encoding="utf-8") if path.exists() else f"{BEGIN}\n{END}\n"
     before, _, rest = old.partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -370,7 +367,7 @@ def main() -> int:
         "--bundle",
         type=Path,
         default=Path("build/bundle"),
-        help="whose embedder sees the chips (default build/bundle)",
+        help="bundle with the embedder (default build/bundle)",
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument(

@@ -1,8 +1,8 @@
-"""ONNX Runtime's session options, compared with the terminal's own, interleaved in one run.
+"""Comparison of ONNX Runtime session options with those of the terminal, interleaved in one run.
 
-Python -m benchmarks.session
+python -m benchmarks.session
 
-Networks of a bundle as a terminal has them, on noise: their time does not depend on what they see.
+The networks of a bundle run on noise: their time does not depend on the picture.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NETWORKS = {
     detector_network("640x480"): (1, 3, 480, 640),
     detector_network("320x256"): (1, 3, 256, 320),
 }
-OWN = "as the terminal has it"
+OWN = "options of the terminal"
 
 
 def _set(name: str, value: object) -> Change:
@@ -69,7 +69,7 @@ def session(model: Path, changes: Sequence[Change]) -> Any:
 
 
 def measure(model: Path, shape: tuple[int, ...], rounds: int) -> dict[str, float]:
-    """Milliseconds of a call, medians over rounds."""
+    """Return the median milliseconds of a call by session options."""
     sessions = {name: session(model, changes) for name, changes in CHANGES.items()}
     batch = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
     times: dict[str, list[float]] = {name: [] for name in sessions}
@@ -87,7 +87,7 @@ def measure(model: Path, shape: tuple[int, ...], rounds: int) -> dict[str, float
 
 
 def table(measured: dict[str, dict[str, float]]) -> str:
-    """Markdown: milliseconds, and their ratio to the terminal's own."""
+    """Return a Markdown table of milliseconds and ratios to the terminal's options."""
     rows = ["| | " + " | ".join(measured) + " |", "|---|" + "---|" * len(measured)]
     for name in CHANGES:
         cells = [
@@ -108,9 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--rounds", type=int, default=60, help="of five calls each (default %(default)s)"
     )
     args = parser.parse_args(argv)
-    ort.set_default_logger_severity(
-        3
-    )  # an entry that is set a second time is none of anybody's business
+    ort.set_default_logger_severity(3)  # ONNX Runtime warns of entries that are set twice
     models = {name: args.bundle / f"{name}.onnx" for name in NETWORKS}
     absent = [str(path) for path in models.values() if not path.is_file()]
     if absent:

@@ -139,10 +139,10 @@ def _cap(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
 
 
 def _hand(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
-    """A palm with fingers that reaches in from below or from a side."""
+    """Draw a palm with fingers that reaches in from below or from a side."""
     towards = (
         rng.uniform(0, np.pi) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi)
-    )  # where the wrist is: mostly below
+    )  # position of the wrist: mostly below
     out = np.array([np.cos(towards), np.sin(towards)])
     across = np.array([-out[1], out[0]])
     palm = np.array([56.0, 66.0]) + rng.uniform(-14, 14, 2) + out * rng.uniform(12, 30)

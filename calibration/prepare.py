@@ -256,7 +256,7 @@ def prepare(
         scratch = Path(name)
         report, sheet = write_chips(scratch, found, settings, workers, as_tar=out.as_tar)
         (scratch / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        out.check()  # another run may have ended meanwhile
+        out.check()  # another run may have ended in between
         if report["chips"] and out.sheet:
             out.sheet.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(out.sheet, contact_sheet(sheet, out.sheet.suffix.lower()), 0o644)

@@ -22,7 +22,7 @@ _STRIDES = (8, 16, 32)
 
 
 def read_detector() -> bytes:
-    """The original file; raises BundleError where the package is absent or ships another file."""
+    """Return the original file; raises BundleError if the package is absent or has another file."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise BundleError(
@@ -45,7 +45,7 @@ def read_detector() -> bytes:
 
 
 def licence_text() -> str:
-    """The third-party notices that the package ships with the file."""
+    """Return the third-party notices that the package ships with the file."""
     for file in importlib.metadata.files(PACKAGE) or []:
         if file.name == "LICENSE-3RD-PARTY.txt":
             return Path(str(file.locate())).read_text(encoding="utf-8")

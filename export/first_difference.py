@@ -17,7 +17,7 @@ _DIFFERENT = 0.5  # of the spread of a tensor: rounding stays far below, also in
 
 @dataclass(frozen=True)
 class LayerDifference:
-    """The first layer that differs and by how much, as a share of its output's spread."""
+    """First layer that differs, and its error as a share of its output's spread."""
 
     layer: str
     error: float
@@ -57,7 +57,7 @@ def first_difference(
 
 
 def _difference(wanted: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    """Root mean square as a share of the spread; without end where the shapes differ."""
+    """Return the root mean square error as a share of the spread; infinite for other shapes."""
     if wanted.shape != found.shape:
         return float("inf")
     spread = float(wanted.std()) or 1.0

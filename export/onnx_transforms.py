@@ -18,7 +18,7 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
     A Q/DQ graph keeps its int8 parts and needs opset 19.
     """
-    from edge.engine.ort import import_half_converter  # engines are built where it is absent
+    from edge.engine.ort import import_half_converter  # absent on machines that only build engines
 
     convert, graph_class = import_half_converter()
     source = _copy(model)

@@ -37,7 +37,7 @@ class BuildOptions:
     timing_cache: Path | None = None
     dla_core: int | None = None
     compute_capability: str | None = None  # such as 8.6, for RTX on a machine without that GPU
-    calibrator: Any = None  # of `calibration.int8.legacy`, where the version has calibrators
+    calibrator: Any = None  # of `calibration.int8.legacy`, if the version has calibrators
 
     def __post_init__(self) -> None:
         least, best, largest = self.batch
@@ -55,7 +55,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuiltPlan:
-    """A plan and what the sidecar tells of it."""
+    """Plan with the values that its sidecar states."""
 
     plan: bytes
     tensors: tuple[PlanTensor, ...]
@@ -66,7 +66,7 @@ class BuiltPlan:
 
 
 def strongly_typed(trt: ModuleType) -> bool:
-    """Whether precisions are the ONNX file's alone; decides which file is built from."""
+    """Return True if the ONNX file alone sets precisions; this decides which file is built from."""
     return not hasattr(trt.BuilderFlag, "FP16")
 
 
@@ -128,7 +128,7 @@ def _network_flags(trt: ModuleType) -> int:
 
 
 def _refusals(parser: Any) -> str:
-    """Every error with its node; versions before 10 tell the node in their description only."""
+    """Return each error with its node; versions before 10 name it in the description only."""
     errors = []
     for i in range(parser.num_errors):
         error = parser.get_error(i)
@@ -136,7 +136,7 @@ def _refusals(parser: Any) -> str:
         if hasattr(error, "node_name"):
             where += f" {error.node_name()} ({error.node_operator()})"
         errors.append(f"{where}: {' '.join(error.desc().split())}")
-    return "; ".join(errors) or "it gave no reason"
+    return "; ".join(errors) or "TensorRT gave no reason"
 
 
 def _set_precision(trt: ModuleType, config: Any, network: Any, options: BuildOptions) -> list[str]:
@@ -250,7 +250,7 @@ def _tensors(network: Any) -> tuple[PlanTensor, ...]:
 
 @contextlib.contextmanager
 def _progress(trt: ModuleType, config: Any, what: str) -> Iterator[None]:
-    """A bar of TensorRT's own phases, from the version on that tells them."""
+    """Show a bar of TensorRT's phases, if this version reports them."""
     if not hasattr(trt, "IProgressMonitor"):
         yield
         return

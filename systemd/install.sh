@@ -350,7 +350,7 @@ make_key() {
     head -c "$KEY_BYTES" /dev/urandom >"$temp"
     [ "$(stat -c '%a %s' "$temp")" = "600 $KEY_BYTES" ] || die "$KEY: $KEY_BYTES bytes could not be written; is the disk full?"
     sync "$temp"
-    ln -T "$temp" "$root$KEY" || die "$KEY: was created meanwhile; run this again"
+    ln -T "$temp" "$root$KEY" || die "$KEY: was created by another process; run this again"
     rm -f -- "$temp"
     temp=""
     sync "$root$SETTINGS"

@@ -69,7 +69,7 @@ remove() {
         elif rm -rf --one-file-system -- "$root${path:?}"; then
             say "removed" "$path"
         else
-            warn "$path: could not be removed: see above; remove the rest by hand"
+            warn "$path: could not be removed: see above; remove it manually"
         fi
     done
 }
@@ -123,7 +123,7 @@ remove_links() {
 
 remove_program() {
     local path
-    [ ! -L "$root$PROGRAM" ] || die "$PROGRAM: expected a folder, found a link to $(readlink "$root$PROGRAM"); remove it by hand"
+    [ ! -L "$root$PROGRAM" ] || die "$PROGRAM: expected a folder, found a link to $(readlink "$root$PROGRAM"); remove it manually"
     if [ ! -d "$root$PROGRAM" ]; then
         say "not there" "$PROGRAM"
         return

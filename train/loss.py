@@ -24,9 +24,9 @@ class Batch:
     chips: Tensor  # (B,3,112,112) float32, RGB in -1..1
     # (B,D) float32 unit norm: the teacher's embedding of the unmasked chip; zero rows without one.
     target: Tensor
-    label: Tensor  # (B,) int64 identity, UNLABELLED where unknown
-    mask_worn: Tensor  # (B,) float32, 1 where a drawn or real mask hides part of the face
-    covered: Tensor  # (B,) float32, 1 where something else was drawn that hides part of it
+    label: Tensor  # (B,) int64 identity, UNLABELLED if unknown
+    mask_worn: Tensor  # (B,) float32, 1 if a drawn or real mask hides part of the face
+    covered: Tensor  # (B,) float32, 1 if another drawn object hides part of it
     skipped: tuple[str, ...] = ()  # names of unreadable pictures, which others replace
 
     def pin_memory(self) -> Batch:

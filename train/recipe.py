@@ -26,7 +26,7 @@ class LossWeights(FrozenModel):
         20.0, ge=0, description="squared difference of the batch's similarity matrices"
     )
     neighbours: float = Field(
-        0.0, ge=0, description="cross-entropy of the similarities to the whole training set"
+        0.0, ge=0, description="cross-entropy of the similarities to the complete training set"
     )
     arcface: float = Field(0.0, ge=0)
     mask: float = Field(0.3, ge=0, description="mask worn and other covers, classified from A_m")

@@ -189,7 +189,7 @@ def _occlusion(
 ) -> NDArray[np.float64]:
     """Return the fall of the score (N,196) if one block of cells is hidden."""
     blocks = _CELLS // _BLOCK
-    whole = (_run(engine, chips)[0] * templates).sum(axis=1)
+    baseline = (_run(engine, chips)[0] * templates).sum(axis=1)
     fall = np.zeros((len(chips), _CELLS, _CELLS))
     for row in tqdm(range(blocks), desc="occlusion", disable=None):
         for column in range(blocks):
@@ -199,7 +199,7 @@ def _occlusion(
                 engine,
                 _cover(chips, blurred, np.broadcast_to(cells.ravel(), (len(chips), _CELLS**2))),
             )
-            fall[:, cells] = (whole - (hidden * templates).sum(axis=1))[:, None]
+            fall[:, cells] = (baseline - (hidden * templates).sum(axis=1))[:, None]
     return fall.reshape(len(chips), -1)
 
 

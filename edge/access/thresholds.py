@@ -17,7 +17,7 @@ class ThresholdScaling:
     small an FMR were not measured. They are read off the straight line of score over log10(FMR)
     through two measured points: FMR 1e-2 and the FMR of the model's threshold. The line is on the
     strict side if each further decade of FMR costs less score than the previous one; see
-    docs/decision.md for where that was measured.
+    docs/decision.md for the measurements.
     """
 
     base: Thresholds  # thresholds of the model

@@ -19,7 +19,7 @@ class AccessRights:
     today: Callable[[], date | None]  # None while the clock is not trusted
 
     def find_refusal(self, record: SubjectRecord) -> Reason | None:
-        """Return why a person has no access, None if they have."""
+        """Return the reason why a person has no access; None if they have access."""
         if self.groups and self.groups.isdisjoint(map(name_key, record.groups)):
             return Reason.NOT_IN_GROUP
         if not record.is_limited:

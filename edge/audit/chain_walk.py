@@ -134,7 +134,7 @@ class ChainWalk:
             message = f"{count} lines are no record" + ("" if is_linked else missing)
             self.report.add(code, invalid[0], last_id + 1, message)
         elif absent:
-            message = f"{format_span(absent)} should stand before record {line.id}"
+            message = f"{format_span(absent)} belongs before record {line.id}"
             self.report.add(FindingCode.REMOVED, where, absent[0], message)
             self._missing |= dict.fromkeys(absent[:_SIBLINGS], self.report.findings[-1])
             while len(self._missing) > _MISSING_MAX:

@@ -20,7 +20,7 @@ class Table:
 
 
 def show(tables: Sequence[Table]) -> str | None:
-    """Print by rich; without rich return plain text."""
+    """Print with rich; return plain text if rich is not installed."""
     try:
         from rich.console import Console
         from rich.table import Table as RichTable

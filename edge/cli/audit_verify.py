@@ -173,7 +173,7 @@ def _scope(location: LogLocation, report: VerificationReport) -> str:
 
 
 def _key_advice(location: LogLocation) -> str:
-    """Return where the verification key of a log that was verified without it can be."""
+    """Return advice on the verification key, for a log that was verified without it."""
     if location.key_path == default_key_path(location.folder):
         return "name the key with --key, or its folder with `record.verification_key_dir`"
     return (

@@ -40,7 +40,7 @@ def _day(config: TerminalConfig, now: float) -> date:
 
 
 def _confirmed_at_door(clock: WallClock, config: TerminalConfig) -> bool:
-    """Take over and persist a confirmation given to the door; return True if there is one."""
+    """Adopt and persist a confirmation given to the door; return True if there is one."""
     client = DoorClient(config.socket_path)
     try:
         if not adopt_confirmation(clock, client):

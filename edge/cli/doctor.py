@@ -22,8 +22,8 @@ _FORMATS = ("json", "markdown", "yaml")
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-doctor",
-        "Check configuration, bundle, engine, gallery, camera and door, and say how to fix what is "
-        "wrong. Warnings do not fail; errors exit with 1. `schema` prints the configuration "
+        "Check configuration, bundle, engine, gallery, camera and door, and print a remedy for "
+        "each problem. Warnings do not fail; errors exit with 1. `schema` prints the configuration "
         "reference instead.",
         "edge-doctor --config terminal.yaml\n  edge-doctor schema --format yaml > terminal.yaml",
     )

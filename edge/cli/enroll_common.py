@@ -217,7 +217,7 @@ def _hand_over(path: Path, fields: dict[str, str]) -> None:
         if time.monotonic() >= ends_at and handover.remove(path):
             raise RecordError(
                 f"edge-daemon did not record the statement in {_HANDOVER_S:.0f} s; nothing was "
-                "stored: see its log, or stop it meanwhile"
+                "stored: see its log, or stop it and run this again"
             )
         time.sleep(_HANDOVER_POLL_S)
 

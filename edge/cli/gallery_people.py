@@ -168,6 +168,6 @@ def _erase_expired(store: GalleryStore, name: str) -> None:
     except GalleryError as error:
         raise GalleryError(
             f"{store.path}: a person whose retention period is over is not erased completely: "
-            f"{error.__cause__ or 'the gallery changed meanwhile'}; run edge-gallery verify "
+            f"{error.__cause__ or 'another process changed the gallery'}; run edge-gallery verify "
             "--repair, then edge-gallery expire again"
         ) from error

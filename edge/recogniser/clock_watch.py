@@ -1,4 +1,4 @@
-"""Trust of the recogniser in the wall clock: changes are recorded, confirmations taken over."""
+"""Trust of the recogniser in the wall clock: changes are recorded, confirmations adopted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ClockWatcher:
         self._checked_at = self._asked_at = self._saved_at = -math.inf
 
     def check(self) -> None:
-        """Check the clock if it is time: record changes, take over a confirmation, save."""
+        """Check the clock if it is time: record changes, adopt a confirmation, save."""
         now = self._clock()
         if now - self._checked_at < _CHECK_S:
             return

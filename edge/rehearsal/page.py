@@ -32,7 +32,7 @@ def render_page(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) ->
         else "Everything was as expected.",
         rows=tables.rows(rehearsals),
         cards=[_card(r) for r in rehearsals],
-        colours={**html.COLOURS, "in view, not asked": _IN_VIEW},
+        colours={**html.COLOURS, "in view, no decision": _IN_VIEW},
         attacks=[r.clip.name for r in rehearsals if r.clip.spoof and r.grants],
         facts=facts,
     )

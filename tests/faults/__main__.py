@@ -25,7 +25,7 @@ _COLUMNS = (
     "lasts",
     "energised at most",
     "beyond the pulse",
-    "grants meanwhile",
+    "grants during the fault",
     "next grant after",
     "restarts",
 )
@@ -130,7 +130,7 @@ def page(outcomes: Mapping[Fault, Sequence[Outcome]], terminal: Terminal, repeat
 # The lock during faults
 
 Measured by `make faults`. Both real processes run and are restarted as their units say. An enrolled
-person stands in front of the camera all the time, and the lock's line is observed from outside.
+person is in front of the camera all the time, and the level of the lock's output is recorded.
 {begin} Energised times are the worst,
 all others the medians, of {repeats} runs each.
 

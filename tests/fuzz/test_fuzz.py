@@ -68,7 +68,7 @@ _PARSERS = (
 
 
 @pytest.mark.parametrize(("name", "module", "parser"), _PARSERS)
-def test_a_parser_that_raises_something_else_is_found(
+def test_unexpected_parser_error_is_found(
     name: str, module: object, parser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:

@@ -25,7 +25,7 @@ from calibration.faces import check_encoded, check_folder
 from edge import masks
 from edge.bundle import DETECTOR_SIZES, EMBEDDER, MANIFEST, detector_file, file_digest
 from edge.cli import common
-from edge.config.recognition import DetectorConfig as DetectorDefaults
+from edge.config.recognition import DetectorConfig
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.detect import FaceDetector
@@ -35,7 +35,7 @@ AUTO = "auto"
 
 
 def open_model(model: Path) -> Engine:
-    """An engine for an ONNX file, or for a checkpoint, which is run by torch."""
+    """Return the engine of an ONNX file, or of a checkpoint, which torch runs."""
     if model.suffix == ".onnx":
         return open_engine(model, threads=2)
     from train.torch_engine import TorchEngine
@@ -45,11 +45,11 @@ def open_model(model: Path) -> Engine:
 
 
 def open_detector(bundle: Path) -> FaceDetector:
-    """As the terminal has it by default."""
+    """Return the detector of a bundle with the terminal's default settings."""
     engines = {
         size: open_engine(bundle / detector_file(size), threads=2) for size in DETECTOR_SIZES
     }
-    return FaceDetector(engines, DetectorDefaults().min_score)
+    return FaceDetector(engines, DetectorConfig().min_score)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,7 +66,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     looked_in = args.detector or (bundles[0] if bundles else None)
     detector = open_detector(looked_in) if looked_in and not args.quick else None
     if material.pair_sets and detector is None and not args.quick:
-        print("without --detector: masked faces are not looked for again", file=sys.stderr)
+        print("without --detector: masked faces are not detected again", file=sys.stderr)
     done = []
     for title, model in models:  # all are opened before the first is examined, which takes minutes
         file = model / EMBEDDER if model.is_dir() else model
@@ -89,12 +89,12 @@ def _evaluate(args: argparse.Namespace) -> int:
         args.html.write_text(
             report.html(done, comparisons, show_faces=args.show_faces), encoding="utf-8"
         )
-        print(f"look at {args.html}")
+        print(f"report: {args.html}")
     return common.DONE
 
 
 def _write_json(path: Path, done: list[ModelEvaluation], comparisons: list[dict[str, Any]]) -> None:
-    """One model's figures as they are, several by name."""
+    """Write the figures of one model, or of several models by name."""
     alone = (
         done[0].figures
         if len(done) == 1
@@ -110,7 +110,7 @@ def _distinct(titles: list[str], what: str, remedy: str) -> None:
 
 
 def _named(model: Path) -> tuple[str, Path]:
-    """`NAME=FILE`, or a file whose folder names it best."""
+    """Return name and file of `NAME=FILE`, or of a file that is named after its folder."""
     name, equals, file = str(model).partition("=")
     if equals and not model.exists():
         return name, Path(file)

@@ -43,7 +43,7 @@ FRONTAL_ONLY = tuple(
 )
 
 _WORDS = {
-    RefusalReason.NO_FACE: "step before the camera",
+    RefusalReason.NO_FACE: "step in front of the camera",
     RefusalReason.SEVERAL_FACES: "one person at a time, please",
     RefusalReason.TOO_SMALL: COME_CLOSER,
     RefusalReason.MASK_WORN: "take the mask off",

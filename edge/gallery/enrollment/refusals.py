@@ -34,7 +34,7 @@ class RefusalReason(Code):
     )
     ATTENTION_OFF_FACE = (
         "attention-off-face",
-        "the network did not look at the face; use another photo",
+        "the attention of the network is not on the face; use another photo",
     )
     MASK_WORN = "mask-worn", "a mask seems to be worn; enroll without one"
     UNREADABLE = "unreadable", "the file cannot be read as a photo; save it as JPEG or PNG"

@@ -130,7 +130,7 @@ def test_capture_hints_until_samples_are_taken(
     taken = list(capture_samples(shown, guide, detector, embedder, REQUIREMENTS, hints.append))
     assert [one.name for one in taken] == ["first", "second", "third"] and guide.is_done
     assert list(dict.fromkeys(hints)) == [
-        "step before the camera",
+        "step in front of the camera",
         "one person at a time, please",
         "more light is needed",
         "look straight at the camera",
