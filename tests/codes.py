@@ -8,7 +8,14 @@ from typing import Protocol
 
 from edge.access.reasons import Reason
 from edge.audit.findings import FindingCode
-from edge.audit.kinds import GapReason, RecordEvent, RecordKind, RetentionReason
+from edge.audit.kinds import (
+    ClockReason,
+    GapReason,
+    RecordEvent,
+    RecordKind,
+    RetentionReason,
+)
+from edge.camera.sharing import SessionEnd
 from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause, LockReason
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.system.wallclock import ClockDoubt
@@ -48,6 +55,8 @@ ENUMS: dict[str, Sequence[DescribedCode]] = {
     "event of a record in the log of decisions": list(RecordEvent),
     "reason of a gap record": list(GapReason),
     "reason of a retention record": list(RetentionReason),
+    "reason of a clock record without doubt": list(ClockReason),
+    "end of an enrollment's use of the camera": list(SessionEnd),
     "finding of `edge-audit verify`": list(FindingCode),
 }
 

@@ -49,3 +49,10 @@ class RetentionReason(Code):
     REMOVED = "removed", "segments up to a record were removed"
     BLANKED = "blanked", "personal parts up to a record were erased"
     CLOCK_UNTRUSTED = "clock-untrusted", "erasure was due and did not run: the clock is not trusted"
+
+
+class ClockReason(Code):
+    """Reason of a `clock` record without doubt. Values are stored: never change one."""
+
+    BELIEVED = "believed", "the clock is trusted again"
+    CLOCK_TRUSTED = "clock-trusted", "an operator confirmed the clock at the door process"

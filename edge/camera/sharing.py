@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.camera.capture import FrameSlot
+from edge.codes import Code
 from edge.errors import CameraError
 from edge.system.accounts import account_name
 from edge.system.unix_sockets import listen, peer_uid
@@ -39,13 +40,22 @@ _POLL_S = 0.2  # interval of checking for the end of a session while there are n
 _SIDE_MAX = 8192
 
 
+class SessionEnd(Code):
+    """Why an enrollment ended its use of the camera. Stored in records: never change a value."""
+
+    FINISHED = "finished", "the enrollment was finished or stopped"
+    STALLED = "stalled", "the enrollment took no frames"
+    TIME_UP = "time-up", "the enrollment took longer than is allowed"
+    CLOSED = "closed", "the recogniser ended"
+
+
 @dataclass(slots=True, eq=False)
 class FrameSession:
     """Session of one client."""
 
     account: str
     frames: int = 0
-    ended: str = ""  # finished, stalled, time-up or closed; empty during the session
+    ended: SessionEnd | None = None  # None during the session
 
 
 class FrameServer:
@@ -105,12 +115,12 @@ class FrameServer:
             self._slot, self.session = slot, session
 
     def _serve(self, peer: socket.socket, slot: FrameSlot, session: FrameSession) -> None:
-        ended = "finished"
+        ended = SessionEnd.FINISHED
         try:
             ended = self._send_frames(peer, slot, session)
             peer.sendall(HEADER.pack(OVER, 0, 0, 0.0, 0))
         except TimeoutError:
-            ended = "stalled"
+            ended = SessionEnd.STALLED
         except OSError:  # the client disconnected
             pass
         finally:
@@ -118,24 +128,26 @@ class FrameServer:
             session.ended = ended
             self.session = None
 
-    def _send_frames(self, peer: socket.socket, slot: FrameSlot, session: FrameSession) -> str:
+    def _send_frames(
+        self, peer: socket.socket, slot: FrameSlot, session: FrameSession
+    ) -> SessionEnd:
         """Send frames until the session ends; return why. Raises TimeoutError, OSError."""
         ends_at = self._clock() + self._session_s
         while not self._stopped:
             if self._clock() >= ends_at:
-                return "time-up"
+                return SessionEnd.TIME_UP
             frame = slot.take(_POLL_S)
             if frame is None:
                 if _is_disconnected(peer):
-                    return "finished"
+                    return SessionEnd.FINISHED
                 continue
             height, width = frame.image.shape[:2]
             peer.sendall(HEADER.pack(FRAME, height, width, frame.at, frame.number))
             peer.sendall(np.ascontiguousarray(frame.image).data)
             session.frames += 1
             if not peer.recv(1):
-                return "finished"
-        return "closed"
+                return SessionEnd.FINISHED
+        return SessionEnd.CLOSED
 
 
 class RemoteCamera:

@@ -6,8 +6,8 @@ import logging
 import math
 from collections.abc import Callable
 
-from edge.audit.clock import CLOCK_TRUSTED, confirmation_field, write_trust
-from edge.audit.kinds import RecordKind
+from edge.audit.clock import confirmation_field, write_trust
+from edge.audit.kinds import ClockReason, RecordKind
 from edge.config import TerminalConfig
 from edge.door.client import DoorClient
 from edge.door.clock_trust import adopt_confirmation, describe_doubt
@@ -51,7 +51,7 @@ class ClockWatcher:
                 doubt = None
                 confirmed = confirmation_field(self._wall.trust)
                 self._records.append_event(
-                    {"kind": RecordKind.CLOCK, "reason": CLOCK_TRUSTED, **confirmed}
+                    {"kind": RecordKind.CLOCK, "reason": ClockReason.CLOCK_TRUSTED, **confirmed}
                 )
                 self._saved_at = -math.inf
         if doubt is not self._doubt:
@@ -69,7 +69,7 @@ class ClockWatcher:
             self._throttle.error("clock", f"{self._path}: not written: {error.strerror}")
 
     def _note(self, doubt: ClockDoubt | None) -> None:
-        reason = doubt.value if doubt else "believed"
+        reason = doubt or ClockReason.BELIEVED
         self._records.append_event({"kind": RecordKind.CLOCK, "reason": reason})
         if doubt is None:
             log.info("the clock is trusted again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from edge.audit.kinds import RecordEvent, RecordKind
-from edge.camera.sharing import FrameServer, FrameSession
+from edge.camera.sharing import FrameServer, FrameSession, SessionEnd
 from edge.config import TerminalConfig
 from edge.errors import CameraError
 from edge.recogniser.decision_log import DecisionLog
@@ -51,7 +51,7 @@ class FrameSharing:
             fields = {
                 "event": RecordEvent.END,
                 "account": ended.account,
-                "reason": ended.ended or "closed",
+                "reason": ended.ended or SessionEnd.CLOSED,
                 "frames": ended.frames,
             }
             self._records.append_event({"kind": RecordKind.ENROLLMENT, **fields})

@@ -69,6 +69,7 @@ def wait_session(server: FrameServer) -> FrameSession:
 
 def wait_ended(server: FrameServer, session: FrameSession) -> str:
     until(lambda: server.session is not session, "the session ends")
+    assert session.ended is not None
     return session.ended
 
 
