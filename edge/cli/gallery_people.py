@@ -31,8 +31,10 @@ def list_people(args: argparse.Namespace) -> int:
         people = {subject.name: _summary(subject) for subject in subjects}
         print(json.dumps(people, ensure_ascii=False, default=date.isoformat))
         return common.DONE
+    if subjects:
+        print("templates  subject")
     for subject in subjects:
-        print(f"{len(subject.templates):4d}  {subject.name}{_remarks(subject)}")
+        print(f"{len(subject.templates):9d}  {subject.name}{_remarks(subject)}")
     templates = sum(len(subject.templates) for subject in subjects)
     thresholds = describe_gallery_thresholds(config, bundle, templates)
     print(f"{count(len(subjects), 'subject')}; {thresholds}")

@@ -83,13 +83,13 @@ class TerminalConfig(Section):
     engine: EngineConfig = Field(
         OrtEngineConfig(),
         title="Engine",
-        description="Runtime of the networks.",
+        description="Library that runs the networks.",
         json_schema_extra=_RECOGNISER,
     )
     detector: DetectorConfig = Field(
         DetectorConfig(), title="Detector", description="Face detection and selection."
     )
-    policy: PolicyConfig = Field(PolicyConfig(), title="Policy", description="Rules of a decision.")
+    policy: PolicyConfig = Field(PolicyConfig(), title="Policy", description="Rules for grants.")
     liveness: LivenessConfig = Field(
         title="Liveness",
         description="Presentation attack detection (PAD). Required, even if it is {kind: none}.",
@@ -101,7 +101,7 @@ class TerminalConfig(Section):
         EnrollmentConfig(), title="Enrollment", description="Requirements for enrollment."
     )
     gallery: GalleryConfig = Field(
-        GalleryConfig(), title="Gallery", description="Time limits on changes of the gallery."
+        GalleryConfig(), title="Gallery", description="Time limits for changes of the gallery file."
     )
     record: RecordConfig = Field(
         RecordConfig(), title="Audit log", description="Audit logs and evidence pictures."

@@ -14,7 +14,7 @@ GroupName = Annotated[str, AfterValidator(parse_group)]
 
 
 class PolicyConfig(Section):
-    """Rules of a decision. Thresholds belong to the model bundle; keys here only raise them."""
+    """Rules for grants. Thresholds come from the model bundle; keys here can only raise them."""
 
     min_votes: int = Field(
         3,

@@ -57,9 +57,10 @@ def test_set_attributes_are_listed_and_shown(
     ]
     assert gallery("set", "--subject", "Ada", *changes) == 0
     assert gallery("list") == 0
-    assert (
-        "   2  Ada  (extended, until 2027-01-01, staff, night, any mask)" in capsys.readouterr().out
+    listed = (
+        "templates  subject\n        2  Ada  (extended, until 2027-01-01, staff, night, any mask)\n"
     )
+    assert listed in capsys.readouterr().out
     assert gallery("set", "--subject", "Ada", "--valid-until", "none", "--groups", "") == 0
     capsys.readouterr()
     assert gallery("show", "--subject", "Ada", "--json") == 0
