@@ -72,8 +72,8 @@ class RecordConfig(Section):
     on_write_failure: Literal["refuse", "open"] = Field(
         "refuse",
         title="Unwritable audit log",
-        description="If the disk takes no records: refuse: no grants. open: grants continue, and "
-        "missing records are counted and reported.",
+        description="Behaviour if the disk takes no records. refuse: no grants. open: grants "
+        "continue, and missing records are counted and reported.",
     )
     delete_after_days: int = Field(
         365,
