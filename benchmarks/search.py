@@ -357,7 +357,7 @@ def write(text: str, path: Path) -> None:
     path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
 
 
-def main() -> int:
+def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, help="a page in markdown, whose tables are replaced")
     parser.add_argument(
@@ -376,7 +376,11 @@ def main() -> int:
         default=2000,
         help="probes in galleries up to 10,000; fewer in larger ones",
     )
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = _parse()
     for name in SLOWING:
         if name in os.environ:
             print(

@@ -189,7 +189,8 @@ def compare_engine(
     if np.ptp(found["embedding"], axis=0).max() < 1e-6:
         return (
             parity,
-            f"it has the same output for every chip: a layer is dead ({parity.describe_violations(bounds)})",
+            "it has the same output for every chip: a layer is dead "
+            f"({parity.describe_violations(bounds)})",
         )
     return parity, parity.describe_violations(bounds)
 

@@ -293,18 +293,22 @@ def train(
     world.check_same_start(run.seen, checkpoint)
     run.compile_and_wrap()
     if world.is_first:
-        tqdm.write(
-            f"{len(chips):,} chips of {chips.identities:,} identities, "
-            f"{count_parameters(run.network):,} parameters, "
-            f"{max(0, run.total_chips - run.seen):,} of {run.total_chips:,} chips left "
-            f"on {world.size} x {world.device.type}",
-        )
+        _print_start(run, chips)
     validation = (
         Validation(held_out, world.device) if held_out is not None and world.is_first else None
     )
     _run_steps(run, chips, validation, out, save_every)
     world.close()
     return checkpoint
+
+
+def _print_start(run: TrainingRun, chips: ChipSet) -> None:
+    tqdm.write(
+        f"{len(chips):,} chips of {chips.identities:,} identities, "
+        f"{count_parameters(run.network):,} parameters, "
+        f"{max(0, run.total_chips - run.seen):,} of {run.total_chips:,} chips left "
+        f"on {run.world.size} x {run.world.device.type}",
+    )
 
 
 def _run_steps(

@@ -92,11 +92,8 @@ def compare_all(probes: LabelledEmbeddings, templates: LabelledEmbeddings) -> Co
     itself = probes is templates
     mated: list[NDArray[np.float32]] = []
     mated_people: list[NDArray[np.int64]] = []
-    nearest, rows_of, columns_of = (
-        np.empty(0, np.float32),
-        np.empty(0, np.int64),
-        np.empty(0, np.int64),
-    )
+    nearest = np.empty(0, np.float32)
+    rows_of, columns_of = np.empty(0, np.int64), np.empty(0, np.int64)
     p, t = (
         np.bincount(side.labels, minlength=people).astype(np.float64)
         for side in (probes, templates)
@@ -124,15 +121,8 @@ def compare_all(probes: LabelledEmbeddings, templates: LabelledEmbeddings) -> Co
     def weigh(drawn: Weights) -> float:
         return float(((drawn @ p) * (drawn @ t) - (drawn * drawn) @ (p * t)) / half)
 
-    return ComparisonScores(
-        np.concatenate(mated),
-        np.concatenate(mated_people),
-        nearest[order],
-        pairs,
-        count,
-        people,
-        weigh,
-    )
+    own_scores, own_people = np.concatenate(mated), np.concatenate(mated_people)
+    return ComparisonScores(own_scores, own_people, nearest[order], pairs, count, people, weigh)
 
 
 def masked_rounds(

@@ -135,55 +135,36 @@ def _open(
     threads: Sequence[int],
     batches: Sequence[int],
 ) -> Iterator[EngineRunner]:
-    """Open a network, or return None without its file; raises BundleError or EngineError."""
-    most = tuple(batches) if network == EMBEDDER_NETWORK else (1,)
+    """Open a network; yield nothing without its file. Raises BundleError or EngineError."""
+    sizes = tuple(batches) if network == EMBEDDER_NETWORK else (1,)
     if engine == "trt":
-        plan = bundle.path / plan_file(network, precision)
-        if not plan.is_file():
-            return
-        calibrated = bundle.calibration(precision).embedder if network == EMBEDDER_NETWORK else ""
-        wanted = PlanRequirements(
-            network,
-            precision,
-            bundle.digest(network),
-            bundle.plan_sources(network, precision),
-            calibrated,
-        )
-        opened, accuracy = (
-            open_plan(plan, wanted),
-            accuracy_of(bundle, network, precision, read_sidecar(plan).verdict),
-        )
-        for batch in most:
-            yield EngineRunner(
-                network,
-                engine,
-                precision,
-                None,
-                plan,
-                accuracy,
-                opened,
-                _inputs(bundle, network, batch),
-            )
-    elif (
-        onnx_file(network, precision) in bundle.manifest.files and precision != "fp16"
-    ):  # FP16 is for GPUs: a CPU only converts it
-        path, accuracy = (
-            bundle.onnx_path(network, precision),
-            accuracy_of(bundle, network, precision),
-        )
-        for count in threads:
-            for batch in most:
-                opened_here = open_engine(path, threads=count)
-                yield EngineRunner(
-                    network,
-                    engine,
-                    precision,
-                    count,
-                    path,
-                    accuracy,
-                    opened_here,
-                    _inputs(bundle, network, batch),
-                )
+        yield from _open_plan(bundle, network, precision, sizes)
+        return
+    # FP16 is for GPUs: a CPU only converts it.
+    if onnx_file(network, precision) not in bundle.manifest.files or precision == "fp16":
+        return
+    path = bundle.onnx_path(network, precision)
+    accuracy = accuracy_of(bundle, network, precision)
+    for count in threads:
+        for batch in sizes:
+            opened, inputs = open_engine(path, threads=count), _inputs(bundle, network, batch)
+            yield EngineRunner(network, engine, precision, count, path, accuracy, opened, inputs)
+
+
+def _open_plan(
+    bundle: Bundle, network: str, precision: Precision, batches: Sequence[int]
+) -> Iterator[EngineRunner]:
+    plan = bundle.path / plan_file(network, precision)
+    if not plan.is_file():
+        return
+    calibrated = bundle.calibration(precision).embedder if network == EMBEDDER_NETWORK else ""
+    sources = bundle.plan_sources(network, precision)
+    wanted = PlanRequirements(network, precision, bundle.digest(network), sources, calibrated)
+    opened = open_plan(plan, wanted)
+    accuracy = accuracy_of(bundle, network, precision, read_sidecar(plan).verdict)
+    for batch in batches:
+        inputs = _inputs(bundle, network, batch)
+        yield EngineRunner(network, "trt", precision, None, plan, accuracy, opened, inputs)
 
 
 def _inputs(bundle: Bundle, network: str, batch: int) -> Floats:

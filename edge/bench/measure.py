@@ -78,10 +78,7 @@ def measure(
         record.close()
         if door:
             door.close()
-    if not tally.frames and stop:
-        raise KeyboardInterrupt
-    if not tally.frames:
-        raise CameraError("no frame came while it was measured; check the camera")
+    _check_frames(tally, stop)
     samples = watch.samples
     speed, events = _speed(tally, tally.busy_s if virtual else seconds, cpu_s, samples, switched)
     return PipelineReport(
@@ -97,6 +94,14 @@ def measure(
         samples=tuple(samples),
         series=tally.series() | rounded_series(events),
     )
+
+
+def _check_frames(tally: RunStatistics, stop: InterruptHandler) -> None:
+    if tally.frames:
+        return
+    if stop:
+        raise KeyboardInterrupt
+    raise CameraError("no frame came while it was measured; check the camera")
 
 
 def _open_door(bench: PreparedBench) -> tuple[BenchDoor | None, str]:

@@ -156,6 +156,11 @@ def _sweep(target: argparse.ArgumentParser) -> None:
         default=list(DETECTOR_SIZES),
         help="inputs of the detector (default: all)",
     )
+    _sweep_load(target)
+    _outputs(target)
+
+
+def _sweep_load(target: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--faces",
         nargs="+",
@@ -184,7 +189,6 @@ def _sweep(target: argparse.ArgumentParser) -> None:
         default=6,
         help="rounds in which all take turns (default %(default)s)",
     )
-    _outputs(target)
 
 
 def _engine(target: argparse.ArgumentParser) -> None:

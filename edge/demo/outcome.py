@@ -179,18 +179,11 @@ def _check_door(
     fires = states[FIRE]
     by_fire = [interval for interval in states[OPEN] if interval.reason == "fire"]
     refusals = [e for e in events if e["event"] == "refused" and "operator" in e]
-    resets = [
-        e["reason"]
-        for e in refusals
-        if any(fire.start_s < e["at_s"] < fire.end_s for fire in fires)
-    ]
-    openings = sorted(reasons("unlocked"))
+    during_fire = [e for e in refusals if any(f.start_s < e["at_s"] < f.end_s for f in fires)]
+    resets = [e["reason"] for e in during_fire]
+    openings, is_refused = sorted(reasons("unlocked")), "lockdown" in reasons("refused")
     return [
-        DemoCheck(
-            "Lockdown",
-            once(LOCKDOWN) and "lockdown" in reasons("refused"),
-            _times(states[LOCKDOWN]),
-        ),
+        DemoCheck("Lockdown", once(LOCKDOWN) and is_refused, _times(states[LOCKDOWN])),
         DemoCheck(
             "Alarm: held open",
             reasons("alarm") == reasons("alarm-ended") == ["held-open"],

@@ -260,8 +260,8 @@ def adversarial_clips(cutouts: Mapping[str, Cutout]) -> list[Clip]:
     def clip(scene: _ClipSpec) -> Clip:
         frames = round(scene.seconds * FPS)
         return Clip(
-            scene.name, scene.description, FPS, lambda: scene.draw(_View(cutouts), frames), scene.expected, frames,
-            spoof=scene.spoof, drawn=True,
+            scene.name, scene.description, FPS, lambda: scene.draw(_View(cutouts), frames),
+            scene.expected, frames, spoof=scene.spoof, drawn=True,
         )  # fmt: skip
 
     return [clip(scene) for scene in CLIPS]

@@ -89,9 +89,10 @@ def _compare(
             run_chips(open_engine(made, threads=2), to_input(chips), (batch or 16,)), expected
         )
         print(f"{out}: {made.stat().st_size / 1e6:.2f} MB, {parity}")
-        if not parity.is_within(PARITY_BOUNDS[precision]):
+        bounds = PARITY_BOUNDS[precision]
+        if not parity.is_within(bounds):
             raise EngineError(
-                f"{out} differs from the checkpoint: {parity.describe_violations(PARITY_BOUNDS[precision])}; "
+                f"{out} differs from the checkpoint: {parity.describe_violations(bounds)}; "
                 "nothing was written"
             )
 

@@ -65,10 +65,7 @@ def _text(data: bytes) -> str:
 
 
 def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
-    """Heads without a key, with one, and signed by whoever has it.
-
-    Each is held against a real record.
-    """
+    """Read and verify checkpoints that are unsigned, signed, or signed by the log's key."""
     log = AuditLogWriter(folder / "door", log_id="lobby/door")
     for number in range(3):
         log.append({"event": "operator-command", "at": number, "latches": []})
@@ -82,7 +79,7 @@ def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
     whole = checkpoint.sign(key).encode()
 
     def signed(tree: Any) -> bytes:
-        """By the key, whatever it says."""
+        """Return a checkpoint signed by the key, also with invalid fields."""
         try:
             return Checkpoint(**tree).sign(key).encode()
         except (TypeError, ValueError, RecursionError):
@@ -100,8 +97,8 @@ def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
             lambda: signed(edited(asdict(checkpoint), source)),
         )
         text = made[mode]()
-        told = source.text() if mode == 3 else public
-        for by in (None, told):
+        other_key = source.text() if mode == 3 else public
+        for by in (None, other_key):
             with contextlib.suppress(RecordError):
                 found = read_checkpoint(_text(text), by)
                 expect(by is None or by_key or found == checkpoint, "another checkpoint is signed")
@@ -121,10 +118,7 @@ def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
 
 
 def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
-    """Sealed scores and pictures.
-
-    Changed by somebody without the key, and made by somebody with it.
-    """
+    """Decrypt scores and pictures, corrupted without the key or encrypted with it."""
     scores, cipher = score_cipher(_KEY, _TERMINAL), picture_cipher(_KEY, _TERMINAL)
     text, picture = json.dumps(_SCORES), b"\x89PNG picture"
     whole, sealed = (
@@ -142,12 +136,12 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
             0: whole, 1: corrupted(whole, source), 2: source.rest(),
             3: scores.encrypt(_NUMBER, zlib.compress(plain)), 4: scores.encrypt(_NUMBER, plain),
         }[mode]  # fmt: skip
-        told = scores.decrypt_fields(
+        fields = scores.decrypt_fields(
             number, base64.b64encode(given).decode() if source.number(8) else _text(given)
         )
-        expect(told is None or isinstance(told, dict), "what is no object was unsealed")
+        expect(fields is None or isinstance(fields, dict), "a value that is no object")
         expect(
-            told is None or mode > 2 or (told == _SCORES and number == _NUMBER),
+            fields is None or mode > 2 or (fields == _SCORES and number == _NUMBER),
             "scores that were never sealed so",
         )
 
@@ -176,7 +170,7 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
 
 
 def _open_rows(folder: Path, at_end: ExitStack) -> Run:
-    """Any line becomes a row for people, a line of JSON and cells, whatever stands in it."""
+    """Format any line as a table row, a JSON line and CSV cells."""
     scores = score_cipher(_KEY, _TERMINAL)
     personal = {
         "salt": "0" * 32,

@@ -234,10 +234,7 @@ def _spoil(content: bytes, source: Source) -> bytes:
 
 
 def _open_records(folder: Path, at_end: ExitStack) -> Run:
-    """A door's record with one or two of its files corrupted.
-
-    It is read, verified, and gone on with.
-    """
+    """Read, verify and continue a door's log with one or two corrupted files."""
     whole = _write(folder / "door")
     place, key_path = folder / "door", default_key_path(folder / "door")
     names = sorted(whole)
@@ -282,10 +279,8 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
         changed = [name for name in names if found[name] != whole[name]]
         if changed and all(
             name.endswith(".log") for name in changed
-        ):  # whoever can write the state too may cut the tail
-            expect(
-                bool(report.findings or report.notes), "a record was changed, and nobody found it"
-            )
+        ):  # an attacker who writes the state too may truncate
+            expect(bool(report.findings or report.notes), "a changed record was not found")
             expect(
                 bool(report.findings) or _is_erased(found, whole, changed),
                 "a record was changed, and it is only a note",
