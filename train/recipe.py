@@ -13,7 +13,20 @@ from edge import masks
 from edge.errors import ConfigError
 from edge.frozen_model import FrozenModel
 from edge.parsing import Document, read_yaml, validate
+from edge.validation_messages import Renamed
 from train.network import NetworkConfig
+
+# Keys that have another name since version 0.2.0; the message names the new one.
+_RENAMED = Renamed(
+    {
+        "loss.absent": "loss.mask_absent",
+        "loss.shown": "loss.mask_area_min",
+        "loss.filled": "loss.mask_area_batch",
+        "loss.cover": "loss.area_min",
+        "loss.decided": "loss.map_entropy",
+    },
+    {},
+)
 
 
 class LossWeights(FrozenModel):
@@ -168,7 +181,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
             raise ConfigError("expected keys such as `network:` and `data:`, found none")
         for change in changes:
             document = _apply(document, change)
-        return validate(Recipe, document)
+        return validate(Recipe, document, _RENAMED)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

@@ -114,6 +114,23 @@ def test_recipes_that_ship_are_valid() -> None:
         load_recipe(recipe)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("absent", "mask_absent"),
+        ("shown", "mask_area_min"),
+        ("filled", "mask_area_batch"),
+        ("cover", "area_min"),
+        ("decided", "map_entropy"),
+    ],
+)
+def test_recipe_renamed_loss_names_the_new(write_recipe: WriteRecipe, old: str, new: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"loss\.{old} \(line \d+\): renamed; write loss\.{new}$"
+    ):
+        load_recipe(write_recipe(loss={old: 1.0}))
+
+
 def test_recipe_keys_change_by_option(write_recipe: WriteRecipe, tmp_path: Path) -> None:
     recipe = load_recipe(
         write_recipe(), ["network.variant=none", "loss.mask=0", "draw.families=[kn95]", "seed=4"]
