@@ -69,7 +69,7 @@ PROTOCOLS = {
 }
 
 
-def not_measured(accuracy: dict[str, Any]) -> tuple[str, ...]:
+def missing_protocols(accuracy: dict[str, Any]) -> tuple[str, ...]:
     """Return the protocols without figures, with the options that measure them."""
     return tuple(words for name, words in PROTOCOLS.items() if not accuracy.get(name))
 

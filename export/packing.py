@@ -32,7 +32,7 @@ from edge.parsing import parse_json
 from edge.system.strict_json import read_json
 from edge.values import Precision
 from export.bundle_writer import LICENCE, atomic_folder, converted_network, write_manifest
-from export.model_card import PROTOCOLS, not_measured, write_card
+from export.model_card import PROTOCOLS, missing_protocols, write_card
 from export.parity import Outputs, accuracy_loss, is_comparable, run_chips
 from export.parity_data import portrait_chips
 from export.version import code_version
@@ -99,7 +99,7 @@ def pack_bundle(
             attention=outputs["attention"].shape[1:],
             calibration=calibration,
             accuracy=accuracy,
-            not_measured=not_measured(accuracy),
+            not_measured=missing_protocols(accuracy),
             int8=int8_part,
             data=about.data,
             licence=about.licence,
@@ -235,6 +235,6 @@ def _read_accuracy(path: Path, embedder: Path, digest: str) -> dict[str, Any]:
             f"{path}: measured on another embedder than {embedder}; measure all forms in one run: "
             f"{_evaluate_command(f'fp32=EMBEDDER int8=INT8 (one of them {embedder})', path)}"
         )
-    if not named or len(not_measured(named[0])) == len(PROTOCOLS):
+    if not named or len(missing_protocols(named[0])) == len(PROTOCOLS):
         raise BundleError(f"{path}: not the output of mfsa-evaluate; {again}")
     return named[0]

@@ -19,7 +19,7 @@ from edge.bundle import (
 )
 from edge.config.recognition import DetectorConfig as DetectorDefaults
 from edge.engine import Engine
-from edge.engine.cuda import Device, find_device
+from edge.engine.cuda import GpuDevice, find_device
 from edge.engine.sidecar import Sidecar, sidecar_path
 from edge.engine.trt import TrtEngine, import_pycuda, import_tensorrt
 from edge.errors import EngineError
@@ -39,7 +39,7 @@ class PlanBuilder:
     """TensorRT or TensorRT for RTX, and the target GPU; None without a GPU on this machine."""
 
     trt: ModuleType
-    device: Device | None
+    device: GpuDevice | None
 
     @property
     def kind(self) -> Literal["tensorrt", "tensorrt_rtx"]:
@@ -90,7 +90,7 @@ def build_with_sidecar(
         bundle, network, options.precision, builder.trt, calibrated=bool(calibration)
     )
     built = build_plan(builder.trt, source, options)
-    device = builder.device or Device("none", options.compute_capability or "", "")
+    device = builder.device or GpuDevice("none", options.compute_capability or "", "")
     int8 = bundle.manifest.int8
     if not calibration and int8 is not None and options.precision == "int8":
         calibration = int8.chips

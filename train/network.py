@@ -101,7 +101,7 @@ class SpatialAttention(nn.Module):
         self.squeeze = conv_unit(channels, channels // 8, 1, act=act)
         self.maps = nn.Conv2d(channels // 8, VARIANTS[variant].logits, 1)
 
-    def start_open(self) -> None:
+    def initialise_open(self) -> None:
         """Initialise near A_u = 0.9 everywhere: gating must not shrink the features at first."""
         nn.init.zeros_(self.maps.weight)
         bias = {
@@ -147,7 +147,7 @@ class MfsaNetwork(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if self.attention is not None:
-            self.attention.start_open()
+            self.attention.initialise_open()
 
     def forward(self, chip: Tensor) -> Output:
         features = self.stem(chip)

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
 def _pad(args: argparse.Namespace) -> int:
     if not 0 < args.fps <= 240:
         raise ConfigError(f"expected --fps above 0 and up to 240, found {args.fps}")
-    common.check_out(args.json, args.markdown)
+    common.check_output_files(args.json, args.markdown)
     clips = find_clips(args.tree)
     defaults, bundle = DetectorDefaults(), open_bundle(args.bundle, PREPROCESSING)
     engines = {

@@ -29,7 +29,7 @@ def _quantize(args: argparse.Namespace) -> int:
             f"expected --bound between 0 and 1 and --max-chips of {FEWEST_CHIPS} or more, "
             f"found {args.bound} and {args.max_chips}"
         )
-    common.check_out(args.out, args.report, args.plot)
+    common.check_output_files(args.out, args.report, args.plot)
     # TensorRT needs PReLU nodes.
     with_prelu = prelu_file(args.embedder)
     model = _load(with_prelu if with_prelu.is_file() else args.embedder)

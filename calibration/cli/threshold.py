@@ -78,7 +78,7 @@ def _threshold(args: argparse.Namespace) -> int:
         )
     if args.plan and args.bundle is None:
         raise ConfigError("--plan: only with --bundle, which holds the plan")
-    common.check_out(args.out, args.det, args.bundle / MANIFEST if args.bundle else None)
+    common.check_output_files(args.out, args.det, args.bundle / MANIFEST if args.bundle else None)
     target = _target(args)
     model, engine = _open(args)
     chips = validation_chips(args.chips, all_identities=args.all_identities)

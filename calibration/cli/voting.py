@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 def _voting(args: argparse.Namespace) -> int:
     if min(args.galleries) < 2:
         raise ConfigError(f"expected --galleries of at least 2, found {min(args.galleries)}")
-    common.check_out(args.json, args.markdown)
+    common.check_output_files(args.json, args.markdown)
     bundle = open_bundle(args.bundle, PREPROCESSING)
     rules = build_rules(PolicyConfig(), bundle.calibration("fp32"))
     if args.thresholds:

@@ -28,12 +28,12 @@ class ComparisonScores:
 
     mated: NDArray[np.float32]  # (n,)
     mated_people: NDArray[np.int64]  # (n,)
-    nearest: NDArray[np.float32]  # (k,) non-mated, highest first
-    nearest_people: NDArray[np.int64]  # (k, 2)
+    impostors: NDArray[np.float32]  # (k,) non-mated, highest first
+    impostor_people: NDArray[np.int64]  # (k, 2)
     count: int  # of all non-mated comparisons
     people: int
     # Weight of all non-mated comparisons if each person counts (P,) times.
-    weigh: Callable[[Weights], float]
+    impostor_weight: Callable[[Weights], float]
 
     def threshold(self, fmr: float) -> float:
         """Return the lowest threshold at which at most a share `fmr` of impostors match.
@@ -41,9 +41,9 @@ class ComparisonScores:
         Raises ValueError for too few comparisons.
         """
         allowed = int(np.floor(self.count * fmr + 1e-9))
-        if allowed < 1 or allowed >= len(self.nearest):
+        if allowed < 1 or allowed >= len(self.impostors):
             raise ValueError(f"FMR {fmr:g} needs more than {self.count:,} non-mated comparisons")
-        return float(np.nextafter(self.nearest[allowed], np.float32(np.inf)))
+        return float(np.nextafter(self.impostors[allowed], np.float32(np.inf)))
 
     def tar(self, fmr: float) -> float:
         return metrics.match_rate(self.mated, self.threshold(fmr))
@@ -53,7 +53,7 @@ class ComparisonScores:
 
     def fmr_at(self, threshold: float) -> float:
         """Return the FMR at a threshold; exact up to the share of scores that is kept."""
-        return float((self.nearest >= threshold).sum() / self.count)
+        return float((self.impostors >= threshold).sum() / self.count)
 
 
 def compare_pairs(
@@ -137,16 +137,16 @@ def masked_rounds(
     """
     found = np.empty((ROUNDS, 2))
     for i, drawn in enumerate(metrics.bootstrap_people(clean.people, ROUNDS)):
-        total = max(1.0, clean.weigh(drawn))
-        passed = np.cumsum(_pair_weights(drawn, clean.nearest_people))
-        refused = clean.nearest[
+        total = max(1.0, clean.impostor_weight(drawn))
+        passed = np.cumsum(_pair_weights(drawn, clean.impostor_people))
+        refused = clean.impostors[
             min(int(np.searchsorted(passed, fmr * total, side="right")), len(passed) - 1)
         ]
         own = drawn[masked.mated_people]
-        others = _pair_weights(drawn, masked.nearest_people)
+        others = _pair_weights(drawn, masked.impostor_people)
         found[i] = (
             own[masked.mated <= refused].sum() / max(1.0, own.sum()),
-            others[masked.nearest > refused].sum() / max(1.0, masked.weigh(drawn)),
+            others[masked.impostors > refused].sum() / max(1.0, masked.impostor_weight(drawn)),
         )
     return found
 

@@ -85,7 +85,7 @@ def run(engine: Engine, folder: ChipFolder) -> PeopleScores:
         "clean": comparisons.compare_all(clean, clean),
         "one_masked": comparisons.compare_all(masked, clean),
     }
-    if not len(compared["clean"].mated) or len(compared["clean"].nearest) < 2:
+    if not len(compared["clean"].mated) or len(compared["clean"].impostors) < 2:
         raise ConfigError(
             "expected two pictures of one person and some dozens of comparisons between people"
         )

@@ -99,7 +99,7 @@ class Fidelity:
         """Mean of 1 - cosine of bare and masked chips, without the few portraits."""
         return 1 - sum(self.mean[kind] for kind in (CLEAN, MASKED)) / 2
 
-    def holds(self, bound: float) -> bool:
+    def is_within(self, bound: float) -> bool:
         """Return True if the least cosines reach the bound, for portraits at most the gate's."""
         bounds = {PORTRAITS: min(bound, PORTRAIT_BOUND)}
         return all(least >= bounds.get(kind, bound) for kind, least in self.least.items())
@@ -194,7 +194,7 @@ class QuantizationSearch:
         steps = [FallbackStep(None, self.fidelity(ranges, in_float))]
         waiting = [name for name in costs if name not in in_float]
         with tqdm(desc="layers back to float", unit="layer", disable=None) as bar:
-            while not steps[-1].fidelity.holds(bound):
+            while not steps[-1].fidelity.is_within(bound):
                 if len(waiting) <= 1:
                     raise EngineError(
                         f"no mix of int8 and float keeps a cosine of {bound}: "

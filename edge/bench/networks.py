@@ -60,7 +60,7 @@ class TimedNetworks:
     embedder: CallTimes
 
 
-def open_timed(config: TerminalConfig) -> TimedNetworks:
+def open_timed_networks(config: TerminalConfig) -> TimedNetworks:
     """Open the networks with timers; raises BundleError or EngineError."""
     calls = {DETECTOR: CallTimes(), EMBEDDER: CallTimes()}
     networks = open_networks(config, lambda engine, role: TimedEngine(engine, calls[role]))

@@ -129,7 +129,10 @@ def _time(words: str, summary: Summary | None) -> Tile:
     if summary is None:
         return Tile(words, tables.NONE)
     return Tile(
-        words, tables.ms(summary.median), "ms", f"p99 {tables.ms(summary.p99)}, n {summary.n}"
+        words,
+        tables.format_ms(summary.median),
+        "ms",
+        f"p99 {tables.format_ms(summary.p99)}, n {summary.n}",
     )
 
 
@@ -139,25 +142,25 @@ def _plots(report: Measured | CompareReport) -> Iterator[Plot]:
     elif isinstance(report, (SweepReport, EngineReport)):
         yield Plot(
             "Medians",
-            plots.bars(report.rows),
+            plots.plot_medians(report.rows),
             "TAR: of masked probes at FMR 1e-3; what the parity gate refused is not measured.",
         )
     elif isinstance(report, GalleryReport):
-        yield Plot("Time of a search", plots.growth(report.rows))
+        yield Plot("Time of a search", plots.plot_search_times(report.rows))
     elif isinstance(report, CameraReport):
         names = {"interval": "interval between frames", "age": "age when taken"}
-        yield Plot("Latency distribution", plots.distribution(report.series, names))
+        yield Plot("Latency distribution", plots.plot_distribution(report.series, names))
     elif any(one.ratio is not None for one in report.ratios):
-        yield Plot("Ratios", plots.ratios(report), "Grey: reported, not judged.")
+        yield Plot("Ratios", plots.plot_ratios(report), "Grey: reported, not judged.")
 
 
 def _pipeline_plots(report: PipelineReport) -> Iterator[Plot]:
     yield Plot(
         "Where a frame's time goes",
-        plots.stages(report),
+        plots.plot_stages(report),
         "Mean over all frames: in most frames no face is embedded.",
     )
-    yield Plot("Over time", plots.latency(report))
+    yield Plot("Over time", plots.plot_latency(report))
     names = {
         "frame": "work on a frame",
         "frame_to_decision": "timestamp to decision",
@@ -167,9 +170,9 @@ def _pipeline_plots(report: PipelineReport) -> Iterator[Plot]:
     }
     yield Plot(
         "Latency distribution",
-        plots.distribution(report.series, names),
+        plots.plot_distribution(report.series, names),
         "The dotted line is the 99th percentile.",
     )
-    drawn, absent = plots.system_load(report.samples)
+    drawn, absent = plots.plot_system_load(report.samples)
     words = f"Not available on this machine: {', '.join(absent)}." if absent else ""
     yield Plot("System load", drawn, words)

@@ -59,7 +59,7 @@ def _legend(axes: Axes, columns: int) -> None:
     )
 
 
-def latency(report: PipelineReport) -> str:
+def plot_latency(report: PipelineReport) -> str:
     """Plot the processing time and the time to a decision of each frame."""
     figure, (axes,) = _figure(2.8)
     at_s = report.series["at_s"]
@@ -95,7 +95,7 @@ def _top(values: Sequence[float]) -> float:
     return float(np.percentile(values, 99.5)) * 1.4
 
 
-def distribution(series: Mapping[str, Sequence[float]], names: Mapping[str, str]) -> str:
+def plot_distribution(series: Mapping[str, Sequence[float]], names: Mapping[str, str]) -> str:
     """Plot cumulative distributions; `names` maps series to labels."""
     figure, (axes,) = _figure(2.8)
     for (name, words), colour in zip(names.items(), _LINES, strict=False):
@@ -115,7 +115,7 @@ def distribution(series: Mapping[str, Sequence[float]], names: Mapping[str, str]
     return html.to_svg(figure)
 
 
-def stages(report: PipelineReport) -> str:
+def plot_stages(report: PipelineReport) -> str:
     """Plot the mean time of each stage."""
     figure, (axes,) = _figure(1.5)
     left = 0.0
@@ -142,7 +142,7 @@ def stages(report: PipelineReport) -> str:
     return html.to_svg(figure)
 
 
-def system_load(samples: Sequence[MachineSample]) -> tuple[str, list[str]]:
+def plot_system_load(samples: Sequence[MachineSample]) -> tuple[str, list[str]]:
     """Plot memory, load, clocks, temperatures and power; return also what is not available."""
     drawn: dict[str, dict[str, list[tuple[float, float]]]] = {
         "memory, MiB": {"": [(s.at_s, s.rss_mib) for s in samples]},
@@ -184,7 +184,7 @@ def _lines(
     }
 
 
-def bars(rows: Sequence[SweepRow | EngineRow]) -> str:
+def plot_medians(rows: Sequence[SweepRow | EngineRow]) -> str:
     """Plot medians with their 99th percentile and the masked TAR."""
     figure, (axes,) = _figure(0.32 * len(rows) + 0.8)
     summaries = [row.frame if isinstance(row, SweepRow) else row.call for row in rows]
@@ -210,7 +210,7 @@ def bars(rows: Sequence[SweepRow | EngineRow]) -> str:
     return html.to_svg(figure)
 
 
-def growth(rows: Sequence[GalleryRow]) -> str:
+def plot_search_times(rows: Sequence[GalleryRow]) -> str:
     """Plot the search time by gallery size."""
     figure, (axes,) = _figure(3.0)
     sizes = [row.templates for row in rows]
@@ -223,7 +223,7 @@ def growth(rows: Sequence[GalleryRow]) -> str:
     return html.to_svg(figure)
 
 
-def ratios(report: CompareReport) -> str:
+def plot_ratios(report: CompareReport) -> str:
     """Plot ratios with intervals and the limit."""
     shown = [
         r for r in report.ratios if r.ratio is not None and r.low is not None and r.high is not None

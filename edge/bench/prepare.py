@@ -14,7 +14,7 @@ from edge.audit.writer import AuditLogWriter
 from edge.bench import machine
 from edge.bench.door import BenchDoor
 from edge.bench.loop import BenchLoop, ReplayClock
-from edge.bench.networks import TimedNetworks, build_gallery, open_timed
+from edge.bench.networks import TimedNetworks, build_gallery, open_timed_networks
 from edge.bench.quantities import Conditions
 from edge.bench.sources import Image, Source, digest_images, read_frames
 from edge.config import TerminalConfig
@@ -99,7 +99,7 @@ def open_bench(
     config: TerminalConfig, source: Source, options: BenchOptions
 ) -> Iterator[PreparedBench]:
     """Prepare; raises BundleError, EngineError, CameraError or ConfigError."""
-    timed = open_timed(config)
+    timed = open_timed_networks(config)
     try:
         warm = list(read_frames(source, _WARM_FRAMES))
         seen = islice(

@@ -59,7 +59,7 @@ def drawn_source(faces: int) -> Source:
 
     Raises PhotoError if the portrait is not installed.
     """
-    images = crowd(faces, _DRAWN_FRAMES)
+    images = draw_crowd(faces, _DRAWN_FRAMES)
     return Source(
         f"drawn, {faces} face{'s' * (faces != 1)}, {DRAWN_FPS:g} frames a second",
         DRAWN_FPS,
@@ -131,7 +131,7 @@ def digest_images(images: Sequence[Image]) -> str:
     return digest.hexdigest()[:12]
 
 
-def crowd(faces: int, count: int) -> list[Image]:
+def draw_crowd(faces: int, count: int) -> list[Image]:
     """Frames (480,640,3) with up to six moving faces of a public-domain portrait, and noise.
 
     Raises PhotoError if the portrait is not installed.

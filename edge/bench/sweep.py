@@ -15,7 +15,7 @@ from edge.bench.accumulator import RunStatistics, rounded_series
 from edge.bench.accuracy import accuracy_in_use
 from edge.bench.interrupt import InterruptHandler
 from edge.bench.loop import BenchLoop, ReplayClock
-from edge.bench.networks import TimedNetworks, build_gallery, open_timed
+from edge.bench.networks import TimedNetworks, build_gallery, open_timed_networks
 from edge.bench.prepare import full_frame_config
 from edge.bench.results import NotMeasured, SweepReport, SweepRow
 from edge.bench.sources import Image, Source, build_source, digest_images, drawn_source, load_frames
@@ -75,7 +75,7 @@ class SweepFrames:
 class OpenCombination:
     """Open combination with its pipeline and statistics."""
 
-    what: Combination
+    combination: Combination
     shown: SweepFrames
     timed: TimedNetworks
     loop: BenchLoop
@@ -162,7 +162,7 @@ def _open(
         for threads in grid.threads if engine == "ort" else (None,):
             plain = Combination(engine, precision, threads, detector)
             try:
-                timed = open_timed(_configure(config, plain))
+                timed = open_timed_networks(_configure(config, plain))
             except (BundleError, EngineError, ConfigError) as error:
                 refused.append(NotMeasured(name=plain.networks, why=str(error)))
                 continue
@@ -203,7 +203,7 @@ def _configure(config: TerminalConfig, what: Combination) -> TerminalConfig:
 
 
 def _row(entry: OpenCombination) -> SweepRow:
-    networks, what = entry.tally.networks(), entry.what
+    networks, what = entry.tally.networks(), entry.combination
     return SweepRow(
         name=str(what),
         engine=what.engine,

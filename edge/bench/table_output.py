@@ -19,13 +19,13 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def show(tables: Sequence[Table]) -> str | None:
+def print_tables(tables: Sequence[Table]) -> str | None:
     """Print with rich; return plain text if rich is not installed."""
     try:
         from rich.console import Console
         from rich.table import Table as RichTable
     except ImportError:
-        return "\n\n".join(plain(table) for table in tables)
+        return "\n\n".join(format_plain(table) for table in tables)
     console = Console(width=None if sys.stdout.isatty() else _PAPER)
     for table in tables:
         shown = RichTable(
@@ -47,7 +47,7 @@ def show(tables: Sequence[Table]) -> str | None:
     return None
 
 
-def plain(table: Table) -> str:
+def format_plain(table: Table) -> str:
     """Return columns padded with spaces."""
     rows = [table.head, *table.rows] if any(table.head) else list(table.rows)
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]

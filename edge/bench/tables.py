@@ -42,7 +42,7 @@ def build_tables(report: Measured | CompareReport) -> list[Table]:
     return [*made, _facts("Machine", machine_facts(report.machine))]
 
 
-def ms(value: float | None) -> str:
+def format_ms(value: float | None) -> str:
     """Format milliseconds: three decimals below 0.1, else two."""
     return "-" if value is None else f"{value:.3f}" if abs(value) < 0.1 else f"{value:.2f}"
 
@@ -50,7 +50,7 @@ def ms(value: float | None) -> str:
 def _cells(name: str, summary: Summary | None) -> tuple[str, ...]:
     if summary is None:
         return (name, *("-" for _ in _HEAD))
-    return (name, str(summary.n), *(ms(getattr(summary, column)) for column in _HEAD[1:]))
+    return (name, str(summary.n), *(format_ms(getattr(summary, column)) for column in _HEAD[1:]))
 
 
 def _facts(title: str, facts: dict[str, str]) -> Table:
@@ -85,7 +85,8 @@ def describe_accuracy(accuracy: Accuracy) -> str:
 def _pipeline_tables(report: PipelineReport) -> Iterator[Table]:
     speed, networks = report.speed, report.speed.networks
     stages = [
-        (*_cells(name, stage.summary), ms(stage.per_frame)) for name, stage in speed.stages.items()
+        (*_cells(name, stage.summary), format_ms(stage.per_frame))
+        for name, stage in speed.stages.items()
     ]
     rest = {
         "frame": speed.frame,
@@ -130,7 +131,7 @@ def summary_facts(report: PipelineReport) -> dict[str, str]:
         "accuracy": describe_accuracy(report.accuracy),
         "throughput": f"{speed.throughput_fps:.1f} frames/s; capacity {speed.capacity_fps:.1f}",
         "camera": f"{camera.dropped} frames dropped, {camera.gaps} gaps, jitter "
-        f"{NONE if camera.jitter is None else ms(camera.jitter) + ' ms'}",
+        f"{NONE if camera.jitter is None else format_ms(camera.jitter) + ' ms'}",
         "grants": f"{speed.grants}, followed {report.conditions.door}{opened}",
         "outside the networks": f"{networks.outside_share:.1%} of the time{ratio}",
         "processor time": f"{speed.cpu_s:.2f} s, {speed.cpu_ms_per_frame:.2f} ms per frame",
@@ -191,14 +192,14 @@ def _sweep(report: SweepReport) -> Table:
     rows = tuple(
         (
             row.name,
-            ms(row.frame.median),
-            ms(row.frame.p99),
-            ms(row.outside.median),
+            format_ms(row.frame.median),
+            format_ms(row.frame.p99),
+            format_ms(row.outside.median),
             *(
-                ms(network.median if network else None)
+                format_ms(network.median if network else None)
                 for network in (row.detector_network, row.embedder_network)
             ),
-            ms(row.cpu_ms_per_frame),
+            format_ms(row.cpu_ms_per_frame),
             *_accuracy_cells(row.accuracy),
         )
         for row in report.rows
@@ -220,8 +221,8 @@ def _engines(report: EngineReport) -> Table:
     rows = tuple(
         (
             row.name,
-            ms(row.call.median),
-            ms(row.call.p99),
+            format_ms(row.call.median),
+            format_ms(row.call.p99),
             f"{row.per_second:.1f}",
             f"{row.mib:.1f}",
             *_accuracy_cells(row.accuracy),
@@ -236,7 +237,8 @@ def _phases(report: EngineReport) -> Iterator[Table]:
     if timed:
         names = ("h2d", "compute", "d2h", "enqueue")
         rows = tuple(
-            (row.name, *(ms(getattr(row.phases, name).median) for name in names)) for row in timed
+            (row.name, *(format_ms(getattr(row.phases, name).median) for name in names))
+            for row in timed
         )
         yield Table("Where a call spends its time, medians in ms", ("", *names), rows)
 
@@ -261,7 +263,7 @@ def _camera(report: CameraReport) -> Table:
         "source": f"{report.source}, {report.frame_size}",
         "rate": f"{rate}, {camera.frames} frames in {report.seconds:.1f} s; {report.ended}",
         "interval": _words(camera.interval),
-        "jitter": NONE if camera.jitter is None else f"{ms(camera.jitter)} ms",
+        "jitter": NONE if camera.jitter is None else f"{format_ms(camera.jitter)} ms",
         "age when taken": _words(camera.age),
         "dropped": f"{camera.dropped}; {camera.gaps} gaps",
         "lost": "; ".join(report.lost) or "never",
@@ -273,7 +275,8 @@ def _words(summary: Summary | None) -> str:
     return (
         NONE
         if summary is None
-        else f"median {ms(summary.median)}, p99 {ms(summary.p99)}, max {ms(summary.max)} ms"
+        else f"median {format_ms(summary.median)}, p99 {format_ms(summary.p99)}, "
+        f"max {format_ms(summary.max)} ms"
     )
 
 
@@ -284,8 +287,8 @@ def _ratios(report: CompareReport) -> Table:
     rows = tuple(
         (
             r.name,
-            ms(r.before),
-            ms(r.after),
+            format_ms(r.before),
+            format_ms(r.after),
             cells(r.ratio),
             "too few" if r.low is None else f"{cells(r.low)} to {cells(r.high)}",
             _judgement(r.judged, r.worse),

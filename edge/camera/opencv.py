@@ -87,7 +87,7 @@ class OpencvCamera:
                     f"camera {self._name} gave no frame; it was unplugged or hangs, or the "
                     "stream ended"
                 )
-            at = self._times.date(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, read_at)
+            at = self._times.exposure_at(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, read_at)
             if at is not None:
                 return self._frame(image, at, read_at)
             self._late_since = min(self._late_since, read_at)

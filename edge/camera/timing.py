@@ -27,7 +27,7 @@ _STUCK = 5  # equal timestamps in a row: the source has no timestamps
 class FrameTimes(Protocol):
     """Dates the frames of one opened source, one after the other."""
 
-    def date(self, stamp_s: float, read_at: float) -> float | None:
+    def exposure_at(self, stamp_s: float, read_at: float) -> float | None:
         """Return when a frame was exposed, None if it may be older than the limit.
 
         `stamp_s` is its timestamp by the source's own clock, `read_at` when it was read.
@@ -43,8 +43,8 @@ class DeviceTimes:
         self._pace = PaceTimes(limit_s, opening_s)
         self._is_monotonic: bool | None = None
 
-    def date(self, stamp_s: float, read_at: float) -> float | None:
-        paced, age = self._pace.date(stamp_s, read_at), read_at - stamp_s
+    def exposure_at(self, stamp_s: float, read_at: float) -> float | None:
+        paced, age = self._pace.exposure_at(stamp_s, read_at), read_at - stamp_s
         if self._is_monotonic is None:
             self._is_monotonic = age <= _FIRST_AGE_S
         self._is_monotonic &= age >= -_AHEAD_S
@@ -65,8 +65,8 @@ class StreamTimes:
         self._window = _Window(_RELEASE_S)
         self._is_settled = False
 
-    def date(self, stamp_s: float, read_at: float) -> float | None:
-        paced = self._pace.date(stamp_s, read_at)
+    def exposure_at(self, stamp_s: float, read_at: float) -> float | None:
+        paced = self._pace.exposure_at(stamp_s, read_at)
         last_s, self._last_s = self._last_s, stamp_s
         if self._stuck < _STUCK:  # then for good: the next one differs by accident
             self._stuck = self._stuck + 1 if stamp_s == last_s else 0
@@ -114,7 +114,7 @@ class PaceTimes:
         self._suspect: _Window | None = None
         self._recent = _Window(_BURST_S)
 
-    def date(self, _: float, read_at: float) -> float | None:
+    def exposure_at(self, _: float, read_at: float) -> float | None:
         gap_s, self._last_at = max(0.0, read_at - self._last_at), read_at
         if not self._counted:
             return self._learn(gap_s, read_at)

@@ -73,7 +73,7 @@ def export(config: TerminalConfig, args: argparse.Namespace) -> int:
     """Write the records of one log as JSON lines or CSV."""
     from tqdm import tqdm
 
-    common.check_out(args.out)
+    common.check_output_files(args.out)
     (location,) = log_locations(config, args.record)
     warn_of_invalid_segments([location])
     paths = segments_since(list_segments(location.folder), args.since)
@@ -106,7 +106,7 @@ def _write_picture(config: TerminalConfig, record_id: int, out: Path) -> int:
     from edge.audit.picture_store import read_picture
     from edge.audit.sealing import picture_cipher
 
-    common.check_out(out)
+    common.check_output_files(out)
     key = _evidence_key(config)
     if key is None:
         raise RecordError(

@@ -55,7 +55,7 @@ def sign_checkpoint(config: TerminalConfig, args: argparse.Namespace) -> int:
     """Verify a log, then sign its end."""
     from edge.audit.checkpoint import Checkpoint, public_key_hex, signing_key
 
-    common.check_out(args.out)
+    common.check_output_files(args.out)
     (location,) = log_locations(config, args.record)
     key = signing_key(location.verification_keys()[0])
     if args.public_key:

@@ -163,7 +163,7 @@ class _Output:
         self._json: Path | None = args.json
         self._html: Path | None = args.html
         self._to_stdout = str(args.json) == "-"
-        common.check_out(None if self._to_stdout else self._json, self._html)
+        common.check_output_files(None if self._to_stdout else self._json, self._html)
         self._render = _page_renderer() if self._html else None
 
     def write(self, report: Measured | CompareReport) -> int:
@@ -175,7 +175,7 @@ class _Output:
             self._html.write_text(self._render(report), encoding="utf-8")
         if self._to_stdout:
             print(text, end="")
-        elif (plain := table_output.show(tables.build_tables(report))) is not None:
+        elif (plain := table_output.print_tables(tables.build_tables(report))) is not None:
             print(plain)
             print(f"edge-bench: {table_output.NO_RICH}", file=sys.stderr)
         return common.DONE

@@ -146,7 +146,7 @@ def _version() -> str:
         return "of a source tree that is not installed"
 
 
-def check_out(*paths: Path | None) -> None:
+def check_output_files(*paths: Path | None) -> None:
     """Check before long work that output files can be written; raises ConfigError."""
     for path in paths:
         if path is None:

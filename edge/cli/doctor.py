@@ -56,9 +56,11 @@ def main(argv: list[str] | None = None) -> int:
 def _schema(form: str) -> str:
     from edge.config import reference
 
-    return {"json": reference.schema, "markdown": reference.markdown, "yaml": reference.sample}[
-        form
-    ]()
+    return {
+        "json": reference.build_schema,
+        "markdown": reference.build_markdown,
+        "yaml": reference.build_sample,
+    }[form]()
 
 
 def _doctor(args: argparse.Namespace) -> int:

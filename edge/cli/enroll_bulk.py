@@ -31,7 +31,7 @@ def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
     from edge.gallery.enrollment.journal import EnrollmentJournal
     from edge.gallery.enrollment.roster import read_roster
 
-    common.check_out(args.report)
+    common.check_output_files(args.report)
     shared = enroll_common.read_attributes(args)
     entries = [
         replace(entry, attributes=entry.attributes.with_defaults(shared))

@@ -51,7 +51,7 @@ def export_people(args: argparse.Namespace) -> int:
 
 def _check_new(path: Path, *, force: bool) -> None:
     """Raise ConfigError if the file cannot be written, or exists and may not be replaced."""
-    common.check_out(path)
+    common.check_output_files(path)
     if path.exists() and not force:
         raise ConfigError(f"{path}: exists; name another file, or replace it with --force")
 

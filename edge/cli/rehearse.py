@@ -76,7 +76,7 @@ def _rehearse(args: argparse.Namespace) -> int:
     photos = _read_photos(args.photos)
     wanted = [_parse_clip(text) for text in args.clips]
     loaded = _load_gallery(config) if wanted and not photos else None
-    common.check_out(args.html, args.json, args.markdown)
+    common.check_output_files(args.html, args.json, args.markdown)
     from edge.recogniser.networks import open_networks
     from edge.rehearsal import tables
     from edge.rehearsal.clips import recorded_clip

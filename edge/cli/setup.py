@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _setup(args: argparse.Namespace) -> int:
-    common.check_out(args.out)
+    common.check_output_files(args.out)
     check_replaceable(args.out)
     if args.out.exists() and not args.force:
         raise ConfigError(f"{args.out}: exists; overwrite it with --force, or choose another --out")

@@ -90,12 +90,12 @@ class Key:
         return f"{_kind_of_value(self.field)}{_range(self.field)}"
 
 
-def schema() -> str:
+def build_schema() -> str:
     """Return the JSON Schema of the configuration."""
     return json.dumps(TerminalConfig.model_json_schema(), indent=2) + "\n"
 
 
-def markdown() -> str:
+def build_markdown() -> str:
     """Return docs/configuration.md."""
     lines = [
         "# Configuration",
@@ -161,7 +161,7 @@ def _tables(
             yield from _tables(part, "door.inputs.*", restart, found[0])
 
 
-def sample() -> str:
+def build_sample() -> str:
     """Return systemd/terminal.yaml: a valid file with every key, set or in a comment."""
     return _HEADING + "\n".join(_sample_lines(TerminalConfig, "", 0, False)) + "\n"
 

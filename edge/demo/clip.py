@@ -20,7 +20,7 @@ from edge.synthesis.drawing import (
 )
 
 
-def frames(
+def draw_frames(
     scenes: tuple[Scene, ...], cutouts: dict[str, Cutout], seed: int = 0
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield all frames (480,640,3) of the scenes; `cutouts` by the person's name."""

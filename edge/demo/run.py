@@ -77,7 +77,7 @@ def _prepare(bundle: Path, out: Path, say: Say) -> Path:
     say(f"Drawing a clip of {seconds:.0f} s from the portraits of {' and '.join(cutouts)}")
     for number, view in enumerate(enrollment_views(cutouts[COLLINS.person])):
         cv2.imwrite(str(out / "enroll" / f"{number}.png"), view)
-    for number, frame in enumerate(clip.frames(SCENES, cutouts)):
+    for number, frame in enumerate(clip.draw_frames(SCENES, cutouts)):
         cv2.imwrite(str(out / "clip" / f"{number:05d}.jpg"), frame, [cv2.IMWRITE_JPEG_QUALITY, 92])
     return config_path
 

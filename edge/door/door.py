@@ -78,9 +78,9 @@ class Door:
         self.settings = settings
         self.controller.update_timing(settings.timing)
         self.log.update_retention(settings.retention)
-        self.read_schedule_soon()
+        self.request_schedule_update()
 
-    def read_schedule_soon(self) -> None:
+    def request_schedule_update(self) -> None:
         """Read the schedule at the next update."""
         self._schedule_read_at = -math.inf
 

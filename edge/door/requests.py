@@ -145,7 +145,7 @@ class RequestHandler:
         if not (is_recorded or door.settings.unlock_unrecorded):
             return DoorRefusal.NOT_RECORDED, ""
         door.wall.confirm(round(now, 3))
-        door.read_schedule_soon()
+        door.request_schedule_update()
         log.info("an operator confirmed the clock")
         return None, "" if record.written else NOT_YET_RECORDED
 

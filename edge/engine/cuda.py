@@ -21,7 +21,7 @@ _BOARD = Path("/sys/firmware/devicetree/base/model")
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class GpuDevice:
     """GPU of this machine."""
 
     name: str
@@ -30,7 +30,7 @@ class Device:
     board: str = ""  # board model: the driver has one name for Orin Nano, NX and AGX
 
 
-def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Device:
+def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> GpuDevice:
     """Return the GPU of this number; raises EngineError without a driver or such a GPU."""
     try:
         cuda = load(_LIBRARY)
@@ -57,7 +57,7 @@ def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Dev
             "report the GPU's compute capability",
         )
         numbers.append(str(value.value))
-    return Device(
+    return GpuDevice(
         name.value.decode("utf-8", "replace"), ".".join(numbers), read_l4t(), read_board()
     )
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from edge.bundle import ParityResult, check_parity_result
 from edge.bundle_files import read_file
-from edge.engine.cuda import Device
+from edge.engine.cuda import GpuDevice
 from edge.errors import BundleError, EngineError
 from edge.frozen_model import FrozenModel, Sha256
 from edge.parsing import parse_json
@@ -101,7 +101,7 @@ def check_sidecar(
     plan: Path,
     content: bytes,
     sidecar: Sidecar,
-    device: Device,
+    device: GpuDevice,
     tensorrt: str,
     required: PlanRequirements,
 ) -> None:

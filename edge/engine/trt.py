@@ -25,7 +25,7 @@ from edge.errors import BundleError, EngineError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edge.engine.cuda import Device
+    from edge.engine.cuda import GpuDevice
 
 _FLOAT32 = "FLOAT"  # name of TensorRT's type; all inputs and outputs of our graphs have it
 
@@ -63,7 +63,7 @@ def open_plan(
     plan: Path,
     required: PlanRequirements,
     *,
-    device: Callable[[], Device] = find_device,
+    device: Callable[[], GpuDevice] = find_device,
     tensorrt: Callable[[], ModuleType] = import_tensorrt,
     pycuda: Callable[[], ModuleType] = import_pycuda,
 ) -> TrtEngine:

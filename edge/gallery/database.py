@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge.errors import GalleryError
 from edge.gallery import schema, sealing
-from edge.gallery.identity import REMEDY, identify
+from edge.gallery.identity import REMEDY, identify_file
 from edge.gallery.sealing import RowCipher
 from edge.gallery.sqlite_file import SqliteFile
 from edge.subject import SubjectRecord, from_json, to_json
@@ -177,7 +177,7 @@ class Database(SqliteFile):
             with self.transaction():
                 self.check_key()
                 yield
-                if identify(self.path).file != self.identity.file:
+                if identify_file(self.path).file != self.identity.file:
                     raise GalleryError(
                         f"{self.path}: the file was replaced during the work; run the command again"
                     )

@@ -28,7 +28,7 @@ class FileIdentity:
         return (self.file, self.companions) == (other.file, other.companions)
 
 
-def identify(path: Path) -> FileIdentity:
+def identify_file(path: Path) -> FileIdentity:
     """Return the identity of the file at a path. Raises GalleryError if it is no regular file."""
     try:
         found = path.lstat()

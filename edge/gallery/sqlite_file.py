@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge.errors import GalleryError
 from edge.gallery import schema, secure_delete
-from edge.gallery.identity import REMEDY, FileIdentity, identify
+from edge.gallery.identity import REMEDY, FileIdentity, identify_file
 
 _ROOM_BYTES = 1 << 16  # of the files that SQLite opens next to a gallery
 
@@ -38,7 +38,7 @@ class SqliteFile:
             raise self._open_error(error) from error
 
     def _connect(self) -> None:
-        before = identify(self.path)
+        before = identify_file(self.path)
         try:
             self.db = schema.connect(
                 self.path, read_only=self._read_only, lock_wait_s=self._lock_wait_s
@@ -49,7 +49,7 @@ class SqliteFile:
 
     def _set_identity(self, before: FileIdentity) -> None:
         self.db.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens log and shared memory
-        self.identity = replace(before, companions=identify(self.path).companions)
+        self.identity = replace(before, companions=identify_file(self.path).companions)
 
     def _run_or_close(self, step: Callable[[], None]) -> None:
         """Run a step of opening; close the connection if it raises."""
@@ -70,11 +70,11 @@ class SqliteFile:
 
     def is_same_file(self) -> bool:
         """Return True if the path still leads to the open file. Raises GalleryError."""
-        return identify(self.path).is_same_file(self.identity)
+        return identify_file(self.path).is_same_file(self.identity)
 
     def is_current(self) -> bool:
         """Return True if the file was not written since it was opened. Raises GalleryError."""
-        return identify(self.path) == self.identity
+        return identify_file(self.path) == self.identity
 
     def data_version(self) -> int:
         """Return a number that changes with commits of other connections; cheap per frame."""

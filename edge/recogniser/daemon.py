@@ -89,7 +89,7 @@ class Daemon:
             {"model": recogniser.model, "engine": recogniser.engine, **self._follower.size}
         )
         if confirmed is not None and confirmed.revision > recogniser.gallery.revision:
-            self._follower.note_older(confirmed.revision)
+            self._follower.record_rollback(confirmed.revision)
         self._follower.confirm()
 
     def run(self, read_config: Callable[[], TerminalConfig]) -> None:

@@ -63,7 +63,7 @@ class GalleryFollower:
         previous = self._gallery.revision
         self._gallery.reload()
         if self._gallery.revision < previous:
-            self.note_older(previous)
+            self.record_rollback(previous)
         if self._migration is not None:
             self._migration.reload()
 
@@ -91,10 +91,10 @@ class GalleryFollower:
             self._records.append_event({"kind": RecordKind.GALLERY, **self.size})
             self._update_key()
         if self._gallery.revision < previous:
-            self.note_older(previous)
+            self.record_rollback(previous)
         self.confirm()
 
-    def note_older(self, previous: int) -> None:
+    def record_rollback(self, previous: int) -> None:
         """Record that the gallery is older than before: removed people may be enrolled again."""
         now = self._gallery.revision
         log.warning(

@@ -28,7 +28,7 @@ class ClipFrame:
     """Frame of a clip; `present` is None if the people in it are not known."""
 
     image: Image
-    present: tuple[VisiblePerson, ...] | None = None
+    people: tuple[VisiblePerson, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

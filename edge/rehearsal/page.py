@@ -53,7 +53,7 @@ def _card(rehearsal: RehearsalResult) -> dict[str, Any]:
             "faces": len(rehearsal.decisions),
             "embedded": sum(m.embedded for m in rehearsal.decisions),
             "tracks": len(rehearsal.tracks),
-            "time to decision": tables.seconds(chief),
+            "time to decision": tables.format_decision_time(chief),
             "frames used": chief.frames_used if chief else tables.NONE,
         },
     }

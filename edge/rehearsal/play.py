@@ -137,7 +137,7 @@ def _face_decision(result: FaceResult, shot: ClipFrame, number: int, at_s: float
         liveness={name: answer.state.value for name, answer in result.liveness.items()},
         weight=round(result.quality.weight, 3) if result.quality else None,
         box_xyxy=box,
-        person=_nearest_person(box, shot.present),
+        person=_nearest_person(box, shot.people),
     )
 
 

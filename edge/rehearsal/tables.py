@@ -21,7 +21,7 @@ def rows(rehearsals: Sequence[RehearsalResult]) -> list[dict[str, str]]:
         {
             "clip": r.clip.name,
             "decision": r.decision,
-            "time to decision": seconds(r.main_track),
+            "time to decision": format_decision_time(r.main_track),
             "frames used": str(r.main_track.frames_used) if r.main_track else NONE,
             "highest score": _score_words(r.best_match),
             "false grants": str(len(r.false_grants)),
@@ -141,7 +141,7 @@ def _score_words(moment: FaceDecision | None) -> str:
     return NONE if moment is None else f"{moment.score:.2f} / {moment.threshold:.2f}"
 
 
-def seconds(attempt: TrackResult | None) -> str:
+def format_decision_time(attempt: TrackResult | None) -> str:
     """Format the seconds from a track's first usable frame to its decision."""
     return (
         NONE

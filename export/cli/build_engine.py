@@ -22,7 +22,7 @@ from edge.bundle import (
 )
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
-from edge.engine.cuda import Device
+from edge.engine.cuda import GpuDevice
 from edge.engine.sidecar import Sidecar
 from edge.engine.trt import import_pycuda
 from edge.errors import ConfigError, EngineError
@@ -69,12 +69,14 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(
             "--calibrate: only with --precision int8, for the embedder, and not with --rtx"
         )
-    common.check_out(args.bundle / plan_file(EMBEDDER_NETWORK, args.precision), args.timing_cache)
+    common.check_output_files(
+        args.bundle / plan_file(EMBEDDER_NETWORK, args.precision), args.timing_cache
+    )
     for network in args.network:
         _options(args, network)
 
 
-def _gpu_name(device: Device | None) -> str:
+def _gpu_name(device: GpuDevice | None) -> str:
     return (
         "none"
         if device is None

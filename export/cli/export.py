@@ -52,7 +52,7 @@ def _export(args: argparse.Namespace) -> int:
     network = load_network(args.checkpoint)
     if args.checkpoint.suffix != ".safetensors" and not args.unfinished:
         _check_finished(args.checkpoint)
-    common.check_out(args.out, args.weights, args.half)
+    common.check_output_files(args.out, args.weights, args.half)
     for name, value in (("--batch", args.batch), ("--max-chips", args.max_chips)):
         if value is not None and value < 1:
             raise ConfigError(f"{name}: expected at least 1, found {value}")

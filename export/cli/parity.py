@@ -30,7 +30,7 @@ def _parity(args: argparse.Namespace) -> int:
         raise ConfigError("--pairs and --pair-chips belong together: a list, and its chips")
     if args.max_chips < 1:
         raise ConfigError(f"--max-chips: expected at least 1, found {args.max_chips}")
-    common.check_out(args.json)
+    common.check_output_files(args.json)
     reference = ComparisonReference.load(args.reference, args.chips, args.max_chips)
     candidates = [open_form(path) for path in args.candidates]
     report: dict[str, Any] = {}

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("page", "text"),
     [
-        ("docs/configuration.md", reference.markdown()),
-        ("systemd/terminal.yaml", reference.sample()),
+        ("docs/configuration.md", reference.build_markdown()),
+        ("systemd/terminal.yaml", reference.build_sample()),
     ],
 )
 def test_reference_page_is_current(page: str, text: str) -> None:

@@ -18,7 +18,7 @@ from onnx import numpy_helper
 
 from edge.bundle import file_digest, open_bundle
 from edge.chip import PREPROCESSING, to_input
-from edge.engine.cuda import Device
+from edge.engine.cuda import GpuDevice
 from edge.engine.sidecar import PlanRequirements, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import EngineError
@@ -29,7 +29,7 @@ from export.trt_builder import build_plan
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 from tests.tensorrt.table import load
 
-ORIN = Device("Orin", "8.7", "R36.4.0", "NVIDIA Jetson Orin Nano Developer Kit")
+ORIN = GpuDevice("Orin", "8.7", "R36.4.0", "NVIDIA Jetson Orin Nano Developer Kit")
 PLANS = ["detector-320x256-fp16.plan", "detector-640x480-fp16.plan"]
 
 

@@ -23,7 +23,7 @@ from edge.config.restart import check_unchanged
 from edge.door.file_backend import FileInputLine
 from edge.door.hardware import load_outputs
 from edge.door.settings import build_settings
-from edge.engine.cuda import Device, read_board, read_l4t
+from edge.engine.cuda import GpuDevice, read_board, read_l4t
 from edge.engine.sidecar import PlanRequirements, check_sidecar, read_sidecar, sidecar_path
 from edge.errors import BundleError, ConfigError, DoorError, EngineError
 from tests.fuzz.source import Source, corrupted, edited
@@ -165,7 +165,7 @@ def _open_manifest(folder: Path, at_end: ExitStack) -> Run:
     return run
 
 
-_DEVICE = Device("Orin", "8.7", "R36.4.0", "board")
+_DEVICE = GpuDevice("Orin", "8.7", "R36.4.0", "board")
 
 
 def _sidecar(plan: bytes) -> dict[str, Any]:

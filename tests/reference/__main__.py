@@ -11,8 +11,8 @@ def main() -> None:
     found = read_commands()
     for name, text in (("commands", commands.page(found)), ("contracts", contracts.page(found))):
         (ROOT / "docs" / f"{name}.md").write_text(text, encoding="utf-8")
-    (ROOT / "docs" / "configuration.md").write_text(reference.markdown(), encoding="utf-8")
-    (ROOT / "systemd" / "terminal.yaml").write_text(reference.sample(), encoding="utf-8")
+    (ROOT / "docs" / "configuration.md").write_text(reference.build_markdown(), encoding="utf-8")
+    (ROOT / "systemd" / "terminal.yaml").write_text(reference.build_sample(), encoding="utf-8")
 
 
 if __name__ == "__main__":

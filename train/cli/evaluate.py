@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    common.check_out(args.json, args.markdown, args.html, args.write_pairs)
+    common.check_output_files(args.json, args.markdown, args.html, args.write_pairs)
     models = [_named(model) for model in args.models]
     _distinct([title for title, _ in models], "models", "name them NAME=FILE")
     material = _material(args)

@@ -41,7 +41,7 @@ class PhotoFace:
     name: str  # of the photo
     chip: Image  # (112,112,3) BGR
     width_px: float
-    eyes_px: float  # distance of the eyes
+    eye_distance_px: float  # distance of the eyes
     pose: Pose
     quality: Quality
 
@@ -133,7 +133,9 @@ def frontal_size_ratio(face: PhotoFace, requirements: QualityRequirements) -> fl
     """
     turned = math.cos(math.radians(min(abs(face.pose.yaw), _YAW_MAX)))
     min_eyes_px = quality.eye_distance_px(quality.ENROLLMENT_GATE.inter_eye_distance)
-    return min(face.width_px / requirements.min_face_px, face.eyes_px / min_eyes_px) / turned
+    return (
+        min(face.width_px / requirements.min_face_px, face.eye_distance_px / min_eyes_px) / turned
+    )
 
 
 def check_except_size(face: PhotoFace, requirements: QualityRequirements) -> None:

@@ -21,12 +21,12 @@ class JetsonPlatform:
     def setup(self) -> MachineSetup:
         root = self._root
         return MachineSetup(
-            board=sysfs.text(root / "sys/firmware/devicetree/base/model")
-            or sysfs.text(root / "proc/device-tree/model"),
-            l4t=release(sysfs.text(root / "etc/nv_tegra_release") or ""),
+            board=sysfs.read_text(root / "sys/firmware/devicetree/base/model")
+            or sysfs.read_text(root / "proc/device-tree/model"),
+            l4t=release(sysfs.read_text(root / "etc/nv_tegra_release") or ""),
             power_mode=power_mode(
-                sysfs.text(root / "var/lib/nvpmodel/status") or "",
-                sysfs.text(root / "etc/nvpmodel.conf") or "",
+                sysfs.read_text(root / "var/lib/nvpmodel/status") or "",
+                sysfs.read_text(root / "etc/nvpmodel.conf") or "",
             ),
             clocks_locked=sysfs.clocks_locked(root),
             governor=sysfs.governor(root),

@@ -38,7 +38,7 @@ class PcPlatform:
 
     def setup(self) -> MachineSetup:
         maker, model = (
-            sysfs.text(self._root / f"sys/class/dmi/id/{part}")
+            sysfs.read_text(self._root / f"sys/class/dmi/id/{part}")
             for part in ("sys_vendor", "product_name")
         )
         board = " ".join(part for part in (maker, model) if part)

@@ -108,13 +108,13 @@ def test_compare_all_in_blocks_equals_full(monkeypatch: pytest.MonkeyPatch) -> N
         assert np.allclose(np.sort(compared.mated), np.sort(mated)) and compared.count == len(
             non_mated
         )
-        assert np.allclose(compared.nearest, np.sort(non_mated)[::-1][: len(compared.nearest)])
+        assert np.allclose(compared.impostors, np.sort(non_mated)[::-1][: len(compared.impostors)])
         assert compared.threshold(0.02) == pytest.approx(metrics.threshold_at_fmr(non_mated, 0.02))
-        assert compared.weigh(np.ones(12)) == len(non_mated)
+        assert compared.impostor_weight(np.ones(12)) == len(non_mated)
         drawn = rng.integers(0, 3, 12).astype(float)
         own = labels[:, None] == labels[None]
         wanted = np.triu(np.ones_like(own), 1) if probes is templates else ~np.eye(40, dtype=bool)
-        assert compared.weigh(drawn) == pytest.approx(
+        assert compared.impostor_weight(drawn) == pytest.approx(
             (np.outer(drawn[labels], drawn[labels]) * (~own & wanted)).sum()
         )
 

@@ -127,7 +127,7 @@ class Scripted(QuantizationSearch):
 def test_costly_layers_return_to_float() -> None:
     costs = {"b": 0.03, "a": 0.02, "c": 0.001}
     steps = Scripted(costs).fall_back({}, costs, [], 0.98)
-    assert [step.layer for step in steps] == [None, "b", "a"] and steps[-1].fidelity.holds(0.98)
+    assert [step.layer for step in steps] == [None, "b", "a"] and steps[-1].fidelity.is_within(0.98)
     assert [s.layer for s in Scripted(costs).fall_back({}, costs, ["b", "a"], 0.98)] == [None]
     with pytest.raises(EngineError, match="no mix of int8 and float keeps a cosine"):
         Scripted(costs).fall_back({}, costs, [], 0.9999)

@@ -566,7 +566,10 @@ def test_names_are_escaped_in_the_page(measure: Measure, tmp_path: Path) -> None
 def test_tables_without_rich_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_output.Table("Title", ("", "median"), (("frame", "9.80"), ("outside", "-")))
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    assert table_output.show([table]) == "Title\n         median\nframe      9.80\noutside       -"
+    assert (
+        table_output.print_tables([table])
+        == "Title\n         median\nframe      9.80\noutside       -"
+    )
 
 
 def test_a_soak_s_windows_are_whole_ones() -> None:

@@ -63,7 +63,7 @@ def play(
             now += pending.pop(0)[1]  # inside the read, before its frame is handed over
         frame = buffer.popleft()
         now += decode_s * rng.uniform(0.7, 1.5)
-        yield Read(frame, now, times.date((frame - 90.0) * (1 + drift), now))
+        yield Read(frame, now, times.exposure_at((frame - 90.0) * (1 + drift), now))
 
 
 TIMES = {"pace": PaceTimes, "stream": StreamTimes}
@@ -138,38 +138,40 @@ def test_stream_clock_drift_is_no_delay(drift: float) -> None:
 def test_stream_age_is_of_its_timestamp() -> None:
     times = StreamTimes(LIMIT_S, 0.3)
     for number in range(60):
-        times.date(number / 15, 100 + number / 15)
-    assert times.date(4.0, 104.4) == pytest.approx(104.0, abs=0.01)
-    assert times.date(4.1, 105.2) is None
+        times.exposure_at(number / 15, 100 + number / 15)
+    assert times.exposure_at(4.0, 104.4) == pytest.approx(104.0, abs=0.01)
+    assert times.exposure_at(4.1, 105.2) is None
 
 
 def test_stream_clock_reset_settles_again() -> None:
     times = StreamTimes(LIMIT_S, 0.3)
     for number in range(60):
-        times.date(50 + number / 15, 100 + number / 15)
-    dated = [times.date(number / 15, 104 + number / 15) for number in range(60)]
+        times.exposure_at(50 + number / 15, 100 + number / 15)
+    dated = [times.exposure_at(number / 15, 104 + number / 15) for number in range(60)]
     assert dated[0] is None and dated[-1] == pytest.approx(104 + 59 / 15, abs=0.01)
 
 
 def test_stream_without_stamps_goes_by_pace() -> None:
     times = StreamTimes(LIMIT_S, 0.3)
-    dated = [times.date(0.0, 100 + number / 15) for number in range(60)]
+    dated = [times.exposure_at(0.0, 100 + number / 15) for number in range(60)]
     assert dated[-1] == pytest.approx(100 + 59 / 15)
-    assert times.date(0.0, 100 + 59 / 15 + 7) is None
+    assert times.exposure_at(0.0, 100 + 59 / 15 + 7) is None
 
 
 def test_device_time_is_of_its_timestamp() -> None:
     times = DeviceTimes(LIMIT_S, 0.1)
-    assert times.date(99.95, 100.0) == 99.95
-    assert times.date(100.1, 107.0) is None  # waited in the driver while the process was stopped
-    assert times.date(106.99, 107.01) == 106.99
-    assert times.date(107.05, 107.04) == 107.04  # never later than the reading
+    assert times.exposure_at(99.95, 100.0) == 99.95
+    assert (
+        times.exposure_at(100.1, 107.0) is None
+    )  # waited in the driver while the process was stopped
+    assert times.exposure_at(106.99, 107.01) == 106.99
+    assert times.exposure_at(107.05, 107.04) == 107.04  # never later than the reading
 
 
 @pytest.mark.parametrize("stamp", [0.0, 1.7e9])
 def test_device_other_clock_goes_by_pace(stamp: float) -> None:
     times = DeviceTimes(LIMIT_S, 0.1)
-    dated = [times.date(stamp + number / 15, 100 + number / 15) for number in range(60)]
+    dated = [times.exposure_at(stamp + number / 15, 100 + number / 15) for number in range(60)]
     assert dated[0] is None and dated[-1] == pytest.approx(100 + 59 / 15)
 
 
@@ -177,6 +179,6 @@ def test_pace_change_of_rate_is_not_trusted() -> None:
     """A camera that halves its rate looks like a slow reader: it must be opened again."""
     times = PaceTimes(LIMIT_S, 0.3)
     for number in range(60):
-        times.date(0.0, 100 + number / 15)
-    dated = [times.date(0.0, 104 + number / 7) for number in range(70)]
+        times.exposure_at(0.0, 100 + number / 15)
+    dated = [times.exposure_at(0.0, 104 + number / 7) for number in range(70)]
     assert dated[20:] == [None] * 50

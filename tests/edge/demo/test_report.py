@@ -63,6 +63,6 @@ def test_the_clip_is_the_same_every_time(
         for name, image in (("Eileen Collins", collins), ("Grace Hopper", hopper))
     }
     scenes = tuple(Scene(s.title, 0.2, s.person, s.mask) for s in SCENES)
-    first, again = (np.stack(list(clip.frames(scenes, cutouts))) for _ in range(2))
+    first, again = (np.stack(list(clip.draw_frames(scenes, cutouts))) for _ in range(2))
     assert first.shape == (39, 480, 640, 3) and np.array_equal(first, again)
     assert len(drawing.enrollment_views(cutouts["Eileen Collins"])) == 3

@@ -14,7 +14,7 @@ import pytest
 from edge.bundle import ParityResult, file_digest
 from edge.chip import to_input
 from edge.engine import open_engine
-from edge.engine.cuda import Device, find_device, read_l4t
+from edge.engine.cuda import GpuDevice, find_device, read_l4t
 from edge.engine.sidecar import PlanRequirements, PlanTensor, Sidecar, read_sidecar, sidecar_path
 from edge.engine.trt import TrtEngine, open_plan
 from edge.errors import EngineError
@@ -23,7 +23,7 @@ from export.trt_builder import BuildOptions, build_plan
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 from tests.tensorrt.table import load
 
-ORIN = Device("Orin", "8.7", "R36.4.0", "NVIDIA Jetson Orin Nano Developer Kit")
+ORIN = GpuDevice("Orin", "8.7", "R36.4.0", "NVIDIA Jetson Orin Nano Developer Kit")
 VERSIONS = sorted(v for v in load() if not v.startswith("rtx"))
 
 
@@ -202,7 +202,7 @@ def built(bundle_path: Path, tmp_path: Path) -> Callable[..., Any]:
         verdict=verdict,
     )
 
-    def opened(device: Device = ORIN, calibrated: str = "", **changes: Any) -> TrtEngine:
+    def opened(device: GpuDevice = ORIN, calibrated: str = "", **changes: Any) -> TrtEngine:
         sidecar_path(plan).write_text(sidecar.model_copy(update=changes).model_dump_json())
         wanted = PlanRequirements("embedder", "fp32", reference, frozenset({reference}), calibrated)
         return open_plan(

@@ -93,8 +93,8 @@ def test_faces_are_where_the_clip_says(
 ) -> None:
     shot = shots(by_name[name], 1)[0]
     boxes = [face.box_xyxy for face in detector.detect(shot.image)]
-    assert shot.present is not None and len(boxes) == len(shot.present)
-    for who in shot.present:
+    assert shot.people is not None and len(boxes) == len(shot.people)
+    for who in shot.people:
         x, y = who.centre_xy
         assert any(x0 < x < x1 and y0 < y < y1 for x0, y0, x1, y1 in boxes), who
 
@@ -102,7 +102,7 @@ def test_faces_are_where_the_clip_says(
 def test_who_is_in_it_changes_as_the_clip_says(by_name: dict[str, Clip]) -> None:
     def people(name: str, frames: int | None = None) -> list[list[str]]:
         drawn = shots(by_name[name], frames)
-        return [sorted(p.person for p in shot.present or ()) for shot in drawn]
+        return [sorted(p.person for p in shot.people or ()) for shot in drawn]
 
     assert people("swap", 3) == [[SUBJECT], [SUBJECT], [STRANGER]]
     crossing = people("crossing")

@@ -197,7 +197,7 @@ def test_guide_turned_head_is_not_too_far(collins_chip: np.ndarray) -> None:
 
     At 20 degrees they look 33 apart, less than required.
     """
-    assert turned(35, 20, collins_chip).eyes_px < 34
+    assert turned(35, 20, collins_chip).eye_distance_px < 34
     guide = PoseGuide(began_at=0)
     assert COME_CLOSER not in follow_hints(guide, collins_chip, 35, 0.5)
     assert guide.captured == ["straight", "left", "right"]
