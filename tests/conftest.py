@@ -50,9 +50,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if SHARED.is_dir():
         return
-    skip = pytest.mark.skip(
-        reason=f"the research data is missing: {SHARED.parent.name}/{SHARED.name} next to the checkout"
-    )
+    folder = f"{SHARED.parent.name}/{SHARED.name}"
+    skip = pytest.mark.skip(reason=f"the research data is missing: {folder} next to the checkout")
     for item in items:
         if "shared" in item.keywords:
             item.add_marker(skip)

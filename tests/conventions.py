@@ -284,18 +284,18 @@ def long_functions(root: Path) -> list[Place]:
 
 
 ROWS = {
-    "words": Row("avoided words in product and documents", avoided_words, 679, 5),
-    "subjects": Row("nobody and somebody as subjects", indefinite_subjects, 93, 6),
-    "classes": Row("class names defined again", repeated_classes, 42, 1),
+    "words": Row("avoided words in product and documents", avoided_words, 679, 0),
+    "subjects": Row("nobody and somebody as subjects", indefinite_subjects, 93, 0),
+    "classes": Row("class names defined again", repeated_classes, 42, 0),
     "aliases": Row("imports as ...Config", config_aliases, 13, 0),
-    "code-lines": Row("lines of code over 100 columns", long_code_lines, 4139, 236),
+    "code-lines": Row("lines of code over 100 columns", long_code_lines, 4139, 0),
     "prose-lines": Row("lines of prose over 100 columns", long_prose_lines, 523, 0),
-    "names-60": Row("test names over 60 characters", long_test_names(60), 88, 20),
-    "names-45": Row("test names over 45 characters", long_test_names(45), 425, 96),
+    "names-60": Row("test names over 60 characters", long_test_names(60), 88, 0),
+    "names-45": Row("test names over 45 characters", long_test_names(45), 425, 0),
     "sleeps": Row("sleeps in tests", sleeps, 21, 0),
     "assertions": Row("tests without an assertion", tests_without_assertion, 2, 0),
     "privates": Row("private names used by tests", private_reaches, 50, 0),
-    "functions": Row("functions over 50 lines", long_functions, 4, 9),
+    "functions": Row("functions over 50 lines", long_functions, 4, 3),
 }
 
 

@@ -26,7 +26,7 @@ and this page differ.
 
 | part | rule |
 |---|---|
-| commands, options, configuration keys | the changelog lists renames as `old -> new`; no aliases before 1.0 |
+| commands, options, configuration keys | the changelog lists renames; no aliases before 1.0 |
 | exit codes, codes in audit logs | a value is never changed or reused |
 | files on disk | a new version reads or migrates the previous format, or has a new format number |
 | Python names | no promise |
