@@ -130,7 +130,7 @@ def write_config(tmp_path: Path, bundle_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(autouse=True)
 def _memory_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a command does to its own process for good must not be done to the tests'."""
+    """Prevent permanent changes of the test process by commands."""
     monkeypatch.setattr("edge.gallery.key.disable_memory_dumps", lambda: None)
 
 

@@ -30,7 +30,7 @@ PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_exit"}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One offence: a file below the root, a line, what is there."""
+    """Place of an offence: file below the root, line and content."""
 
     file: str
     line: int

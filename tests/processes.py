@@ -12,7 +12,7 @@ TIMEOUT_S = 600.0
 
 
 def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """One command to its end."""
+    """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         capture_output=True,

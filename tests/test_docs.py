@@ -28,7 +28,7 @@ def test_door_page_names_existing_tests() -> None:
 
 
 def _keys(model: type[BaseModel]) -> set[str]:
-    """Of a section and all sections in it."""
+    """Return the keys of a section and of all sections in it."""
     found = set(model.model_fields)
     for field in model.model_fields.values():
         for part in _parts(field.annotation):
@@ -106,7 +106,7 @@ def test_readme_is_short() -> None:
 
 
 def test_changelog_entries_are_short() -> None:
-    """One change for each entry, in at most two lines; no entry twice."""
+    """Each entry is one change in at most two lines; no entry occurs twice."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     entries = re.findall(r"^- .*(?:\n  .*)*", text, re.MULTILINE)
     assert len(entries) > 100

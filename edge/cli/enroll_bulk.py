@@ -61,7 +61,7 @@ def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
         except KeyboardInterrupt:
             raise MfsaError(
                 f"stopped after {len(outcomes)} of {count(len(entries), 'person', 'people')}, "
-                "who stay enrolled; run the same command again to go on"
+                "who stay enrolled; run the same command again to continue"
             ) from None
         _print_summary(args, outcomes, time.monotonic() - began)
         enroll_common.warn_about_size(context)

@@ -545,7 +545,7 @@ def _alive(pid: str) -> bool:
 def test_ctrl_c_ends_without_output(
     tmp_path: Path, many: Path, bundle_path: Path, workers: str, early: bool
 ) -> None:
-    """To the whole group, as a terminal does; also while the workers are starting."""
+    """Ctrl-C reaches the process group, also while the workers are starting."""
     command = [
         many,
         "--detector",

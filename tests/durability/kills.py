@@ -95,7 +95,7 @@ def _judge(victim: Victim, state: Path, steps: Sequence[Step], lines: str, kills
     shutil.copytree(state, copy)
     found = list(victim.problems(state, left))
     if pending is not None and pending.kind != "reopen" and not found:
-        # As if the operation had not begun: a problem shows that it is complete.
+        # Compared with the state before the operation: a problem shows that it is complete.
         is_complete = any(victim.problems(copy, CrashState(left.acknowledged, None, results)))
         kills.completed += is_complete
         kills.absent += not is_complete

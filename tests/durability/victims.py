@@ -10,7 +10,7 @@ ENROLLMENT = GalleryVictim(
     "enrollment", {"enroll": 8, "replace": 2, "describe": 2, "reopen": 1}, people=8
 )
 REMOVAL = GalleryVictim("removal", {"remove": 8, "enroll": 3, "replace": 1, "reopen": 1}, people=16)
-# So much that SQLite moves its write-ahead log into the database by itself.
+# Enough for SQLite to checkpoint its write-ahead log by itself.
 BULK = GalleryVictim("bulk enrollment", {"enroll": 1}, people=1, sizes=(500, 600, 700))
 LOG = Log("records", [Step("record", "before", n, 40 * n) for n in range(20)])
 FIRST_RECORDS = Log("first records", [])

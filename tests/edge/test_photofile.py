@@ -20,7 +20,7 @@ from edge.photofile import BYTES_MAX, SIDE_MAX, decode_photo, is_picture_name, r
 
 pillow_heif.register_heif_opener()  # to write them
 
-# In a process of its own: its peak of memory is this one decoding's.
+# Runs in a process of its own, so that its peak memory is that of one decoding.
 _DECODE = """
 import resource, sys
 from pathlib import Path

@@ -487,7 +487,7 @@ def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:
     } == {"finished"}
     begin, end = told[:2]
     assert not [r for r in records if begin["id"] < r["id"] < end["id"] and r.get("verdict")], (
-        "somebody was recognised meanwhile"
+        "a person was recognised during the enrollment"
     )
     assert end["frames"] >= 3 and begin["account"] == end["account"]
 

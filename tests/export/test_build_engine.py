@@ -132,7 +132,7 @@ def test_a_wrong_engine_is_not_kept(
     monkeypatch.setattr("export.plans.build_plan", compiled_wrong)
     assert main([str(bundle), "--network", "embedder"]) == 1
     assert "the parity gate refused it: its colour channels are swapped" in capsys.readouterr().err
-    # What was there and passed is still there, whole.
+    # The earlier plan that passed is still there, complete.
     assert (
         (bundle / "embedder-fp16.plan").read_bytes(),
         read_sidecar(bundle / "embedder-fp16.plan"),

@@ -156,7 +156,7 @@ def test_the_entropy_calibrator_exists_up_to_10(
         entropy_calibrator(trt, cuda, inputs[:3], cache)
 
 
-# For real: TensorRT for RTX builds without a GPU; what it builds cannot be run here.
+# Uses the real library: TensorRT for RTX builds without a GPU; what it builds cannot be run here.
 
 
 @pytest.fixture(scope="module")

@@ -201,7 +201,7 @@ def _write(folder: Path) -> dict[str, bytes]:
 
 
 def _line(line: bytes, source: Source) -> bytes:
-    """With other bytes, or with other fields in one of its two halves."""
+    """Return the line with other bytes, or with other fields in one of its two parts."""
     public, tab, personal = line.partition(b"\t")
     mode = source.number(4)
     try:
@@ -305,7 +305,7 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
 
 
 def _is_erased(found: dict[str, bytes], whole: dict[str, bytes], changed: list[str]) -> bool:
-    """Whether nothing but personal parts is missing, or something was begun after the end."""
+    """Return True if only personal parts are missing, or an unfinished line was added."""
     for name in changed:
         for before, after in itertools.zip_longest(
             whole[name].split(b"\n"), found[name].split(b"\n")

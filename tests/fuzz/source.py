@@ -78,7 +78,7 @@ class Source:
         return self._at >= len(self._data)
 
     def number(self, below: int) -> int:
-        """From 0, of one to three bytes."""
+        """Return a number from 0, read from one to three bytes."""
         size = 1 if below <= 256 else 2 if below <= 65536 else 3
         found = int.from_bytes(self._data[self._at : self._at + size], "little")
         self._at += size

@@ -32,7 +32,7 @@ and this page differ.
 | Python names | no promise |
 """
 EXITS = {DONE: "done", FAILED: "refused or failed", USAGE: "wrong usage or configuration file"}
-# By property of the configuration: what is in it, its writer, and its format.
+# Content, writer and format, by property of the configuration.
 FILES: dict[str, tuple[str, str, str]] = {
     "clock_path": ("latest believed time", "recogniser, commands", "JSON"),
     "daemon_lock_path": ("lock of the running recogniser", "recogniser", "lock file"),

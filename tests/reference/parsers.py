@@ -17,7 +17,7 @@ COMMON = ("--help", "--version", "--log-level")  # described once for all comman
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option or positional argument."""
+    """Option or positional argument."""
 
     names: tuple[str, ...]
     value: str  # placeholder of its value, empty for a switch
@@ -32,7 +32,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command or subcommand."""
+    """Command or subcommand."""
 
     name: str
     text: str

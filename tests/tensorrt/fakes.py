@@ -57,7 +57,7 @@ class Guard:
 
 
 def inside(guarded: Any) -> Any:
-    """What a guard stands before."""
+    """Return the object that a guard protects."""
     return object.__getattribute__(guarded, "_guard")[2]
 
 

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
                 save_every=args.save_every,
             )
         except KeyboardInterrupt:
-            raise MfsaError("stopped; --resume goes on from the last checkpoint") from None
+            raise MfsaError("stopped; --resume continues from the last checkpoint") from None
         print(f"done: {checkpoint}")
         return common.DONE
 

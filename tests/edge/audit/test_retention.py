@@ -78,7 +78,7 @@ def test_retention_continues_after_stop(record: Record, steps: int) -> None:
 
 
 def test_retention_step_is_small(record: Record) -> None:
-    """One segment at most, so that a record at the door does not wait longer."""
+    """A step handles one segment at most: a record waits no longer than that."""
     log = record.open(wall=lambda: BEGAN + 40 * DAY_S, retention=Retention(30, 10))
     for _ in range(200):
         before = len(record.paths)

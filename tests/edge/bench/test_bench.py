@@ -68,7 +68,7 @@ def terminal(
 
 @pytest.fixture
 def measure(terminal: Path, tmp_path: Path) -> Measure:
-    """One command to its end; its result, valid by the schema that is checked in."""
+    """Run a command to its end; return its result, checked against the schema in docs."""
 
     def command(
         name: str, *arguments: str, config: bool = True, codes: tuple[int, ...] = (0,)

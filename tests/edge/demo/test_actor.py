@@ -62,7 +62,7 @@ class Run:
         self.coming.append((at, self.config.decisions_path, {"kind": "decision", "frame": frame}))
 
     def command(self, command: str, note: str) -> str | None:
-        """In place of the door."""
+        """Keep the command; refuse it."""
         self.asked.append((command, note))
         return "not now"
 

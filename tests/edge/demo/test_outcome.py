@@ -24,7 +24,7 @@ from tests.edge.demo.records import (
 
 
 def failing(decisions: Records, door: Records) -> list[str]:
-    """What is not as expected."""
+    """Return the titles of failed checks."""
     return [
         check.title
         for check in outcome.build_outcome(SCENES, decisions, door).checks

@@ -84,7 +84,7 @@ def test_safe_state_without_outputs_fails(site: Site, capsys: pytest.CaptureFixt
 
 
 def test_lock_file_unusable_still_deenergises(site: Site) -> None:
-    """As in a state folder that became read-only."""
+    """The lock file is unusable in a state folder that became read-only."""
     site.config.door_lock_path.mkdir()
     assert site.rest() == 0 and site.at_rest == [True, True]
 

@@ -126,7 +126,7 @@ def noisy(frame: Image, rng: np.random.Generator) -> Image:
 def look_at(
     image: Image, landmarks_xy: Image, at: float, rng: np.random.Generator
 ) -> LivenessFrame:
-    """As a detector would have it, whose points and boxes tremble."""
+    """Return the face as a detector finds it, with jitter of points and box."""
     points = (landmarks_xy + rng.normal(0, 0.4, (5, 2))).astype(np.float32)
     x, y = points.mean(axis=0)
     width = 2.05 * float(np.linalg.norm(landmarks_xy[1] - landmarks_xy[0]))
