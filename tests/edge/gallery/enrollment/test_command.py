@@ -134,6 +134,13 @@ def test_enroll_same_photo_is_stored_once(terminal: Terminal) -> None:
     assert len(terminal.shown()["templates"]) == 2
 
 
+def test_enroll_shortened_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    shortened = ["--group", "a", "--group", "b"]
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["--config", "t.yaml", "--subject", "Ada", *shortened, "ada.png"])
+    assert "unrecognized arguments: --group" in capsys.readouterr().err
+
+
 def test_enroll_stores_attributes(terminal: Terminal) -> None:
     options = (
         "--consent",
