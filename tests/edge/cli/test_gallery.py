@@ -162,7 +162,7 @@ def test_gallery_file_exists_needs_force(
             2,
             "expected a passphrase in its first line",
         ),
-        (["import", "none"], 2, "found none; use --passphrase-file FILE"),
+        (["import", "none"], 2, "no terminal; use --passphrase-file FILE"),
     ],
 )
 def test_gallery_errors_are_one_sentence(

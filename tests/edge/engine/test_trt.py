@@ -249,7 +249,7 @@ def test_the_field_that_differs_is_named(
 
 def test_parity_result_must_match_plan(built: Callable[..., Any]) -> None:
     verdict = built.verdict  # type: ignore[attr-defined]
-    with pytest.raises(EngineError, match="about another file or network"):
+    with pytest.raises(EngineError, match="for another file or network"):
         built(verdict=verdict.model_copy(update={"judged": "0" * 64}))
     with pytest.raises(
         EngineError, match="the parity gate refused it: its colour channels are swapped"
