@@ -185,11 +185,11 @@ class FixedSchedule:
     def __init__(self, window: ScheduledMode) -> None:
         self.window, self.strictest, self.doubts = window, ScheduledMode.NORMAL, 0
 
-    def at(self, moment: object, *, plausible: bool) -> ScheduledMode:
-        self.doubts += not plausible
+    def mode_at(self, moment: object, *, clock_trusted: bool) -> ScheduledMode:
+        self.doubts += not clock_trusted
         return (
             self.window
-            if plausible or self.window is ScheduledMode.LOCKED
+            if clock_trusted or self.window is ScheduledMode.LOCKED
             else ScheduledMode.NORMAL
         )
 
