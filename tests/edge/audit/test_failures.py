@@ -64,7 +64,7 @@ def test_log_after_disk_failure_verifies(
     log.close()
     record.write(2)
     report = record.verify()
-    assert report.findings == [] and "3 records were never written" in report.notes[-1]
+    assert report.findings == [] and "3 records were not written" in report.notes[-1]
     ids = [r["id"] for r in read_log(record.folder)]
     assert ids == sorted(set(ids)) and read_log(record.folder)[-4]["lost"] == 3
 

@@ -342,7 +342,10 @@ def test_consistency_refusal_names_scores() -> None:
         [face(2), face(2)], EMPTY, face(1)[None]
     )
     said = why([LIKE_BOB, LIKE_BOB], BOB)
-    assert "'Bob': 0.jpg scores 0.70" in said and "0.jpg 0.70, 1.jpg 0.70 (0.30 is" in said
+    assert (
+        "'Bob': 0.jpg scores 0.70" in said
+        and "0.jpg 0.70, 1.jpg 0.70 (the same person from 0.30)" in said
+    )
     assert "--not-a-duplicate 'Bob' --reason WORDS" in said
 
 
