@@ -23,9 +23,9 @@ def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]
 
 
 class Process:
-    """A command that runs until it is told to stop.
+    """Command that runs until it is stopped.
 
-    Killed at the end of a `with` block whatever happened in it.
+    It is killed at the end of its `with` block in every case.
     """
 
     def __init__(self, module: str, *arguments: str | Path, log: Path) -> None:

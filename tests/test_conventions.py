@@ -48,6 +48,8 @@ def sample(tmp_path: Path) -> Path:
     (tmp_path / "tests" / "test_sample.py").write_text(SAMPLE)
     long = "def test_" + "a" * 60 + "():\n" + "    x = 1\n" * 50 + "    assert x" + " " * 90 + "\n"
     (tmp_path / "tests" / "test_long.py").write_text(long)
+    for name in ("reader.py", "conventions.py"):  # the second may name the words
+        (tmp_path / "tests" / name).write_text("spoilt = 1  # it tells nothing\n")
     (tmp_path / "edge" / "one.py").write_text(
         "class Twice: ...\nis_told = True  # told, recommended\n"
     )
@@ -63,7 +65,7 @@ def sample(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("row", "count"),
     [
-        ("words", 4),
+        ("words", 7),
         ("subjects", 1),
         ("classes", 1),
         ("aliases", 1),

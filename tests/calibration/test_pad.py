@@ -31,14 +31,22 @@ def tree(tmp_path: Path, collins: np.ndarray) -> Path:
 def test_species_counts_and_bounds(
     tree: Path, bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told, page = tmp_path / "pad.json", tmp_path / "pad.md"
+    report, page = tmp_path / "pad.json", tmp_path / "pad.md"
     assert (
         main(
-            [str(tree), "--bundle", str(bundle_path), "--json", str(told), "--markdown", str(page)]
+            [
+                str(tree),
+                "--bundle",
+                str(bundle_path),
+                "--json",
+                str(report),
+                "--markdown",
+                str(page),
+            ]
         )
         == 0
     )
-    species = {entry["species"]: entry for entry in json.loads(told.read_text())["species"]}
+    species = {entry["species"]: entry for entry in json.loads(report.read_text())["species"]}
     frozen, living = species["synthetic-frozen"], species[BONA_FIDE]
     assert (frozen["figure"], frozen["wrong"], frozen["responded"], frozen["refused_by"]) == (
         "APCER",
@@ -64,7 +72,7 @@ def test_species_counts_and_bounds(
     )
 
 
-def test_a_tree_of_another_form_is_told(
+def test_pad_other_folder_layout_is_refused(
     tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(tmp_path), "--bundle", str(bundle_path)]) == 2

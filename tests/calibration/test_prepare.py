@@ -59,7 +59,7 @@ def photos(tmp_path: Path, collins: Image, hopper: Image) -> Path:
     put(root, "hopper/front.jpg", encoded(hopper))
     put(root, "hopper/cut.jpg", encoded(hopper)[:-2000])
     put(root, "hopper/wall.bmp", encoded(np.full((480, 640, 3), 90, np.uint8), ".bmp"))
-    put(root, "nobody/words.JPEG", b"no picture")
+    put(root, "no-face/words.JPEG", b"no picture")
     put(root, "stray.jpg", encoded(hopper))
     put(root, "hopper/notes.txt", b"taken in 1984")
     return root
@@ -122,7 +122,7 @@ def test_every_photo_is_a_chip_or_is_named(
     assert refused(tmp_path) == {
         "hopper/cut.jpg": "unreadable",
         "hopper/wall.bmp": "no-face",
-        "nobody/words.JPEG": "unreadable",
+        "no-face/words.JPEG": "unreadable",
         "stray.jpg": "no-identity",
     }
     report = json.loads((tmp_path / "chips.tar.report.json").read_text())
@@ -134,7 +134,7 @@ def test_every_photo_is_a_chip_or_is_named(
     ) == (7, 3, 2, 1)
     assert report["refused"] == {"no-face": 1, "no-identity": 1, "unreadable": 2}
     assert report["identities"]["hopper"] == {"kept": 1, "refused": 2}
-    assert report["identities"]["nobody"] == {"kept": 0, "refused": 1}
+    assert report["identities"]["no-face"] == {"kept": 0, "refused": 1}
     assert report["other_files"] == {".txt": 1}
     assert report["detector_sha256"] == file_digest(bundle_path / "detector-640x480.onnx")
     assert report["preprocessing"] == PREPROCESSING
@@ -479,7 +479,7 @@ def test_a_full_disk_is_a_sentence(
 def test_contact_sheet_covers_all_photos(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Chips of even grey, so that each tile tells which photo it was."""
+    """Each chip has its own grey level, which identifies the photo of a tile."""
     found = FoundPhotos(
         [Photo(f"a/{i:03}.jpg", f"a/{i:03}.jpg", "", 0, 0) for i in range(number)], [], Counter()
     )
@@ -515,9 +515,7 @@ def many(tmp_path: Path, hopper: Image) -> Path:
     return root
 
 
-def test_a_kill_leaves_nothing_that_looks_whole(
-    tmp_path: Path, many: Path, bundle_path: Path
-) -> None:
+def test_prepare_killed_leaves_no_archive(tmp_path: Path, many: Path, bundle_path: Path) -> None:
     command = (many, "--detector", bundle_path, "--out", tmp_path / "chips.tar", "--workers", "1")
     with Process("calibration.cli.prepare", *command, log=tmp_path / "log") as process:
         until(

@@ -122,7 +122,7 @@ def test_a_site_s_own_people_are_asked(
     templates = np.eye(256, dtype=np.float32)[:4]
     templates[3] = templates[0] * 0.95 + templates[1] * np.sqrt(
         1 - 0.95**2
-    )  # somebody who looks like the first
+    )  # another person, similar to the first
 
     def enroll(subject: str, rows: np.ndarray) -> None:
         store = open_store(config, digest, load_key_and_drop_privileges(config))
@@ -139,8 +139,8 @@ def test_a_site_s_own_people_are_asked(
     assert "is stricter; nothing to do" in capsys.readouterr().out
     enroll("eve", templates[3:])
     assert main(["--config", str(path)]) == 0
-    told = capsys.readouterr().out
-    assert "no two of them match from 0.95" in told and "threshold_unmasked: 0.95" in told
+    output = capsys.readouterr().out
+    assert "no two of them match from 0.95" in output and "threshold_unmasked: 0.95" in output
     assert main(["--config", str(path), "--target-fmr", "0.2"]) == 0
     assert "FMR is 2.0e-01 from 0.31" in capsys.readouterr().out
     assert main(["--config", str(path), "--target-fmr", "0.001"]) == 2

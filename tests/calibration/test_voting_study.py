@@ -84,8 +84,8 @@ def test_thresholds_follow_gallery_size() -> None:
         [0.5 + 0.1 * np.log10(2)] * 2
     )
     assert [row.thresholds.unmasked for row in more] == pytest.approx([0.5 + 0.1 * np.log10(4)] * 2)
-    told = format_report(plain, "tiny", rules)
-    assert "beyond 1 templates" in told and "| 0.530, 0.530 |" in told
+    report = format_report(plain, "tiny", rules)
+    assert "beyond 1 templates" in report and "| 0.530, 0.530 |" in report
 
 
 def test_bound_is_one_if_all_false() -> None:
@@ -98,9 +98,9 @@ def test_bound_is_one_if_all_false() -> None:
 def test_voting_refuses_too_few_people(
     bundle_path: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = tmp_path / "voting.md"
+    report = tmp_path / "voting.md"
     command = ["--bundle", str(bundle_path), "--chips", str(people), "--all-identities"]
-    assert main([*command, "--galleries", "2", "--markdown", str(told)]) == 2
-    assert "found too few" in capsys.readouterr().err and not told.exists()
+    assert main([*command, "--galleries", "2", "--markdown", str(report)]) == 2
+    assert "found too few" in capsys.readouterr().err and not report.exists()
     assert main([*command, "--galleries", "1"]) == 2
     assert "--galleries" in capsys.readouterr().err

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from tests.durability.controls import CONTROLS, find
 from tests.durability.cuts import Cuts, cut
 from tests.durability.kills import Kills, kill
-from tests.durability.spoilt import SPOILT, find
 from tests.durability.trace import tracing_obstacle
 from tests.durability.victims import VICTIMS
 from tests.memory import scratch
@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     with (
         scratch() as memory,
         tempfile.TemporaryDirectory() as disk,
-        tqdm(total=2 * (len(VICTIMS) + len(SPOILT)), unit="table row", disable=None) as bar,
+        tqdm(total=2 * (len(VICTIMS) + len(CONTROLS)), unit="table row", disable=None) as bar,
     ):
 
         def killed(name: str, rounds: int) -> Kills:
@@ -178,10 +178,10 @@ def main(argv: list[str] | None = None) -> int:
             return cut(find(name), fewer, args.seed, Path(memory))
 
         kills = {name: killed(name, args.rounds) for name in VICTIMS}
-        by_kill = [control.name for control in SPOILT if control.by_kill]
+        by_kill = [control.name for control in CONTROLS if control.by_kill]
         broken = {name: killed(name, args.rounds // 2) for name in by_kill}
         cuts = {name: cut_off(name, args.images) for name in VICTIMS}
-        controls = {control.name: cut_off(control.name, args.images // 10) for control in SPOILT}
+        controls = {control.name: cut_off(control.name, args.images // 10) for control in CONTROLS}
     text = page(kills, broken, cuts, controls)
     if args.out:
         args.out.write_text(text, encoding="utf-8")

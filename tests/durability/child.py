@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.durability.spoilt import find
+from tests.durability.controls import find
 from tests.durability.steps import Step, Victim
 
 

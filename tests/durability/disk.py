@@ -193,12 +193,12 @@ def _kept(changes: Sequence[Written | Resized], loss: Loss, rng: random.Random) 
     for i, change in enumerate(changes):
         if isinstance(change, Resized) or not change.data:
             continue
-        whole = rng.random() < share
+        is_write_kept = rng.random() < share
         for sector in _sectors(change):
             if loss is Loss.LAST:
                 is_kept = i < last or rng.random() < share
             else:
-                is_kept = whole if loss is Loss.WRITES else rng.random() < share
+                is_kept = is_write_kept if loss is Loss.WRITES else rng.random() < share
             if is_kept:
                 kept[sector] = i
     return kept

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from tests.durability.child import parse_progress, run_steps
-from tests.durability.spoilt import find
+from tests.durability.controls import find
 from tests.durability.steps import CrashState, Step, Victim
 from tests.memory import scratch
 

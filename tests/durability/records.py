@@ -142,7 +142,7 @@ class Log:
                 default=0,
             )
             yield from (
-                f"erased: record {r['id']} tells of a person again"
+                f"erased: record {r['id']} names a person again"
                 for r in after
                 if r["id"] <= blanked and "subject" in r
             )
@@ -190,17 +190,17 @@ class Log:
             ):
                 yield f"half: {record}"
         script = left.acknowledged[len(left.acknowledged) - len(left.results) :]
-        told = {
+        acknowledged_numbers = {
             step.seed: int(number)
             for number, step in zip(left.results, script, strict=True)
             if number
         }
         for step in acknowledged[:promised]:
             number = by_frame.get(step.seed, {}).get("id")
-            if number is not None and number != told.get(step.seed, number):
+            if number is not None and number != acknowledged_numbers.get(step.seed, number):
                 yield (
-                    f"order: the record of {step.name} has number {number}, told was "
-                    f"{told[step.seed]}"
+                    f"order: the record of {step.name} has number {number}, acknowledged was "
+                    f"{acknowledged_numbers[step.seed]}"
                 )
 
 
@@ -258,7 +258,7 @@ class _InitActor:
 
 
 class Retained(Log):
-    """Days go by: personal parts are blanked, whole segments removed."""
+    """Retention over some days: personal parts are blanked, complete segments are removed."""
 
     tends = 2
 
@@ -289,7 +289,7 @@ class Door(Log):
         return folder / "door"
 
     def script(self, rng: random.Random, count: int) -> list[Step]:
-        """One state or none at a time, never the one before, so that each is told from the next."""
+        """Return steps with at most one latch each, never that of the previous step."""
         steps, latched = [], LATCHES[0]
         for number in range(count):
             latched = rng.choice([name for name in ("", *LATCHES) if name != latched])
@@ -311,7 +311,7 @@ class Door(Log):
                 if step is not None
             ]
             if (latched or [""])[0] not in (possible or [""]) or len(latched) > 1:
-                yield f"lost: the door would start with {latched}, told was {possible}"
+                yield f"lost: the door would start with {latched}, expected one of {possible}"
         yield from trouble
         yield from super().problems(folder, left)
 

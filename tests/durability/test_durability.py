@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.durability.controls import CONTROLS, Control
 from tests.durability.cuts import check_replay, cut
 from tests.durability.disk import Disk
-from tests.durability.spoilt import SPOILT, Spoilt
 from tests.durability.trace import Replay, Unsupported, read_trace, run_traced, tracing_obstacle
 from tests.durability.victims import VICTIMS
 from tests.memory import scratch
@@ -60,10 +60,10 @@ def test_kill_at_any_moment_loses_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoilt", [s for s in SPOILT if s.by_kill and s.rounds], ids=lambda s: s.name
+    "control", [s for s in CONTROLS if s.by_kill and s.rounds], ids=lambda s: s.name
 )
-def test_kill_detects_broken_control(spoilt: Spoilt) -> None:
-    assert any(killed(spoilt.name, spoilt.rounds)["bad"] for _ in range(TRIES))
+def test_kill_detects_broken_control(control: Control) -> None:
+    assert any(killed(control.name, control.rounds)["bad"] for _ in range(TRIES))
 
 
 @needs_strace
@@ -76,10 +76,10 @@ def test_power_cut_at_any_moment_loses_nothing(name: str) -> None:
 
 
 @needs_strace
-@pytest.mark.parametrize("spoilt", SPOILT, ids=lambda s: s.name)
-def test_power_cut_detects_broken_control(spoilt: Spoilt) -> None:
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda s: s.name)
+def test_power_cut_detects_broken_control(control: Control) -> None:
     with scratch() as memory:
-        assert cut(spoilt, 40, 1, Path(memory), first=True).bad
+        assert cut(control, 40, 1, Path(memory), first=True).bad
 
 
 @needs_strace

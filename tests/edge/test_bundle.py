@@ -27,7 +27,7 @@ def edit(path: Path, **changes: object) -> None:
     (path / "manifest.json").write_text(json.dumps({**manifest, **changes}))
 
 
-def test_the_reference_is_whole(bundle_path: Path) -> None:
+def test_reference_bundle_is_valid(bundle_path: Path) -> None:
     bundle = open_bundle(bundle_path, PREPROCESSING)
     calibration = bundle.manifest.calibration
     assert calibration.gallery_size >= 1

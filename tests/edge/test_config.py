@@ -129,7 +129,7 @@ SOURCES = [
 @pytest.mark.parametrize("source", SOURCES)
 def test_source_name_has_no_secret(source: str) -> None:
     assert SECRET not in describe_source(source)
-    for text in (source, f"camera.source: wrong (found {source!r}); mend it", f"{source}: lost"):
+    for text in (source, f"camera.source: wrong (found {source!r}); correct it", f"{source}: lost"):
         assert SECRET not in without_credentials(text)
 
 

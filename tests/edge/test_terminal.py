@@ -423,7 +423,7 @@ def test_unusable_photos_store_nothing(site: Site) -> None:
     assert "refused (unreadable)" in done.stderr and "Traceback" not in done.stderr
     assert json.loads(done.stdout)["refused"][0]["photo"] == str(bad)
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
-    assert {name: told["templates"] for name, told in json.loads(listed.stdout).items()} == {
+    assert {name: row["templates"] for name, row in json.loads(listed.stdout).items()} == {
         "Eileen Collins": 1
     }
 
@@ -449,13 +449,13 @@ def test_extended_time_reaches_the_door(site: Site, write_config: Callable[..., 
         "edge.cli.gallery",
         "set",
         "--subject",
-        "Nobody",
+        "Stranger",
         "--extended",
         "on",
         "--config",
         site.config_path,
     )
-    assert done.returncode == 1 and "'Nobody' is not enrolled" in done.stderr
+    assert done.returncode == 1 and "'Stranger' is not enrolled" in done.stderr
 
 
 def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:
@@ -481,11 +481,11 @@ def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:
         until(lambda: site.door_events().count("unlocked") > opened, "opened again")
         records = read_log(site.config.decisions_path)
         assert (site.config.state / "enroll.sock").stat().st_mode & 0o777 == 0o600
-    told = [r for r in records if r["kind"] == "enrollment"]
-    assert [r["event"] for r in told] == ["begin", "end"] * 2 and {
-        r["reason"] for r in told if r["event"] == "end"
+    events = [r for r in records if r["kind"] == "enrollment"]
+    assert [r["event"] for r in events] == ["begin", "end"] * 2 and {
+        r["reason"] for r in events if r["event"] == "end"
     } == {"finished"}
-    begin, end = told[:2]
+    begin, end = events[:2]
     assert not [r for r in records if begin["id"] < r["id"] < end["id"] and r.get("verdict")], (
         "a person was recognised during the enrollment"
     )
@@ -617,7 +617,7 @@ def test_doctor_finds_errors(site: Site) -> None:
 def test_status_shows_running_door(site: Site) -> None:
     with site.door():
         done = run(DOOR, "status", "--config", site.config_path, "--json")
-        told = {
+        expected = {
             "state": "locked",
             "reason": "normal",
             "relocks_in_s": 0.0,
@@ -626,7 +626,7 @@ def test_status_shows_running_door(site: Site) -> None:
             "inputs": {},
             "clock": {"doubt": "", "confirmed": 0.0},
         }
-        assert json.loads(done.stdout) == told | {"reload_refused": ""}
+        assert json.loads(done.stdout) == expected | {"reload_refused": ""}
     done = run(DOOR, "status", "--config", site.config_path)
     assert done.returncode == 1 and "is edge-door running?" in done.stderr
 
@@ -676,6 +676,6 @@ def test_enroll_on_full_disk_changes_nothing(site: Site) -> None:
     assert "gallery" in done.stderr and "Traceback" not in done.stderr
     assert site.config.gallery_path.read_bytes() == before
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
-    assert {name: told["templates"] for name, told in json.loads(listed.stdout).items()} == {
+    assert {name: row["templates"] for name, row in json.loads(listed.stdout).items()} == {
         "Eileen Collins": 1
     }

@@ -40,7 +40,7 @@ def bundle(int8_bundle: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(params=sorted(v for v in load() if not v.startswith("rtx")))
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A machine with a GPU and this version of TensorRT, as far as the command can tell."""
+    """Fake machine with a GPU and this version of TensorRT."""
     trt = fake_tensorrt(request.param)
     monkeypatch.setattr("export.cli.build_engine.open_builder", lambda rtx: PlanBuilder(trt, ORIN))
     for module in ("export.plans", "export.cli.build_engine"):
@@ -96,7 +96,7 @@ def opened(path: Path, precision: Any, trt: Any) -> Any:
 def test_engine_of_other_int8_file_is_refused(device: Any, bundle: Path) -> None:
     """Quantised again, the FP32 network is the same.
 
-    Only the INT8 file's digest tells that a plan is an old one.
+    Only the digest of the INT8 file shows that a plan is outdated.
     """
     assert main([str(bundle), "--network", "embedder", "--precision", "int8"]) == 0
     manifest = json.loads((bundle / "manifest.json").read_text())
@@ -119,7 +119,7 @@ def test_a_wrong_engine_is_not_kept(
     real = build_plan
 
     def compiled_wrong(trt: Any, model: Path, options: Any) -> Any:
-        """A compiler that swaps the colour channels: what no digest can tell."""
+        """Swap the colour channels, which no digest detects."""
         wrong = onnx.load(model)
         first = next(node for node in wrong.graph.node if node.op_type == "Conv")
         weight = next(tensor for tensor in wrong.graph.initializer if tensor.name == first.input[1])
@@ -215,7 +215,7 @@ def test_without_a_gpu_there_is_a_sentence(
     assert "Traceback" not in message and plans(bundle) == []
 
 
-def test_mistakes_are_told(
+def test_command_wrong_arguments_are_refused(
     bundle: Path, tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip(

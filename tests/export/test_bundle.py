@@ -50,7 +50,7 @@ def test_fixed_shape_detector_equals_original(tmp_path: Path) -> None:
         detector.fix_input_shape(original, "100x100")
 
 
-def test_a_bundle_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bundle_is_complete_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "SHA256", "0" * 64)
     assert main(["make", str(tmp_path / "new" / "bundle")]) == 1
     assert list((tmp_path / "new").iterdir()) == []
@@ -160,7 +160,7 @@ def test_a_damaged_base_is_named(
 
 @pytest.fixture
 def packing(int8_bundle: Path, tmp_path: Path) -> Packing:
-    """`mfsa-bundle pack` of a bundle's two embedders, with figures changed as told."""
+    """Function that runs `mfsa-bundle pack` on a bundle's two embedders with changed figures."""
     manifest = read_manifest(int8_bundle)
     assert manifest.int8 is not None
 
@@ -227,10 +227,10 @@ def test_int8_with_high_loss_is_not_packed(
     assert packing(lose("clean", "tar_at_fmr_0.001", 0.012)) == 1
     assert "clean: tar_at_fmr_0.001 falls by 1.20%, 1.0% is allowed" in capsys.readouterr().err
     assert packing(lambda figures: figures.pop("pairs")) == 1
-    told = capsys.readouterr().err
-    assert "the loss by INT8 was not measured" in told
-    assert "mfsa-evaluate fp32=" in told and " int8=" in told and "--pairs auto" in told
-    assert "--keep-ends-float" not in told
+    errors = capsys.readouterr().err
+    assert "the loss by INT8 was not measured" in errors
+    assert "mfsa-evaluate fp32=" in errors and " int8=" in errors and "--pairs auto" in errors
+    assert "--keep-ends-float" not in errors
     assert packing(lose("one_masked", "accuracy", 0.002)) == 0
 
 
@@ -271,10 +271,10 @@ def _packing(
 def test_pack_states_what_was_not_measured(tmp_path: Path, missing: list[str]) -> None:
     code, out = _packing(tmp_path, {exam: {} for exam in missing})
     assert code == 0
-    told = read_manifest(out).not_measured
-    assert len(told) == len(missing)
+    not_measured = read_manifest(out).not_measured
+    assert len(not_measured) == len(missing)
     card = (out / "MODEL_CARD.md").read_text()
-    assert all(f"- Not measured: {words}." in card for words in told)
+    assert all(f"- Not measured: {words}." in card for words in not_measured)
     assert ("## Verification" in card) is ("pairs" not in missing)
     assert "## Thresholds of the terminal" in card
 

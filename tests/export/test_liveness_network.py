@@ -1,4 +1,4 @@
-"""A liveness network that somebody brings: into the bundle, and from there into the pipeline."""
+"""Liveness network of a third party: added to the bundle, then used by the pipeline."""
 
 from __future__ import annotations
 

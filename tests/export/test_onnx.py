@@ -162,9 +162,9 @@ def test_prelu_network_has_two_files(
         == 0
     )
     assert capsys.readouterr().out.count("chips: cosine min") == 3
-    whole = onnx.load(tmp_path / "net-whole.onnx")
-    assert has_prelu(whole) and not has_prelu(onnx.load(out))
-    assert len(plan_quantization(whole).gates) == 3
+    with_prelu = onnx.load(tmp_path / "net-whole.onnx")
+    assert has_prelu(with_prelu) and not has_prelu(onnx.load(out))
+    assert len(plan_quantization(with_prelu).gates) == 3
     for i in range(-8, 8):
         (tmp_path / "faces" / "p").mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "faces" / "p" / f"{i}.png"), np.roll(collins_chip, i, axis=1))

@@ -95,12 +95,12 @@ def test_prelu_in_parts_computes_the_same(tmp_path: Path) -> None:
         shapes[1:],
         [slope],
     )
-    whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    split = decompose_prelu(whole)
-    assert has_prelu(whole) and not has_prelu(split)
+    original = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    split = decompose_prelu(original)
+    assert has_prelu(original) and not has_prelu(split)
     x = np.random.default_rng(0).standard_normal((2, 2, 3, 3)).astype(np.float32)
     found = []
-    for name, model in (("whole", whole), ("split", split)):
+    for name, model in (("original", original), ("split", split)):
         onnx.save(model, tmp_path / f"{name}.onnx")
         found.append(open_engine(tmp_path / f"{name}.onnx", threads=1).run(x)["y"])
     assert np.allclose(found[0], found[1], atol=1e-6)

@@ -69,7 +69,7 @@ def normalise_inside(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("Sub", ["chip", "half"], ["centred"], "sub"))
 
 
-def spoil(model: onnx.ModelProto) -> None:
+def set_not_a_number(model: onnx.ModelProto) -> None:
     weight = weight_of(model, "tail.7")
     values = numpy_helper.to_array(weight).copy()
     values[0, 0] = np.nan
@@ -91,7 +91,7 @@ def spoil(model: onnx.ModelProto) -> None:
             "preprocessing",
             ["its preprocessing is wrong: it wants pixels in 0..255"],
         ),
-        (spoil, "nan", ["values that are not finite"]),
+        (set_not_a_number, "nan", ["values that are not finite"]),
         (lambda model: model.graph.output.pop(), "output", ["it has no output mask_worn"]),
     ],
 )
@@ -104,22 +104,21 @@ def test_a_broken_network_is_stopped_by_name(
 ) -> None:
     broken = changed(tmp_path / f"{name}.onnx", change)
     assert main([str(reference_bundle()), str(broken), "--precision", "int8"]) == 1
-    told = capsys.readouterr()
-    assert "REFUSED" in told.out and f"1 of 1 differ from {reference_bundle()}" in told.err
-    assert all(part in told.out for part in words)
+    output = capsys.readouterr()
+    assert "REFUSED" in output.out and f"1 of 1 differ from {reference_bundle()}" in output.err
+    assert all(part in output.out for part in words)
 
 
 def test_the_same_network_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     same = changed(tmp_path / "same.onnx", lambda model: None)
-    assert main([str(MODEL), str(same), "--json", str(tmp_path / "told.json")]) == 0
+    assert main([str(MODEL), str(same), "--json", str(tmp_path / "report.json")]) == 0
     assert (
-        "same.onnx (fp32): passed" in capsys.readouterr().out and (tmp_path / "told.json").is_file()
+        "same.onnx (fp32): passed" in capsys.readouterr().out
+        and (tmp_path / "report.json").is_file()
     )
 
 
-def test_a_network_of_another_shape_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_parity_other_shape_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def narrower(model: onnx.ModelProto) -> None:
         for tensor in model.graph.initializer:
             if tensor.name.endswith(("tail.7.weight", "tail.7.bias")):
@@ -130,12 +129,14 @@ def test_a_network_of_another_shape_is_told(
         model.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 100
 
     assert main([str(MODEL), str(changed(tmp_path / "narrow.onnx", narrower))]) == 1
-    told = capsys.readouterr().out
-    assert "its embedding has the shape (30, 100), expected (30, 256)" in told
-    assert "the first layer that differs is tail.7/Gemm (in shape)" in told
+    output = capsys.readouterr().out
+    assert "its embedding has the shape (30, 100), expected (30, 256)" in output
+    assert "the first layer that differs is tail.7/Gemm (in shape)" in output
 
 
-def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_wrong_arguments_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for arguments, part in (
         ([str(MODEL), str(tmp_path / "none.onnx")], "none.onnx"),
         ([str(MODEL), str(MODEL), "--pairs", "p.txt"], "belong together"),

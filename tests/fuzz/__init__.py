@@ -1,4 +1,4 @@
-"""What parsers do with input that nobody meant.
+"""Fuzzing of all parsers.
 
 Targets for atheris and for hypothesis, `python -m tests.fuzz --minutes N`.
 """

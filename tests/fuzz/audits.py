@@ -1,6 +1,6 @@
-"""Targets of whoever looks a record up later.
+"""Targets of the readers of audit logs.
 
-Checkpoints, sealed scores and pictures, and rows made of any record.
+Checkpoints, encrypted scores and pictures, and table rows of any record.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
     report = verify_log(folder / "door", first, state=state)
     assert report.last is not None
     checkpoint = Checkpoint("lobby/door", report.last.id, report.last.hash.hex(), 1.8e9)
-    whole = checkpoint.sign(key).encode()
+    valid = checkpoint.sign(key).encode()
 
     def signed(tree: Any) -> bytes:
         """Return a checkpoint signed by the key, also with invalid fields."""
@@ -91,9 +91,9 @@ def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
         by_key = mode == 4
         made = (
             source.rest,
-            lambda: corrupted(whole, source),
-            lambda: _dumped(edited(json.loads(whole), source)),
-            lambda: whole,
+            lambda: corrupted(valid, source),
+            lambda: _dumped(edited(json.loads(valid), source)),
+            lambda: valid,
             lambda: signed(edited(asdict(checkpoint), source)),
         )
         text = made[mode]()
@@ -121,7 +121,7 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
     """Decrypt scores and pictures, corrupted without the key or encrypted with it."""
     scores, cipher = score_cipher(_KEY, _TERMINAL), picture_cipher(_KEY, _TERMINAL)
     text, picture = json.dumps(_SCORES), b"\x89PNG picture"
-    whole, sealed = (
+    valid, sealed = (
         base64.b64decode(scores.encrypt_text(_NUMBER, text)),
         cipher.encrypt(_NUMBER, picture),
     )
@@ -133,7 +133,7 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
             _dumped(edited(_SCORES, source)) if mode == 3 else source.rest() if mode == 4 else b""
         )
         given = {
-            0: whole, 1: corrupted(whole, source), 2: source.rest(),
+            0: valid, 1: corrupted(valid, source), 2: source.rest(),
             3: scores.encrypt(_NUMBER, zlib.compress(plain)), 4: scores.encrypt(_NUMBER, plain),
         }[mode]  # fmt: skip
         fields = scores.decrypt_fields(
@@ -182,9 +182,9 @@ def _open_rows(folder: Path, at_end: ExitStack) -> Run:
     def run(data: bytes) -> None:
         source = Source(data)
         mode = source.number(4)
-        whole = _dumped(_RECORD) + b"\t" + _dumped(personal)
+        valid = _dumped(_RECORD) + b"\t" + _dumped(personal)
         if mode < 2:
-            line = source.rest() if mode == 0 else corrupted(whole, source)
+            line = source.rest() if mode == 0 else corrupted(valid, source)
         else:
             halves = [
                 edited(half, source) if source.number(3) else half for half in (_RECORD, personal)

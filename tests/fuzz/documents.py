@@ -30,7 +30,7 @@ from tests.fuzz.source import Source, corrupted, edited
 from tests.fuzz.target import Run, Target, expect
 
 ROOT = Path(__file__).resolve().parents[2]
-RAW, SPOILT, EDITED = b"\0", b"\1", b"\2"
+RAW, CORRUPTED, EDITED = b"\0", b"\1", b"\2"
 
 _LEAST = {"bundle": "b", "camera": {"kind": "replay", "path": "clip"}, "liveness": {"kind": "none"}}
 _FULL = {
@@ -252,7 +252,7 @@ def _open_notes(folder: Path, at_end: ExitStack) -> Run:
 
 def _seeds_of(*texts: bytes) -> list[bytes]:
     choices = [EDITED + bytes([n, n % 4, *range(n, n + 24)]) for n in range(24)]
-    return [*(RAW + text for text in texts), SPOILT + b"\0\0\0\0\1\1", *choices]
+    return [*(RAW + text for text in texts), CORRUPTED + b"\0\0\0\0\1\1", *choices]
 
 
 TARGETS = (

@@ -1,6 +1,6 @@
-"""Targets at the door.
+"""Targets of the door process.
 
-Its packets, the answers of the whole service, and the record that it reads after a restart.
+Its packets, the replies of the running service, and the audit log that it reads after a restart.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def _line(line: bytes, source: Source) -> bytes:
     )
 
 
-def _spoil(content: bytes, source: Source) -> bytes:
+def _corrupt(content: bytes, source: Source) -> bytes:
     lines = content.split(b"\n")
     mode = source.number(6)
     at = source.number(len(lines))
@@ -235,9 +235,9 @@ def _spoil(content: bytes, source: Source) -> bytes:
 
 def _open_records(folder: Path, at_end: ExitStack) -> Run:
     """Read, verify and continue a door's log with one or two corrupted files."""
-    whole = _write(folder / "door")
+    original = _write(folder / "door")
     place, key_path = folder / "door", default_key_path(folder / "door")
-    names = sorted(whole)
+    names = sorted(original)
     found: dict[str, bytes] = {}
 
     def put(data: bytes) -> None:
@@ -245,12 +245,12 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
         shutil.rmtree(place)
         place.mkdir()
         found.clear()
-        found.update(whole)
+        found.update(original)
         if source.number(5) == 0:
             found[source.choose(names)] = source.rest()
         for _ in range(1 + source.number(2)):
             name = source.choose(names)
-            found[name] = _spoil(found[name], source)
+            found[name] = _corrupt(found[name], source)
             if source.number(16) == 0:
                 del found[name]
                 found[name] = b""
@@ -276,13 +276,13 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
             first = read_keys(key_path)
         state = read_state(place)
         report = verify_log(place, first, log_id="lobby/door", state=state)
-        changed = [name for name in names if found[name] != whole[name]]
+        changed = [name for name in names if found[name] != original[name]]
         if changed and all(
             name.endswith(".log") for name in changed
         ):  # an attacker who writes the state too may truncate
             expect(bool(report.findings or report.notes), "a changed record was not found")
             expect(
-                bool(report.findings) or _is_erased(found, whole, changed),
+                bool(report.findings) or _is_erased(found, original, changed),
                 "a record was changed, and it is only a note",
             )
         with contextlib.suppress(RecordError):
@@ -304,11 +304,11 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
     return run
 
 
-def _is_erased(found: dict[str, bytes], whole: dict[str, bytes], changed: list[str]) -> bool:
+def _is_erased(found: dict[str, bytes], original: dict[str, bytes], changed: list[str]) -> bool:
     """Return True if only personal parts are missing, or an unfinished line was added."""
     for name in changed:
         for before, after in itertools.zip_longest(
-            whole[name].split(b"\n"), found[name].split(b"\n")
+            original[name].split(b"\n"), found[name].split(b"\n")
         ):
             public = (before or b"").partition(b"\t")[0]
             is_blank = (
@@ -323,11 +323,11 @@ def _is_erased(found: dict[str, bytes], whole: dict[str, bytes], changed: list[s
 
 def _packet_seeds() -> list[bytes]:
     raw = [b"\0" + json.dumps(tree).encode() for tree in (_grant(_BEGINNING_S), _COMMAND, _STATUS)]
-    valid, spoilt_ones = (
+    valid, corrupted_ones = (
         [bytes([2, n, n // 3, 3, 65, 66, 67]) for n in range(12)],
         [bytes([1, n, 3, n, 5]) for n in range(9)],
     )
-    return [*raw, b"\0" + b"[" * 3000, *valid, *spoilt_ones]
+    return [*raw, b"\0" + b"[" * 3000, *valid, *corrupted_ones]
 
 
 def _record_seeds() -> list[bytes]:

@@ -171,9 +171,9 @@ def _use(store: GalleryStore) -> None:
 
 def _open_file(folder: Path, at_end: ExitStack) -> Run:
     """Open a file with changed bytes, garbage, or rows changed by another program."""
-    whole, path = folder / "whole.db", folder / "gallery.db"
-    _fill(whole)
-    content = whole.read_bytes()
+    original, path = folder / "original.db", folder / "gallery.db"
+    _fill(original)
+    content = original.read_bytes()
 
     def run(data: bytes) -> None:
         source = Source(data)
@@ -197,9 +197,9 @@ def _open_file(folder: Path, at_end: ExitStack) -> Run:
 
 def _open_running(folder: Path, at_end: ExitStack) -> Run:
     """Follow a gallery while another program changes its rows."""
-    whole, path = folder / "whole.db", folder / "gallery.db"
-    _fill(whole)
-    content = whole.read_bytes()
+    original, path = folder / "original.db", folder / "gallery.db"
+    _fill(original)
+    content = original.read_bytes()
 
     def run(data: bytes) -> None:
         for old in folder.glob("gallery.db*"):
@@ -233,11 +233,11 @@ def _open_subject(folder: Path, at_end: ExitStack) -> Run:
     def run(data: bytes) -> None:
         source = Source(data)
         mode = source.number(3)
-        whole = json.dumps(tree).encode()
+        valid = json.dumps(tree).encode()
         text = (
             source.rest()
             if mode == 0
-            else corrupted(whole, source)
+            else corrupted(valid, source)
             if mode == 1
             else _dumped(edited(tree, source))
         )

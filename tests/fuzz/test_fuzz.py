@@ -41,7 +41,7 @@ def target_run(request: pytest.FixtureRequest) -> Iterator[Run]:
     database=None,
 )
 @given(data=st.binary(max_size=200))
-def test_inputs_that_nobody_meant(target_run: Run, data: bytes) -> None:
+def test_target_random_input_has_no_finding(target_run: Run, data: bytes) -> None:
     assert target_run(data) is None  # a finding is raised
 
 
@@ -87,7 +87,7 @@ def test_unexpected_parser_error_is_found(
     importlib.util.find_spec("atheris") is None,
     reason="atheris is not installed: pip install 'mfsa-edge[fuzz]'",
 )
-def test_the_runner_counts_and_tells(tmp_path: Path) -> None:
+def test_runner_reports_counts(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",

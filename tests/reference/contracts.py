@@ -129,9 +129,9 @@ def _keys() -> str:
 
 def config_keys() -> list[tuple[str, str, str]]:
     """Return dotted key, the kinds of its section that have it, and its default."""
-    whole = TerminalConfig.model_json_schema()
+    schema = TerminalConfig.model_json_schema()
     merged: dict[tuple[str, str], list[str]] = {}
-    for key, kind, default in _walk(whole, whole["$defs"], "", ""):
+    for key, kind, default in _walk(schema, schema["$defs"], "", ""):
         merged.setdefault((key, default), []).append(kind)
     return [(key, ", ".join(kinds), default) for (key, default), kinds in merged.items()]
 

@@ -280,10 +280,10 @@ def test_new_key_for_old_gallery_is_refused(
 
 
 def test_dry_run_lists_all_steps(root: Path, bundle: Path) -> None:
-    told_before = install(root, *EVERYTHING, "--bundle", bundle, "--dry-run")
-    assert told_before.returncode == 0 and list(root.iterdir()) == []
+    planned = install(root, *EVERYTHING, "--bundle", bundle, "--dry-run")
+    assert planned.returncode == 0 and list(root.iterdir()) == []
     done = install(root, *EVERYTHING, "--bundle", bundle)
-    assert steps(told_before.stdout, "would make") == steps(done.stdout, "made") != set()
+    assert steps(planned.stdout, "would make") == steps(done.stdout, "made") != set()
 
 
 @pytest.fixture
@@ -309,17 +309,17 @@ def machine(tmp_path: Path) -> Path:
 
 
 def test_dry_run_needs_no_root_and_calls_nothing(machine: Path, tmp_path: Path) -> None:
-    told_now = call("install.sh", "--dry-run", "--no-program", path=machine)
-    assert told_now.returncode == 0, told_now.stderr
+    done = call("install.sh", "--dry-run", "--no-program", path=machine)
+    assert done.returncode == 0, done.stderr
     for command in (
         "systemd-sysusers",
         "systemd-tmpfiles --create",
         "/opt/mfsa-edge/bin/edge-audit init",
         "systemctl enable",
     ):
-        assert re.search(rf"^would run +{command}", told_now.stdout, re.M), command
-    told_now = call("uninstall.sh", "--dry-run", "--purge", path=machine)
-    assert told_now.returncode == 0, told_now.stderr
+        assert re.search(rf"^would run +{command}", done.stdout, re.M), command
+    done = call("uninstall.sh", "--dry-run", "--purge", path=machine)
+    assert done.returncode == 0, done.stderr
     called = (tmp_path / "called").read_text().splitlines()
     assert {" ".join(line.split()[:2]) for line in called} <= {
         "systemctl is-enabled",

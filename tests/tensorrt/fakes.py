@@ -169,13 +169,13 @@ class _Parser:
             (i, n) for i, n in enumerate(model.graph.node) if n.op_type == "NonMaxSuppression"
         ]
         for i, node in refused:
-            told = SimpleNamespace(
+            refusal = SimpleNamespace(
                 desc=lambda: "No importer registered",
                 node=lambda i=i: i,
                 node_name=lambda n=node: n.name,
                 node_operator=lambda n=node: n.op_type,
             )
-            self.errors.append(self.guard("ParserError", told))
+            self.errors.append(self.guard("ParserError", refusal))
         inside(self.network).fill(model)
         return not refused
 

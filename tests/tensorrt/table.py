@@ -103,17 +103,17 @@ def read(folder: Path) -> Table:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             content = json.load(file)
         contents[("rtx " if "rtx" in path.name else "") + content["version"]] = content["api"]
-    told: dict[tuple[str, str], list[int]] = {}
+    known: dict[tuple[str, str], list[int]] = {}
     for api in contents.values():
         for name, members in USED.items():
             for member in members:
                 counts = _arguments(api.get(name, {}).get("members", {}).get(member, ""))
                 if counts is not None:
-                    told.setdefault((name, member), counts)
+                    known.setdefault((name, member), counts)
     return {
         version: {
             name: {
-                member: told.get((name, member))
+                member: known.get((name, member))
                 for member in members
                 if member in api[name]["members"]
             }

@@ -207,8 +207,8 @@ def test_masks_are_drawn_as_often_as_asked(faces: Path) -> None:
 
 
 def test_processes_share_and_resume_epoch() -> None:
-    whole = list(islice(EpochSampler(10, seed=3, rank=0, world=1), 25))
-    assert sorted(position for epoch, position in whole if epoch == 0) == list(range(10))
+    epochs = list(islice(EpochSampler(10, seed=3, rank=0, world=1), 25))
+    assert sorted(position for epoch, position in epochs if epoch == 0) == list(range(10))
     halves = [list(islice(EpochSampler(10, seed=3, rank=r, world=2), 12)) for r in range(2)]
-    assert [key for pair in zip(*halves, strict=True) for key in pair] == whole[:24]
-    assert list(islice(EpochSampler(10, seed=3, rank=0, world=1, start=14), 11)) == whole[14:]
+    assert [key for pair in zip(*halves, strict=True) for key in pair] == epochs[:24]
+    assert list(islice(EpochSampler(10, seed=3, rank=0, world=1, start=14), 11)) == epochs[14:]

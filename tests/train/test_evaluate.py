@@ -59,11 +59,11 @@ def test_one_model_with_everything(
         )
         == 0
     )
-    told = json.loads(out["json"].read_text())
-    assert set(told) == {"embedder", "masks", "pairs", "places", "trust", "people", "real_masks"}
+    report = json.loads(out["json"].read_text())
+    assert set(report) == {"embedder", "masks", "pairs", "places", "trust", "people", "real_masks"}
     assert (
-        told["pairs"]["pairs.txt"]["clean"]["accuracy"] > 0.9
-        and told["pairs"]["pairs.txt"]["faces_found_again"] > 0.5
+        report["pairs"]["pairs.txt"]["clean"]["accuracy"] > 0.9
+        and report["pairs"]["pairs.txt"]["faces_found_again"] > 0.5
     )
     page = out["html"].read_text()
     assert (
@@ -109,17 +109,17 @@ def test_several_models_side_by_side(people: Path, pair_list: Path, tmp_path: Pa
         "--quick",
     ]
     assert main([*command, "--json", str(out), "--html", str(page)]) == 0
-    told = json.loads(out.read_text())
+    report = json.loads(out.read_text())
     assert (
-        set(told["models"]) == {"first", "second"}
-        and told["models"]["first"] == told["models"]["second"]
+        set(report["models"]) == {"first", "second"}
+        and report["models"]["first"] == report["models"]["second"]
     )
-    (compared,) = told["comparisons"]
+    (compared,) = report["comparisons"]
     assert compared["masked"]["pairs.txt"]["fnmr_difference_95"] == [0, 0]
     assert "no difference that this data could show" in compared["masked"]["pairs.txt"]["words"]
     assert (
         "second less first on pairs.txt" in page.read_text()
-        and "trust" not in told["models"]["first"]
+        and "trust" not in report["models"]["first"]
     )
 
 
@@ -129,19 +129,21 @@ def test_rate_difference_words() -> None:
             0
         ).normal(0, 1e-4, (200, 2))
 
-    def told(a: tuple[float, float], b: tuple[float, float]) -> dict[str, Any]:
+    def differences(a: tuple[float, float], b: tuple[float, float]) -> dict[str, Any]:
         return rate_differences(
             *({"fnmr_masked": x, "fmr_masked": y} for x, y in (a, b)), rounds(*a), rounds(*b)
         )
 
-    better = told((0.4, 0.002), (0.3, 0.002))
+    better = differences((0.4, 0.002), (0.3, 0.002))
     assert (
         better["words"] == "lower"
         and better["fnmr_difference_95"][1] < 0
         and better["fnmr"] == [0.4, 0.3]
     )
-    assert told((0.3, 0.002), (0.4, 0.002))["words"] == "higher"
-    assert told((0.4, 0.002), (0.3, 0.009))["words"] == "lower, but it lets more strangers in"
+    assert differences((0.3, 0.002), (0.4, 0.002))["words"] == "higher"
+    assert (
+        differences((0.4, 0.002), (0.3, 0.009))["words"] == "lower, but it lets more strangers in"
+    )
 
 
 def test_what_cannot_be_measured_is_one_sentence(
@@ -182,7 +184,7 @@ def test_what_cannot_be_measured_is_one_sentence(
 
 @pytest.mark.shared
 def test_reference_matches_manifest_figures(shared: Path, tmp_path: Path) -> None:
-    """On the first four folds of the pairs; the whole list is run by `make reference`."""
+    """Evaluate the first four folds of the pairs; `make reference` evaluates all of them."""
     lines = (shared / "lfw_pairs.txt").read_text().splitlines()
     (tmp_path / "pairs.txt").write_text("\n".join(lines[:2401]))
     out = tmp_path / "accuracy.json"

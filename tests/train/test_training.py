@@ -82,12 +82,12 @@ def test_resumed_run_equals_uninterrupted_run(
         until(lambda: checkpoint.exists() or run.popen.poll() is not None, "a checkpoint")
     assert 0 < load_checkpoint(checkpoint)["seen"] < 400
     assert main([*options("killed"), "--resume"]) == 0
-    assert main(options("whole")) == 0
-    killed, whole = (
-        load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("killed", "whole")
+    assert main(options("uninterrupted")) == 0
+    killed, uninterrupted = (
+        load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("killed", "uninterrupted")
     )
-    assert killed["seen"] == whole["seen"] == 400
-    for name, value in whole["student"].items():
+    assert killed["seen"] == uninterrupted["seen"] == 400
+    for name, value in uninterrupted["student"].items():
         assert torch.equal(value, killed["student"][name]), name
 
 

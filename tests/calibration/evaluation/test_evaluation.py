@@ -26,21 +26,25 @@ from edge.errors import ConfigError
 
 def test_pairs_of_a_perfect_embedder(patches: Any, pair_set: PairSet) -> None:
     scored = pairs.run(patches(), pair_set, every_condition=True)
-    told = scored.figures()
-    json.dumps(told, allow_nan=False)
-    assert told["clean"]["eer"] == 0 and told["clean"]["fnmr_at_unmasked_threshold"] == 0
-    # Masks hide little of the upper half, so masked pairs are told apart as well; sunglasses and
+    figures = scored.figures()
+    json.dumps(figures, allow_nan=False)
+    assert figures["clean"]["eer"] == 0 and figures["clean"]["fnmr_at_unmasked_threshold"] == 0
+    # Masks hide little of the upper half, so masked pairs are separated as well; sunglasses and
     # caps hide more of it.
-    assert told["one_masked"]["tar_at_fmr_0.01"] == 1
+    assert figures["one_masked"]["tar_at_fmr_0.01"] == 1
     conditions = {f"one_masked:{family}" for family in masks.PROTOCOL_FAMILIES + masks.HELD_OUT}
-    assert conditions <= told.keys() and "one_with:hand" in told and "faces_found_again" not in told
-    assert told["at_unmasked_threshold_fmr_1e-3"]["threshold"] < 1
+    assert (
+        conditions <= figures.keys()
+        and "one_with:hand" in figures
+        and "faces_found_again" not in figures
+    )
+    assert figures["at_unmasked_threshold_fmr_1e-3"]["threshold"] < 1
 
 
 def headline_scores(
     pair_set: PairSet, masked_mated: float, masked_strangers: float
 ) -> pairs.PairScores:
-    """Unmasked all told apart.
+    """Return scores that separate all unmasked pairs.
 
     Half of the masked mated scores at one value, a quarter of the masked strangers at another.
     """
@@ -136,14 +140,14 @@ def folder(pair_set: PairSet) -> ChipFolder:
 
 
 def test_all_against_all(patches: Any, pair_set: PairSet) -> None:
-    told = people.run(patches(), folder(pair_set)).figures()
-    json.dumps(told, allow_nan=False)
+    figures = people.run(patches(), folder(pair_set)).figures()
+    json.dumps(figures, allow_nan=False)
     assert (
-        told["people"] == 12
-        and told["clean"]["mated"] == 12
-        and told["clean"]["non_mated"] == 24 * 23 // 2 - 12
+        figures["people"] == 12
+        and figures["clean"]["mated"] == 12
+        and figures["clean"]["non_mated"] == 24 * 23 // 2 - 12
     )
-    assert told["at_unmasked_threshold"]["fnmr_masked"] == 0 and told["identification"] == {}
+    assert figures["at_unmasked_threshold"]["fnmr_masked"] == 0 and figures["identification"] == {}
     with pytest.raises(ConfigError, match="at least two people"):
         people.run(
             patches(), ChipFolder(("a/1",), (pair_set.encoded[0],), np.zeros(1, np.int64), {"a": 0})
@@ -178,20 +182,20 @@ def test_one_search_in_a_hundred_finds_a_stranger() -> None:
             (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
         )
 
-    told = people.identification(noise(), noise())
-    assert 0.003 < told["fpir_masked"] < 0.03 and told["fnir"] > 0.97
+    figures = people.identification(noise(), noise())
+    assert 0.003 < figures["fpir_masked"] < 0.03 and figures["fnir"] > 0.97
 
 
 def test_real_masks_are_counted() -> None:
     unmasked = np.linspace(0, 0.3, 200).astype(np.float32)
     masked = np.array([0.9] * 30 + [0.4] * 6 + [0.1] * 4, np.float32)
-    told = real_masks.detection(masked, unmasked, np.arange(40) % 8, np.arange(200) % 8)
-    assert told["recall_at_1_percent_false_alarms"] == 0.9 and 0.29 < told["threshold"] < 0.3
+    figures = real_masks.detection(masked, unmasked, np.arange(40) % 8, np.arange(200) % 8)
+    assert figures["recall_at_1_percent_false_alarms"] == 0.9 and 0.29 < figures["threshold"] < 0.3
     assert (
-        told["confusion_at_half"]["mask_seen_where_worn"] == 30
-        and told["confusion_at_half"]["mask_seen_where_none"] == 0
+        figures["confusion_at_half"]["mask_seen_where_worn"] == 30
+        and figures["confusion_at_half"]["mask_seen_where_none"] == 0
     )
-    low, high = told["recall_95"]
+    low, high = figures["recall_95"]
     assert 0.75 < low < 0.9 < high <= 1
     one_person = real_masks.detection(masked, unmasked, np.repeat([0, 1], 20), np.arange(200) % 8)
     assert one_person["recall_95"][0] < low  # forty pictures of two people say less than of eight
@@ -203,9 +207,9 @@ def test_real_masks_are_counted() -> None:
 def test_real_masks_of_people_who_are_known(patches: Any, pair_set: PairSet) -> None:
     chips = folder(pair_set)
     even = ChipFolder(chips.names[::2], chips.encoded[::2], chips.labels[::2], chips.identities)
-    told = real_masks.run(patches(), even, chips)["verification"]
+    figures = real_masks.run(patches(), even, chips)["verification"]
     assert (
-        told["mated"] == 24 and "at_unmasked_threshold_fmr_0.01" not in told
+        figures["mated"] == 24 and "at_unmasked_threshold_fmr_0.01" not in figures
     )  # 264 pairs say nothing of FMR 1e-2
 
 
@@ -228,14 +232,14 @@ def test_following_map_beats_constant_map() -> None:
         y, x = rng.integers(10, 30, 2)
         one[y : y + 16, x : x + 16] = 1
     following = np.stack([1 - truth, truth, np.zeros_like(truth)], axis=1)
-    told = attention_localization.measure_covered(
+    figures = attention_localization.measure_covered(
         attention_localization.AttentionSamples(following, truth)
     )
-    assert told["mask_map_auc"]["per_image"] == 1 and told["mask_map_auc"]["gain"] > 0.1
+    assert figures["mask_map_auc"]["per_image"] == 1 and figures["mask_map_auc"]["gain"] > 0.1
     assert (
-        told["unmasked_on_cover_to_skin"] == 0
-        and told["leak_to_cover"] == 0
-        and told["overlap"] == 0
+        figures["unmasked_on_cover_to_skin"] == 0
+        and figures["leak_to_cover"] == 0
+        and figures["overlap"] == 0
     )
     still = np.broadcast_to(following.mean(axis=0), following.shape)
     assert (
@@ -249,19 +253,19 @@ def test_following_map_beats_constant_map() -> None:
 def test_what_a_map_makes_of_a_bare_face() -> None:
     maps = np.zeros((2, 3, 56, 56), np.float32)
     maps[:, 0, :36], maps[:, 0, 36:] = 0.8, 0.4
-    told = attention_localization.measure_clean(
+    figures = attention_localization.measure_clean(
         attention_localization.AttentionSamples(maps, np.zeros((2, 56, 56), np.float32))
     )
-    assert told["lower_to_upper"] == 0.5 and told["mask_map_on_face"] == 0
+    assert figures["lower_to_upper"] == 0.5 and figures["mask_map_on_face"] == 0
 
 
 def test_places_on_an_engine(patches: Any, pair_set: PairSet) -> None:
-    told = attention_localization.run(patches(), pair_set)
+    figures = attention_localization.run(patches(), pair_set)
     assert (
-        told["clean"]["lower_to_upper"] < 0.4
-        and told["exam_masks"]["unmasked_on_cover_to_skin"] < 0.5
+        figures["clean"]["lower_to_upper"] < 0.4
+        and figures["exam_masks"]["unmasked_on_cover_to_skin"] < 0.5
     )
-    assert {"in_places", *(f"unseen:{family}" for family in masks.HELD_OUT)} <= told.keys()
+    assert {"in_places", *(f"unseen:{family}" for family in masks.HELD_OUT)} <= figures.keys()
 
 
 @pytest.mark.parametrize(
@@ -281,7 +285,7 @@ def test_faithfulness_verdict_by_map_kind(
     assert words in curves.figures["verdict"]
     if kind == "right_map":
         assert "steady" in curves.figures["verdict"]
-        whole, none = curves.deletion["map"][0], curves.insertion["map"][-1]
+        visible, none = curves.deletion["map"][0], curves.insertion["map"][-1]
         assert (
-            whole == pytest.approx(none) and whole > 0.8
-        )  # the whole chip, hidden nowhere or revealed everywhere
+            visible == pytest.approx(none) and visible > 0.8
+        )  # the complete chip: nothing hidden or all revealed

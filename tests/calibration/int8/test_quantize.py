@@ -43,7 +43,7 @@ def test_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(quantize, "SENSITIVITY_CHIPS", 2)
-    out, told = tmp_path / "int8.onnx", tmp_path / "int8.json"
+    out, report_path = tmp_path / "int8.onnx", tmp_path / "int8.json"
     command = [
         "--embedder",
         str(MODEL),
@@ -58,7 +58,7 @@ def test_the_command(
             [
                 *command,
                 "--report",
-                str(told),
+                str(report_path),
                 "--plot",
                 str(tmp_path / "int8.png"),
                 "--bound",
@@ -69,7 +69,7 @@ def test_the_command(
     )
     text = capsys.readouterr().out
     assert "<- chosen" in text and "% of the FP32 file" in text
-    report = json.loads(told.read_text())
+    report = json.loads(report_path.read_text())
     assert (
         set(report["methods"]) == {"minmax", "percentile", "mse", "entropy"}
         and len(report["sensitivity"]) > 40
@@ -88,7 +88,7 @@ def test_the_command(
     assert "quantised already" in capsys.readouterr().err
 
 
-def test_mistakes_are_told(
+def test_command_wrong_arguments_are_refused(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "junk.onnx").write_bytes(b"junk")

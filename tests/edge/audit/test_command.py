@@ -222,15 +222,15 @@ def test_checkpoint_shows_truncated_log(
 def test_changed_checkpoint_is_refused(audit: Call, tmp_path: Path) -> None:
     out = tmp_path / "checkpoint.json"
     audit("checkpoint", "--record", "door", "--out", str(out))
-    whole = out.read_text()
+    original = out.read_text()
     for changed in (
-        whole.replace('"id": 5', '"id": 4'),
-        whole.replace("test/door", "test/decisions"),
+        original.replace('"id": 5', '"id": 4'),
+        original.replace("test/door", "test/decisions"),
     ):
         out.write_text(changed)
         code, _, err = audit("verify", "--checkpoint", str(out))
         assert code == 1 and "signature is not by this log's key" in err
-    out.write_text(whole.replace("test/door", "lobby/door"))
+    out.write_text(original.replace("test/door", "lobby/door"))
     assert (
         "is of lobby/door, expected one of test/decisions, test/door"
         in audit("verify", "--checkpoint", str(out))[2]
@@ -289,10 +289,10 @@ def test_verify_folder_and_config_exclude(arguments: list[str]) -> None:
 def test_checkpoint_of_invalid_id_is_refused(audit: Call, tmp_path: Path) -> None:
     out = tmp_path / "checkpoint.json"
     audit("checkpoint", "--record", "door", "--out", str(out))
-    whole = out.read_text()
+    original = out.read_text()
     for text in (
         "[" * 3000,
-        *(whole.replace('"id": 5', f'"id": {number}') for number in (0, -1, "true", 10**30)),
+        *(original.replace('"id": 5', f'"id": {number}') for number in (0, -1, "true", 10**30)),
     ):
         out.write_text(text)
         assert (
@@ -305,10 +305,10 @@ def test_show_invalid_id_and_time_are_rows(
     audit: Call, config: TerminalConfig, tmp_path: Path
 ) -> None:
     path = list_segments(config.door_record_path)[-1]
-    whole = path.read_bytes()
+    original = path.read_bytes()
     for wall in (b'"x"', b"null", b"[]", b"1" + b"0" * 400, b"NaN"):
         strange = b'{"id":"x","wall":%b,"event":"strange","commit":""}\t{"sealed":"x"}\n' % wall
-        path.write_bytes(strange + whole)
+        path.write_bytes(strange + original)
         code, said, _ = audit("show")
         assert code == 0 and len(said.splitlines()) == 11 and "strange" in said
         assert audit("export", "--record", "door", "--out", str(tmp_path / "door.jsonl"))[0] == 0

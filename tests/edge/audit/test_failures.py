@@ -69,7 +69,7 @@ def test_log_after_disk_failure_verifies(
     assert ids == sorted(set(ids)) and read_log(record.folder)[-4]["lost"] == 3
 
 
-@pytest.mark.parametrize("how", ["half", "whole"])
+@pytest.mark.parametrize("how", ["half", "complete"])
 def test_stop_before_loss_recorded_verifies(
     record: Record, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -149,14 +149,14 @@ def test_recovery_keeps_changed_durable_record(record: Record) -> None:
 
 def test_recovery_truncates_lost_personal_part(record: Record) -> None:
     """It was never acknowledged; the sector with its end was written, the previous one was not."""
-    path, whole = record.paths[-1], record.paths[-1].read_bytes()
+    path, before = record.paths[-1], record.paths[-1].read_bytes()
     log = record.open(wall=lambda: 1.8e9 + 20)
     log.append({"kind": "decision", "subject": "Ada"}, durable=False)
     log.append({"kind": "decision", "subject": "Ben"}, durable=False)
     log.close()
-    lost, after = path.read_bytes()[len(whole) :].splitlines(keepends=True)
+    lost, after = path.read_bytes()[len(before) :].splitlines(keepends=True)
     public, tab, personal = lost.partition(b"\t")
-    path.write_bytes(whole + public + tab + bytes(len(personal) - 9) + personal[-9:] + after)
+    path.write_bytes(before + public + tab + bytes(len(personal) - 9) + personal[-9:] + after)
     seen = read_log(record.folder)
     assert [r["id"] for r in seen] == [
         1,

@@ -138,7 +138,7 @@ def test_verify_truncated_log(record: Record) -> None:
     end = record.verify().last
     assert end is not None
     record.put(record.lines()[:-2])
-    assert record.found() == [("truncated", 11)]  # the writer's state tells of more
+    assert record.found() == [("truncated", 11)]  # the writer's state expects more records
     old = record.at(10)
     forward = read_state(record.folder)
     assert forward is not None
@@ -150,7 +150,7 @@ def test_verify_truncated_log(record: Record) -> None:
     )
     assert (
         record.found() == []
-    )  # a state that was turned back with it tells of nothing: that takes an old copy of it
+    )  # a state set back with the log shows nothing: only an old copy of it does
     assert record.found(ExpectedRecord(12, end.hash)) == [("truncated", 11)]
 
 
@@ -293,14 +293,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Record:
 @given(data=st.data())
 def test_verify_finds_any_changed_byte(small: Record, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(small.paths))
-    whole = path.read_bytes()
-    position = data.draw(st.integers(0, len(whole) - 1))
-    byte = data.draw(st.integers(0, 255).filter(lambda value: value != whole[position]))
+    original = path.read_bytes()
+    position = data.draw(st.integers(0, len(original) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda value: value != original[position]))
     try:
-        path.write_bytes(whole[:position] + bytes([byte]) + whole[position + 1 :])
+        path.write_bytes(original[:position] + bytes([byte]) + original[position + 1 :])
         assert small.found() != []
     finally:
-        path.write_bytes(whole)
+        path.write_bytes(original)
 
 
 @settings(max_examples=150)
@@ -318,8 +318,8 @@ def test_verify_finds_any_moved_lines(small: Record, data: st.DataObject) -> Non
         small.put([lines[i] for i in chosen])
         assert small.found() != []
     finally:
-        for path, whole in before.items():
-            path.write_bytes(whole)
+        for path, original in before.items():
+            path.write_bytes(original)
 
 
 def test_verify_during_writing(record: Record) -> None:

@@ -60,7 +60,7 @@ def test_what_is_outside_the_networks() -> None:
     assert networks.outside_to_one_of_each == pytest.approx(0.25)
 
 
-def test_a_stage_that_nobody_named_is_told_too() -> None:
+def test_stages_unknown_name_is_reported() -> None:
     tally = RunStatistics(0.0)
     odd = turn(0.0)
     odd.stages["align"] = 0.002
@@ -113,18 +113,18 @@ def test_the_camera_s_pace_and_its_gaps() -> None:
     camera = CountingCamera(lambda: Paced(iter(times)))
     while camera.read() is not None:
         pass
-    told = camera.summarise(3, None)
-    assert told.frames == 47 and told.gaps == 2 and told.dropped == 3
+    summary = camera.summarise(3, None)
+    assert summary.frames == 47 and summary.gaps == 2 and summary.dropped == 3
     assert (
-        told.rate_fps == pytest.approx(46 / 4.9, abs=1e-3)
-        and told.interval is not None
-        and told.interval.median == pytest.approx(100)
+        summary.rate_fps == pytest.approx(46 / 4.9, abs=1e-3)
+        and summary.interval is not None
+        and summary.interval.median == pytest.approx(100)
     )
-    assert told.jitter is not None and told.jitter > 0
+    assert summary.jitter is not None and summary.jitter > 0
 
 
 def test_of_a_single_frame_no_pace_is_known() -> None:
     camera = CountingCamera(lambda: Paced(iter([1.0])))
     camera.read()
-    told = camera.summarise(0, None)
-    assert told.rate_fps is None and told.interval is None and told.jitter is None
+    summary = camera.summarise(0, None)
+    assert summary.rate_fps is None and summary.interval is None and summary.jitter is None

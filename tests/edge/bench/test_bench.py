@@ -59,7 +59,7 @@ Measure = Callable[..., dict[str, Any]]
 def terminal(
     write_config: Callable[..., Path], clip: Callable[..., Path], collins: np.ndarray
 ) -> Path:
-    """A config whose clip shows nobody, and then somebody."""
+    """Config whose clip is empty at first and then shows a face."""
     clip((EMPTY, 3), (collins, 12))
     return write_config(
         camera={"kind": "replay", "path": "clip", "fps": 10}, detector={"search_interval_s": 0.0}
@@ -226,7 +226,7 @@ def test_run_clip_repeats_for_duration(measure: Measure) -> None:
     )
 
 
-def test_a_soak_tells_rows_windows_and_findings(
+def test_soak_reports_rows_windows_findings(
     measure: Measure, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = measure(
@@ -304,7 +304,7 @@ def test_sweep_measures_all_combinations(measure: Measure) -> None:
     assert "FP16 is for TensorRT" in found["refused"][0]["why"]
 
 
-def test_engines_have_their_accuracy_beside_them(
+def test_engine_rows_state_accuracy(
     measure: Measure, write_config: Callable[..., Path], int8_bundle: Path
 ) -> None:
     write_config(bundle=str(int8_bundle), camera={"kind": "replay", "path": "clip"})
@@ -408,7 +408,7 @@ def test_compare_fails_beyond_a_regression(
     assert "WORSE" in capsys.readouterr().out
     assert main(["compare", str(path), str(changed(path, frame=5.0)), "--regression", "6"]) == 0
     slower_stage = changed(path, **{"stage.track": 5.0})
-    assert main(["compare", str(path), str(slower_stage)]) == 0  # told, not judged
+    assert main(["compare", str(path), str(slower_stage)]) == 0  # reported, not judged
     assert "was found" in (tmp_path / "same.html").read_text()
 
 
@@ -423,12 +423,12 @@ def test_compare_other_conditions_refused(
     other = tmp_path / "other.json"
     other.write_text(json.dumps(found))
     assert main(["compare", str(path), str(other)]) == 2
-    told = capsys.readouterr().err
+    errors = capsys.readouterr().err
     assert (
-        "conditions.threads: 1 and 7" in told
-        and "machine.power_mode: not available and 15W" in told
+        "conditions.threads: 1 and 7" in errors
+        and "machine.power_mode: not available and 15W" in errors
     )
-    assert "record_on" not in told and "versions" not in told
+    assert "record_on" not in errors and "versions" not in errors
     assert (
         main(["compare", str(path), str(other), "--force", "--json", str(tmp_path / "c.json")]) == 0
     )
@@ -479,7 +479,9 @@ def test_json_on_stdout_is_only_json(terminal: Path) -> None:
         ("sweep", "--config", "x", "--faces", "9"),
     ],
 )
-def test_wrong_usage_is_told(wrong: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_wrong_usage_is_refused(
+    wrong: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(list(wrong))
     assert ended.value.code == 2 and "Traceback" not in capsys.readouterr().err
@@ -493,7 +495,7 @@ def test_unwritable_output_refused_before_run(
 
 
 def sample(at_s: float, rss: float = 100.0, **more: Any) -> MachineSample:
-    told = {
+    not_reported = {
         "clocks_mhz": {},
         "temperatures_c": {},
         "rails_w": {},
@@ -502,21 +504,21 @@ def sample(at_s: float, rss: float = 100.0, **more: Any) -> MachineSample:
         "throttled_by": None,
     }
     return MachineSample(
-        at_s=at_s, rss_mib=rss, cpu_percent=None, throttle_events=None, **{**told, **more}
+        at_s=at_s, rss_mib=rss, cpu_percent=None, throttle_events=None, **{**not_reported, **more}
     )
 
 
-def test_what_a_machine_does_not_tell_is_not_zero() -> None:
+def test_unreported_readings_are_not_zero() -> None:
     silent = [sample(t) for t in range(3)]
     assert power(silent, 15.0) is None
     assert throttling(silent).known is False and throttling(silent).events is None
-    told = [
+    reported = [
         sample(0, power_w=6.0, throttled_by=()),
         sample(1, power_w=4.0, throttled_by=("gpu-throttle-alert",)),
     ]
-    joules = power(told, 15.0)
+    joules = power(reported, 15.0)
     assert joules is not None and joules.mean_w == 5.0 and joules.frames_per_joule == 3.0
-    assert throttling(told).by == {"gpu-throttle-alert": 0.5}
+    assert throttling(reported).by == {"gpu-throttle-alert": 0.5}
 
 
 def test_memory_slope_without_start_up() -> None:
@@ -529,10 +531,10 @@ def test_memory_slope_without_start_up() -> None:
 
 def test_findings_fail_where_it_got_worse(measure: Measure, tmp_path: Path) -> None:
     measure("run", *QUICK, "--flat-out", "15", "--no-allocations")
-    whole = RunReport.model_validate_json((tmp_path / "run.json").read_text())
+    report = RunReport.model_validate_json((tmp_path / "run.json").read_text())
 
     def asked(drift: float | None, **changes: Any) -> dict[str, bool | None]:
-        found: tuple[Finding, ...] = soak.findings(whole.model_copy(update=changes), drift)
+        found: tuple[Finding, ...] = soak.findings(report.model_copy(update=changes), drift)
         return {one.what: one.passed for one in found}
 
     assert (
@@ -540,15 +542,15 @@ def test_findings_fail_where_it_got_worse(measure: Measure, tmp_path: Path) -> N
         and asked(1.14)["latency"] is True
         and asked(1.16)["latency"] is False
     )
-    camera = whole.camera.model_copy(update={"frames": 1000, "dropped": 2})
+    camera = report.camera.model_copy(update={"frames": 1000, "dropped": 2})
     assert asked(None, camera=camera)["frames"] is False
     grows = quantities.Slope(per_hour=9.0, low=2.0, high=16.0)
     assert (
-        asked(None, memory=whole.memory.model_copy(update={"slope_mib": grows}))["memory"] is False
+        asked(None, memory=report.memory.model_copy(update={"slope_mib": grows}))["memory"] is False
     )
     unsure = grows.model_copy(update={"low": -1.0})
     assert (
-        asked(None, memory=whole.memory.model_copy(update={"slope_mib": unsure}))["memory"] is True
+        asked(None, memory=report.memory.model_copy(update={"slope_mib": unsure}))["memory"] is True
     )
     hot = quantities.Throttling(known=True, by={}, events=1)
     assert asked(None, throttling=hot)["throttling"] is False
@@ -556,9 +558,9 @@ def test_findings_fail_where_it_got_worse(measure: Measure, tmp_path: Path) -> N
 
 def test_names_are_escaped_in_the_page(measure: Measure, tmp_path: Path) -> None:
     measure("run", *QUICK, "--flat-out", "15", "--no-allocations")
-    whole = RunReport.model_validate_json((tmp_path / "run.json").read_text())
-    odd = whole.model_copy(
-        update={"conditions": whole.conditions.model_copy(update={"source": "<script>x</script>"})}
+    report = RunReport.model_validate_json((tmp_path / "run.json").read_text())
+    odd = report.model_copy(
+        update={"conditions": report.conditions.model_copy(update={"source": "<script>x</script>"})}
     )
     assert "<script" not in render_page(odd)
 
@@ -572,7 +574,7 @@ def test_tables_without_rich_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_a_soak_s_windows_are_whole_ones() -> None:
+def test_soak_windows_are_complete() -> None:
     rows = soak.SoakRows(10.0, 20.0, lambda row: None)
 
     class Watched:

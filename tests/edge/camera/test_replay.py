@@ -164,8 +164,8 @@ def test_recording_damaged_later_ends_there(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pages = [image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)) for _ in range(4)]
     pages[0].save(tmp_path / "c.gif", save_all=True, append_images=pages[1:], duration=50)
-    whole = (tmp_path / "c.gif").read_bytes()
-    (tmp_path / "c.gif").write_bytes(whole[: len(whole) * 5 // 8])
+    original = (tmp_path / "c.gif").read_bytes()
+    (tmp_path / "c.gif").write_bytes(original[: len(original) * 5 // 8])
     assert 0 < len(read_all(ReplayCamera(tmp_path / "c.gif", fps=10, paced=False))) < 4
 
 
@@ -182,13 +182,13 @@ def test_invalid_recordings_are_refused(tmp_path: Path) -> None:
 def test_damaged_gif_is_reported(tmp_path: Path) -> None:
     """Exceptions of the reader differ by the damaged bytes: of the size, of the colours."""
     image = pytest.importorskip("PIL.Image")
-    image.fromarray(np.full((48, 64, 3), 100, np.uint8)).save(tmp_path / "whole.gif")
-    whole = (tmp_path / "whole.gif").read_bytes()
+    image.fromarray(np.full((48, 64, 3), 100, np.uint8)).save(tmp_path / "original.gif")
+    original = (tmp_path / "original.gif").read_bytes()
     for damaged in (
-        whole[:6] + b"\xff\xff\xff\xff" + whole[10:],
-        whole[:13],
-        whole[:12],
-        whole[:-20],
+        original[:6] + b"\xff\xff\xff\xff" + original[10:],
+        original[:13],
+        original[:12],
+        original[:-20],
     ):
         (tmp_path / "clip.gif").write_bytes(damaged)
         with pytest.raises(CameraError, match="not a GIF that can be read"):

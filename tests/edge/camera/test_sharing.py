@@ -147,12 +147,12 @@ def test_frames_arrive_unchanged(open_server: Open, path: Path, tmp_path: Path) 
 
 
 def test_noncontiguous_picture_arrives(open_server: Open, path: Path) -> None:
-    server, whole = open_server(), frame(7)
+    server, sent = open_server(), frame(7)
     with connect(path) as camera:
         wait_session(server)
-        server.publish(Frame(whole.image[:, ::-1], whole.at, 1))
+        server.publish(Frame(sent.image[:, ::-1], sent.at, 1))
         got = camera.read()
-    assert got is not None and np.array_equal(got.image, whole.image[:, ::-1])
+    assert got is not None and np.array_equal(got.image, sent.image[:, ::-1])
 
 
 def test_newest_frame_wins_without_waiting(open_server: Open, path: Path) -> None:

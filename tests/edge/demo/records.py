@@ -12,9 +12,7 @@ Records = list[dict[str, Any]]
 CLIP_BEGAN_AT = 500.0
 COLLINS = "Eileen Collins"
 STARTS = [frames.start / FPS for frames in frame_ranges(SCENES)]
-PLAIN, STRANGER, MASKED, LOCKED_OUT, RELEASED, NOBODY = (
-    STARTS[i] + 1 for i in (1, 3, 5, 9, 11, 12)
-)
+PLAIN, STRANGER, MASKED, LOCKED_OUT, RELEASED, EMPTY = (STARTS[i] + 1 for i in (1, 3, 5, 9, 11, 12))
 
 
 def decision(number: int, at_s: float, subject: str = COLLINS) -> dict[str, Any]:
@@ -66,10 +64,10 @@ ALARM = [
     event("alarm-ended", "held-open", RELEASED + 3),
 ]
 FIRE = [
-    event("fire", "input", NOBODY),
-    event("unlocked", "fire", NOBODY),
-    event("refused", "fire-input-active", NOBODY + 1, operator="ada"),
-    event("reset-fire", "operator", NOBODY + 2),
-    event("relocked", "fire-ended", NOBODY + 2),
+    event("fire", "input", EMPTY),
+    event("unlocked", "fire", EMPTY),
+    event("refused", "fire-input-active", EMPTY + 1, operator="ada"),
+    event("reset-fire", "operator", EMPTY + 2),
+    event("relocked", "fire-ended", EMPTY + 2),
 ]
 DOOR = [*opening(1, PLAIN), *opening(2, MASKED), *LOCKDOWN, *opening(4, RELEASED), *ALARM, *FIRE]

@@ -9,10 +9,10 @@ from tests.edge.demo.records import (
     COLLINS,
     DECISIONS,
     DOOR,
+    EMPTY,
     FIRE,
     LOCKDOWN,
     MASKED,
-    NOBODY,
     PLAIN,
     RELEASED,
     STRANGER,
@@ -37,27 +37,27 @@ def without(*dropped: dict[str, object]) -> Records:
 
 
 def test_outcome_of_expected_run_passes() -> None:
-    told = outcome.build_outcome(SCENES, DECISIONS, DOOR)
-    assert told.passed and failing(DECISIONS, DOOR) == []
-    lines = outcome.summary(told)
+    found = outcome.build_outcome(SCENES, DECISIONS, DOOR)
+    assert found.passed and failing(DECISIONS, DOOR) == []
+    lines = outcome.summary(found)
     assert (
         lines.count("door opens at") == 3
         and "door refuses: lockdown" in lines
         and "FAIL" not in lines
     )
-    assert [span.reason for span in told.states[outcome.OPEN]] == [
+    assert [span.reason for span in found.states[outcome.OPEN]] == [
         "grant",
         "grant",
         "grant",
         "fire",
     ]
     assert all(
-        len(told.states[lane]) == 1
+        len(found.states[lane]) == 1
         for lane in (outcome.CONTACT, outcome.ALARM, outcome.LOCKDOWN, outcome.FIRE)
     )
 
 
-def test_only_the_right_people_are_let_in() -> None:
+def test_outcome_other_openings_fail() -> None:
     assert failing(DECISIONS, without(*opening(2, MASKED))) == ["Eileen Collins, masked"]
     assert failing([*DECISIONS, decision(5, STRANGER)], DOOR + opening(5, STRANGER)) == [
         "Grace Hopper, not enrolled"
@@ -65,7 +65,7 @@ def test_only_the_right_people_are_let_in() -> None:
     assert failing(DECISIONS, without(*opening(1, PLAIN)) + opening(1, PLAIN, "Eve")) == [
         "Eileen Collins"
     ]
-    assert failing([*DECISIONS, decision(5, NOBODY)], DOOR + opening(5, NOBODY - 0.5)) == ["Empty"]
+    assert failing([*DECISIONS, decision(5, EMPTY)], DOOR + opening(5, EMPTY - 0.5)) == ["Empty"]
     assert failing(DECISIONS, DOOR + opening(99, STRANGER)) == ["No other opening"], (
         "opened for no decision at all"
     )
@@ -73,8 +73,8 @@ def test_only_the_right_people_are_let_in() -> None:
 
 def test_the_lockdown_holds_until_it_is_released() -> None:
     asked, began, refused, released = LOCKDOWN
-    let_in = [*without(refused), *opening(3, refused["at"] - 500)]
-    assert failing(DECISIONS, let_in) == ["Lockdown: Eileen Collins", "Lockdown"]
+    granted = [*without(refused), *opening(3, refused["at"] - 500)]
+    assert failing(DECISIONS, granted) == ["Lockdown: Eileen Collins", "Lockdown"]
     assert failing(DECISIONS, without(refused)) == ["Lockdown: Eileen Collins", "Lockdown"], (
         "she was not recognised"
     )
@@ -89,9 +89,7 @@ def test_one_alarm_begins_and_ends() -> None:
     _, began, _, ended = ALARM
     assert failing(DECISIONS, without(began, ended)) == ["Alarm: held open"]
     assert failing(DECISIONS, without(ended)) == ["Alarm: held open"]
-    assert failing(DECISIONS, [*DOOR, event("alarm", "forced-open", NOBODY)]) == [
-        "Alarm: held open"
-    ]
+    assert failing(DECISIONS, [*DOOR, event("alarm", "forced-open", EMPTY)]) == ["Alarm: held open"]
 
 
 def test_outcome_fire_opens_until_reset() -> None:
@@ -112,10 +110,10 @@ def test_nothing_decided_is_no_story() -> None:
         outcome.build_outcome(SCENES, [], [])
 
 
-def test_a_door_that_did_nothing_is_told_as_well() -> None:
-    told = outcome.build_outcome(SCENES, DECISIONS, [])
+def test_outcome_idle_door_is_reported() -> None:
+    found = outcome.build_outcome(SCENES, DECISIONS, [])
     assert (
-        not told.passed
-        and f"{COLLINS:28}" in outcome.summary(told)
-        and "never" in outcome.summary(told)
+        not found.passed
+        and f"{COLLINS:28}" in outcome.summary(found)
+        and "never" in outcome.summary(found)
     )

@@ -14,9 +14,9 @@ FRAMES = [np.zeros((480, 640, 3), np.uint8)] * frame_ranges(SCENES)[-1].stop
 
 
 def page(decisions: Records, door: Records, name: str = "reference") -> str:
-    told = outcome.build_outcome(SCENES, decisions, door)
+    found = outcome.build_outcome(SCENES, decisions, door)
     return report.render_report(
-        told, FRAMES, {1: np.zeros((112, 224, 3), np.uint8)}, {"Model": name}
+        found, FRAMES, {1: np.zeros((112, 224, 3), np.uint8)}, {"Model": name}
     )
 
 

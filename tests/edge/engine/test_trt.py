@@ -80,12 +80,12 @@ def test_trt_output_equals_onnx_runtime(
 def test_a_call_can_be_timed_in_its_phases(trt: Any, cuda: FakeCuda, bundle_path: Path) -> None:
     engine = opened(trt, cuda, bundle_path)
     chips = to_input(portrait_chips())
-    told = engine.phases(chips[:2])
-    assert (told.h2d, told.compute, told.d2h) == (
+    timing = engine.phases(chips[:2])
+    assert (timing.h2d, timing.compute, timing.d2h) == (
         1.0,
         1.0,
         1.0,
-    ) and told.enqueue > 0  # a mark before, between and after
+    ) and timing.enqueue > 0  # a mark before, between and after
     with pytest.raises(EngineError, match="takes at most 4 samples a call, found 5"):
         engine.phases(chips[:5])
     assert not cuda.stack()
@@ -157,7 +157,7 @@ def test_a_plan_for_a_dla_is_opened_on_its_core(
     assert trt.made.runtime.DLA_core == 1
 
 
-def test_a_driver_that_is_too_old_is_told(trt: Any, cuda: FakeCuda, bundle_path: Path) -> None:
+def test_open_old_driver_is_reported(trt: Any, cuda: FakeCuda, bundle_path: Path) -> None:
     content = planned(trt, bundle_path, (1, 1, 4))
 
     def nothing(logger: Any) -> None:
@@ -173,7 +173,7 @@ def test_a_driver_that_is_too_old_is_told(trt: Any, cuda: FakeCuda, bundle_path:
 
 @pytest.fixture
 def built(bundle_path: Path, tmp_path: Path) -> Callable[..., Any]:
-    """Writes a plan with a sidecar, changed as told, and opens it as a daemon does."""
+    """Function that writes a plan and its changed sidecar, and opens it as a daemon does."""
     trt, cuda = fake_tensorrt("10.3.0"), FakeCuda()
     plan = tmp_path / "embedder-fp32.plan"
     plan.write_bytes(planned(trt, bundle_path, (1, 1, 4)))
@@ -268,7 +268,7 @@ def test_a_plan_may_have_thresholds_of_its_own(built: Callable[..., Any]) -> Non
     ].shape == (1, 256)
 
 
-def test_a_plan_that_cannot_be_read_is_told(built: Callable[..., Any]) -> None:
+def test_open_unreadable_plan_is_reported(built: Callable[..., Any]) -> None:
     built.plan.unlink()  # type: ignore[attr-defined]
     with pytest.raises(EngineError, match=r"\.plan: missing.*build the engine"):
         built()

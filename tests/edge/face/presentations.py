@@ -27,9 +27,9 @@ class Picture:
     def __init__(self, portrait: Portrait, face_px: float = 70.0) -> None:
         eyes = np.array(portrait.landmarks_xy[:2])
         scale = face_px / (2.05 * np.linalg.norm(eyes[1] - eyes[0]))
-        whole = load_portrait(portrait)
+        original = load_portrait(portrait)
         self.image: Image = cv2.resize(
-            whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+            original, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
         )
         self.landmarks_xy: Image = np.array(portrait.landmarks_xy) * scale
         self.middle_xy: Image = self.landmarks_xy.mean(axis=0)

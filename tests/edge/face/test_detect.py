@@ -113,20 +113,20 @@ def test_face_cut_by_the_search_is_refined(bundle_path: Path, collins: np.ndarra
     canvas = np.full((480, 640, 3), 90, np.uint8)
     (small,) = detector.detect(collins)
     x0, y0, x1, y1 = (int(v) for v in small.box_xyxy)
-    beside = (y1 - y0) * 3 // 10
-    near = collins[max(0, y0 - beside) : y1 + beside, x0 - beside : x1 + beside]
+    margin = (y1 - y0) * 3 // 10
+    near = collins[max(0, y0 - margin) : y1 + margin, x0 - margin : x1 + margin]
     canvas[:, 90 : 90 + 480 * near.shape[1] // near.shape[0]] = cv2.resize(
         near, (480 * near.shape[1] // near.shape[0], 480)
     )
-    (whole,) = detector.search(canvas)
-    middle = (whole.box_xyxy[:2] + whole.box_xyxy[2:]) / 2 / (640, 480)
+    (complete,) = detector.search(canvas)
+    middle = (complete.box_xyxy[:2] + complete.box_xyxy[2:]) / 2 / (640, 480)
     zone = (float(middle[0]) - 0.02, 0.0, 1.0, 1.0)  # the search begins within the face
     (cut,) = detector.search(canvas, 60, zone)
-    assert whole.box_xyxy[0] < (zone[0] - 1 / 8) * 640
+    assert complete.box_xyxy[0] < (zone[0] - 1 / 8) * 640
     sharp = detector.refine(canvas, cut)
     assert (
-        np.abs(sharp.landmarks_xy - detector.find_at(canvas, whole.box_xyxy).landmarks_xy).max()
-        < 0.05 * whole.width_px
+        np.abs(sharp.landmarks_xy - detector.find_at(canvas, complete.box_xyxy).landmarks_xy).max()
+        < 0.05 * complete.width_px
     )  # type: ignore[union-attr]
 
 

@@ -70,7 +70,7 @@ def test_vote_weight_is_the_worst_component() -> None:
     assert GOOD.weight == 0.9 and Quality(90, 20, 90, 90, 90, 100).weight == 0.2
 
 
-def test_the_maps_tell_what_is_hidden(collins_chip: np.ndarray, embedder: Embedder) -> None:
+def test_visibility_follows_hidden_parts(collins_chip: np.ndarray, embedder: Embedder) -> None:
     worn = masks.draw_protocol(collins_chip, "someone")[0]
     bare, masked, nothing = (
         measure_visibility(p)

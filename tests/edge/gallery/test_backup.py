@@ -103,22 +103,22 @@ def test_restore_spellings_stay_two_people(tmp_path: Path) -> None:
     assert np.array_equal(np.vstack([first.templates, second.templates]), ROWS[:2])
 
 
-@pytest.mark.parametrize("harm", ["garbage", "cut", "empty", "link", "whole"])
+@pytest.mark.parametrize("harm", ["garbage", "cut", "empty", "link", "intact"])
 def test_restore_over_another_gallery(tmp_path: Path, saved: EncryptedFile, harm: str) -> None:
     path = tmp_path / "gallery.db"
     with closing(opened(path)) as store:
         store.enroll("Joe", ROWS[:1])
         shutil.copy(path, tmp_path / "main")
-        if harm != "whole":
+        if harm != "intact":
             log = (tmp_path / "gallery.db-wal").read_bytes()
     if harm == "garbage":
         path.write_bytes(b"no gallery " * 1000)
     elif harm == "link":
         path.unlink()
         path.symlink_to(tmp_path / "elsewhere")
-    elif harm != "whole":
+    elif harm != "intact":
         path.write_bytes(path.read_bytes()[: 5000 if harm == "cut" else 0])
-    if harm != "whole":
+    if harm != "intact":
         (tmp_path / "gallery.db-wal").write_bytes(log)  # SQLite would apply it to the new file
     backup.restore_backup(path, KEY, "lobby", saved, PASSPHRASE, RULES)
     with closing(opened(path)) as store:

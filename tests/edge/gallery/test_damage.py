@@ -50,9 +50,9 @@ def change(path: Path, *statements: str) -> None:
     ids=str,
 )
 def test_record_with_wrong_types_is_refused(fields: dict[str, Any]) -> None:
-    whole = json.loads(to_json("Ada", SubjectRecord()))
+    valid = json.loads(to_json("Ada", SubjectRecord()))
     with pytest.raises(GalleryError, match="cannot be read"):
-        from_json(json.dumps({**whole, **fields}).encode())
+        from_json(json.dumps({**valid, **fields}).encode())
 
 
 def test_record_nested_too_deep_is_refused() -> None:
@@ -148,7 +148,7 @@ def test_export_leaves_damaged_templates_out(open_store: Open, tmp_path: Path) -
 
 
 def test_full_disk_is_named_as_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backup would be the wrong remedy: the gallery is whole."""
+    """The message does not recommend a backup: the gallery is intact."""
     (tmp_path / "gallery.db").write_text("hello" * 1000)
     full = os.statvfs_result((4096, 4096, 100, 0, 0, 100, 0, 0, 0, 255))
     monkeypatch.setattr(os, "statvfs", lambda _: full)

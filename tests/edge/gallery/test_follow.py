@@ -170,7 +170,7 @@ def folder(running: Running) -> None:
 def test_gallery_unreadable_raises_until_back(
     running: Running, harm: Callable[..., None], tmp_path: Path
 ) -> None:
-    shutil.copy(running.path, tmp_path / "whole.db")
+    shutil.copy(running.path, tmp_path / "intact.db")
     harm(running)
     with pytest.raises(GalleryError, match=r"gallery\.db: "):
         running.later()
@@ -180,7 +180,7 @@ def test_gallery_unreadable_raises_until_back(
     if running.path.is_dir():
         running.path.rmdir()
     running.remove_log_files()
-    (tmp_path / "whole.db").replace(running.path)
+    (tmp_path / "intact.db").replace(running.path)
     running.later()
     assert running.people == {"Ada", "Bob"} and not running.later(0.1)
 

@@ -66,7 +66,7 @@ def test_a_clip_is_the_same_every_time(name: str, by_name: dict[str, Clip]) -> N
     assert np.array_equal(first, again)
 
 
-def test_who_may_be_let_in(by_name: dict[str, Clip]) -> None:
+def test_clips_expected_grants(by_name: dict[str, Clip]) -> None:
     assert {name for name, clip in by_name.items() if clip.spoof} == {
         "photo",
         "frozen-stream",

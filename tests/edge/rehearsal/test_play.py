@@ -74,7 +74,7 @@ def came_to(
 
 
 def test_decision_time_from_first_usable_frame() -> None:
-    told = came_to(
+    result = came_to(
         too_small(0),
         too_small(1),
         at(2),
@@ -83,8 +83,8 @@ def test_decision_time_from_first_usable_frame() -> None:
         granted(5),
         at(6),
     )
-    assert told.main_track is not None and told.main_track.decided_after_s == 0.3
-    assert told.main_track.frames_used == 3 and told.passed and told.decision == "grant: Ada"
+    assert result.main_track is not None and result.main_track.decided_after_s == 0.3
+    assert result.main_track.frames_used == 3 and result.passed and result.decision == "grant: Ada"
 
 
 def test_main_track_is_first_granted_or_best_seen() -> None:
@@ -94,8 +94,8 @@ def test_main_track_is_first_granted_or_best_seen() -> None:
     both = came_to(*stranger, granted(7, track=3), granted(4, track=1))
     assert both.main_track is not None and both.main_track.track == 1
     assert len(both.tracks) == 3
-    nobody = came_to(*stranger, too_small(3, track=4), expected=ExpectedGrants())
-    assert nobody.decision == "unknown: below-threshold" and nobody.passed
+    none_granted = came_to(*stranger, too_small(3, track=4), expected=ExpectedGrants())
+    assert none_granted.decision == "unknown: below-threshold" and none_granted.passed
     assert came_to(too_small(0), too_small(1)).decision == "refused: too-small"
     assert came_to().decision == "no face" and came_to().missed == [ADA]
 
@@ -113,14 +113,14 @@ def test_main_track_is_first_granted_or_best_seen() -> None:
 def test_grant_of_other_name_or_face_is_false(
     expected: ExpectedGrants, moment: FaceDecision, false: bool
 ) -> None:
-    told = came_to(at(0), moment, expected=expected)
-    assert bool(told.false_grants) is false
-    assert told.passed is not false and bool(told.failures) is false
+    result = came_to(at(0), moment, expected=expected)
+    assert bool(result.false_grants) is false
+    assert result.passed is not false and bool(result.failures) is false
 
 
 def test_grant_on_other_face_does_not_count() -> None:
-    told = came_to(granted(3, person=BOB))
-    assert told.failures == ["Ada granted at 0.30 s on the face of Bob", "Ada never granted"]
+    result = came_to(granted(3, person=BOB))
+    assert result.failures == ["Ada granted at 0.30 s on the face of Bob", "Ada never granted"]
 
 
 def test_liveness_refuses_attacks() -> None:
@@ -159,9 +159,9 @@ def test_rehearsal_attack_without_pad_opens() -> None:
 
 def test_page_shows_failures_and_escapes_names() -> None:
     evil = "<script>alert(1)</script>"
-    told = came_to(at(0), too_small(1), granted(2, subject=evil), granted(3, track=2, person=BOB))
+    result = came_to(at(0), too_small(1), granted(2, subject=evil), granted(3, track=2, person=BOB))
     html = page.render_page(
-        [told, came_to(expected=ExpectedGrants())], {"Terminal": evil, "Liveness": "none"}
+        [result, came_to(expected=ExpectedGrants())], {"Terminal": evil, "Liveness": "none"}
     )
     assert "<script>" not in html and "&lt;script&gt;" in html
     assert (
@@ -208,14 +208,14 @@ def test_a_frame_s_time_comes_from_the_pace_alone(
         lambda: iter([ClipFrame(collins)] * 4),
         ExpectedGrants(may=frozenset({ADA})),
     )
-    told = rehearse([(clip, gallery)], config, networks)[0]
-    assert [m.at_s for m in told.decisions] == [0.0, 0.25, 0.5, 0.75] and told.frames == 4
-    assert [m.at_s for m in told.grants] == [0.5] and told.grants[0].votes == 3
+    result = rehearse([(clip, gallery)], config, networks)[0]
+    assert [m.at_s for m in result.decisions] == [0.0, 0.25, 0.5, 0.75] and result.frames == 4
+    assert [m.at_s for m in result.grants] == [0.5] and result.grants[0].votes == 3
     assert (
-        list(told.pictures) == ["first face", "grant", "last face"]
-        and told.pictures["grant"].at_s == 0.5
+        list(result.pictures) == ["first face", "grant", "last face"]
+        and result.pictures["grant"].at_s == 0.5
     )
-    assert {m.track for m in told.decisions} == {1}
+    assert {m.track for m in result.decisions} == {1}
 
 
 def test_photos_are_checked_as_in_enrollment(
@@ -231,7 +231,7 @@ def test_photos_are_checked_as_in_enrollment(
     assert (
         enroll_in_memory({ADA: [("a", collins)], BOB: [("b", other)]}, config, networks).subjects
         == 2
-    )  # the door tells them apart
+    )  # the door separates them
     with pytest.raises(CameraError, match="no pictures"):
         empty = recorded_clip(config.bundle, fps=15)
         rehearse(
@@ -256,20 +256,20 @@ def test_command_strangers_and_enrolled(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     strangers, ada = clip((hopper, 4), name="strangers"), clip((collins, 4), name="ada")
-    told = [tmp_path / name for name in ("page.html", "told.json", "table.md")]
-    files = ["--html", str(told[0]), "--json", str(told[1]), "--markdown", str(told[2])]
+    reports = [tmp_path / name for name in ("page.html", "report.json", "table.md")]
+    files = ["--html", str(reports[0]), "--json", str(reports[1]), "--markdown", str(reports[2])]
     base = ["--config", str(write_config()), "--photo", photo]
     assert command.main([*base, str(strangers), f"{ada}={ADA}", *files]) == 0
     assert "grant: Ada" in capsys.readouterr().out
-    figures = json.loads(told[1].read_text())
+    figures = json.loads(reports[1].read_text())
     assert figures["passed"] and [c["clip"] for c in figures["clips"]] == ["strangers", "ada"]
     assert (
         figures["clips"][1]["grants"][0]["subject"] == ADA
         and figures["clips"][0]["timeline"][0]["subject"] is None
     )
     assert (
-        "Everything was as expected" in told[0].read_text()
-        and "| strangers |" in told[2].read_text()
+        "Everything was as expected" in reports[0].read_text()
+        and "| strangers |" in reports[2].read_text()
     )
     assert command.main([*base, str(ada)]) == 1
     assert "FAIL ada: Ada granted at 0.13 s" in capsys.readouterr().out

@@ -1,6 +1,6 @@
-"""Victims that were broken by hand, so that the harness shows that it can see it.
+"""Controls: victims with code broken on purpose, whose problems the checks must report.
 
-What is checked afterwards is the real code.
+The checks themselves run the real code.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from tests.durability.victims import VICTIMS
 
 
 @dataclass(frozen=True)
-class Spoilt:
-    """A victim whose process begins by breaking something.
+class Control:
+    """Victim whose process breaks code before its steps.
 
     It never shares a process with the checks.
     """
 
     name: str
     victim: Victim
-    spoil: Callable[[], None]
-    by_kill: bool = False  # whether kill -9 is enough to show it
-    rounds: int = 0  # after which it shows for sure; 0: only by chance
+    break_code: Callable[[], None]
+    by_kill: bool = False  # True if kill -9 is enough to cause a problem
+    rounds: int = 0  # after these a problem is certain; 0: only by chance
 
     @property
     def before(self) -> Sequence[Step]:
@@ -49,7 +49,7 @@ class Spoilt:
         return self.victim.script(rng, count)
 
     def open(self, folder: Path) -> Actor:
-        self.spoil()
+        self.break_code()
         return self.victim.open(folder)
 
     def problems(self, folder: Path, left: CrashState) -> Iterator[str]:
@@ -57,7 +57,7 @@ class Spoilt:
 
 
 def synchronous(level: str) -> Callable[[], None]:
-    """SQLite with another setting than the one that the gallery asks for."""
+    """Return a function that makes SQLite use another synchronous level than the gallery sets."""
 
     class Connection(sqlite3.Connection):
         def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
@@ -68,12 +68,12 @@ def synchronous(level: str) -> Callable[[], None]:
 
     connect = sqlite3.connect
 
-    def spoil() -> None:
+    def break_code() -> None:
         sqlite3.connect = lambda *arguments, **options: connect(
             *arguments, factory=Connection, **options
         )
 
-    return spoil
+    return break_code
 
 
 def _no_fsync() -> None:
@@ -137,12 +137,12 @@ def _names_not_synced() -> None:
 
 
 def _half_way_on_disk() -> None:
-    """Retention says that names are blanked before they are."""
+    """Record that names are blanked before they are on disk."""
     retention._sync = lambda *_: None
 
 
 def _key_first() -> None:
-    """The new key takes the old one's place before the gallery is sealed by it."""
+    """Replace the key before the gallery is encrypted with the new one."""
 
     def rotate(config: TerminalConfig) -> None:
         key, fresh = key_rotation.read_key(config.key_path), random.randbytes(32)
@@ -152,48 +152,52 @@ def _key_first() -> None:
     people.rotate_key = rotate  # type: ignore[assignment]
 
 
-SPOILT = (
-    Spoilt("enrollment, synchronous=OFF", VICTIMS["enrollment"], synchronous("OFF")),
-    Spoilt("enrollment, synchronous=NORMAL", VICTIMS["enrollment"], synchronous("NORMAL")),
-    Spoilt("removal, synchronous=OFF", VICTIMS["removal"], synchronous("OFF")),
-    Spoilt("records, fsync does nothing", VICTIMS["records"], _no_fsync),
-    Spoilt("first records, names are not synced", VICTIMS["first records"], _names_not_synced),
-    Spoilt("retention, blanking is not synced", VICTIMS["retention"], _half_way_on_disk),
-    Spoilt("door's states, fsync does nothing", VICTIMS["door's states"], _no_fsync),
-    Spoilt("first enrollment, fsync does nothing", VICTIMS["first enrollment"], _no_fsync),
-    Spoilt("key rotation, fsync does nothing", VICTIMS["key rotation"], _no_fsync),
-    Spoilt(
+CONTROLS = (
+    Control("enrollment, synchronous=OFF", VICTIMS["enrollment"], synchronous("OFF")),
+    Control("enrollment, synchronous=NORMAL", VICTIMS["enrollment"], synchronous("NORMAL")),
+    Control("removal, synchronous=OFF", VICTIMS["removal"], synchronous("OFF")),
+    Control("records, fsync does nothing", VICTIMS["records"], _no_fsync),
+    Control("first records, names are not synced", VICTIMS["first records"], _names_not_synced),
+    Control("retention, blanking is not synced", VICTIMS["retention"], _half_way_on_disk),
+    Control("door's states, fsync does nothing", VICTIMS["door's states"], _no_fsync),
+    Control("first enrollment, fsync does nothing", VICTIMS["first enrollment"], _no_fsync),
+    Control("key rotation, fsync does nothing", VICTIMS["key rotation"], _no_fsync),
+    Control(
         "enrollment, each statement by itself",
         VICTIMS["enrollment"],
         _each_statement_by_itself,
         by_kill=True,
     ),
-    Spoilt(
+    Control(
         "enrollment, committed by the next one",
         VICTIMS["enrollment"],
         _committed_by_the_next_one,
         by_kill=True,
         rounds=10,
     ),
-    Spoilt(
+    Control(
         "removal, each statement by itself",
         VICTIMS["removal"],
         _each_statement_by_itself,
         by_kill=True,
     ),
-    Spoilt("removal, not looked for", VICTIMS["removal"], _not_looked_for, by_kill=True, rounds=10),
-    Spoilt(
+    Control(
+        "removal, not looked for", VICTIMS["removal"], _not_looked_for, by_kill=True, rounds=10
+    ),
+    Control(
         "records, written by the next ones",
         VICTIMS["records"],
         _written_by_the_next_ones,
         by_kill=True,
         rounds=12,
     ),
-    Spoilt("records, in halves", VICTIMS["records"], _in_halves, by_kill=True, rounds=20),
-    Spoilt("key rotation, key first", VICTIMS["key rotation"], _key_first, by_kill=True, rounds=40),
+    Control("records, in halves", VICTIMS["records"], _in_halves, by_kill=True, rounds=20),
+    Control(
+        "key rotation, key first", VICTIMS["key rotation"], _key_first, by_kill=True, rounds=40
+    ),
 )
 
 
 def find(name: str) -> Victim:
-    """A victim or a spoilt one."""
-    return VICTIMS.get(name) or next(spoilt for spoilt in SPOILT if spoilt.name == name)
+    """Return the victim or control of a name."""
+    return VICTIMS.get(name) or next(control for control in CONTROLS if control.name == name)
