@@ -1,6 +1,6 @@
-"""What tests share.
+"""Fixtures of all tests.
 
-The reference bundle made complete, the portraits' faces, a terminal's config, the research data.
+Complete reference bundle, faces of the portraits, configuration of a terminal, research data.
 """
 
 from __future__ import annotations

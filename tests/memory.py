@@ -9,7 +9,7 @@ _IN_MEMORY = Path("/dev/shm")
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder that goes with its `with` block.
+    """Yield a folder that is deleted at the end of the `with` block.
 
     On a disk where this machine has no file system in memory.
     """

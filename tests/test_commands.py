@@ -1,4 +1,4 @@
-"""All commands: --help with an example, --version, exit code 2 on wrong usage."""
+"""Commands: --help with an example, --version, exit code 2 on wrong usage."""
 
 from __future__ import annotations
 

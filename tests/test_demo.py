@@ -1,4 +1,4 @@
-"""The promise of the README, kept: the demo from the bundle to the report."""
+"""Demo of the README, from the bundle to the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documents promise is there."""
+"""Statements of the documents that the code must fulfil."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _entry_points() -> dict[str, tuple[str, str]]:
 
 
 def test_docs_name_commands_that_exist() -> None:
-    """Each is an entry point; install.sh links those of a terminal into /usr/local/bin."""
+    """Commands are entry points; install.sh links those of a terminal into /usr/local/bin."""
     known = _entry_points()
     command = re.compile(r"(?<![\w./-])((?:edge|mfsa)-[a-z-]+)(?![\w./-])")
     named = {(page.name, name) for page in PAGES for name in command.findall(_code(page))}
@@ -106,7 +106,7 @@ def test_readme_is_short() -> None:
 
 
 def test_changelog_entries_are_short() -> None:
-    """Each entry is one change in at most two lines; no entry occurs twice."""
+    """An entry is one change in at most two lines; no entry occurs twice."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     entries = re.findall(r"^- .*(?:\n  .*)*", text, re.MULTILINE)
     assert len(entries) > 100

@@ -1,4 +1,4 @@
-"""The rule of `make test-fast`."""
+"""Selection of tests by `make test-fast`."""
 
 from __future__ import annotations
 

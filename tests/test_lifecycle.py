@@ -1,4 +1,4 @@
-"""Both processes under a small model of systemd: killed, stopped, reloaded."""
+"""Recogniser and door under a small model of systemd: killed, stopped, reloaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chips from folders and tar files as people pack them."""
+"""Chips from folders and tar files of several layouts."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def put_in_tar(path: Path, *members: tuple[str, bytes]) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path, collins: Image, hopper: Image) -> Path:
-    """Two people and one photo of each kind that cannot be used."""
+    """Photos of two people, and one of each kind that cannot be used."""
     root = tmp_path / "photos"
     put(root, "collins/front.png", encoded(collins, ".png"))
     put(root, "collins/again.webp", encoded(collins, ".webp"))
@@ -479,7 +479,7 @@ def test_a_full_disk_is_a_sentence(
 def test_contact_sheet_covers_all_photos(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each chip has its own grey level, which identifies the photo of a tile."""
+    """The grey level of a chip identifies the photo of a tile."""
     found = FoundPhotos(
         [Photo(f"a/{i:03}.jpg", f"a/{i:03}.jpg", "", 0, 0) for i in range(number)], [], Counter()
     )

@@ -1,4 +1,4 @@
-"""`mfsa-threshold` as people run it."""
+"""Runs of `mfsa-threshold`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One suite for every camera: frames are numbered and ordered, a lost source is a CameraError."""
+"""Contract of every camera: frames are numbered and ordered, a lost source is a CameraError."""
 
 from __future__ import annotations
 

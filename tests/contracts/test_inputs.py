@@ -1,4 +1,4 @@
-"""One suite for every input backend: the configuration defines which level is active."""
+"""Contract of every input backend: the configuration defines which level is active."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One suite for every relay backend: de-energised means locked."""
+"""Contract of every relay backend: de-energised means locked."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class GalleryActor:
 
 
 class GalleryVictim:
-    """People are enrolled, changed and removed."""
+    """Gallery in which people are enrolled, changed and removed."""
 
     def __init__(
         self, name: str, weights: Mapping[str, int], *, people: int, sizes: Sequence[int] = _SIZES
@@ -150,7 +150,7 @@ class GalleryVictim:
         run_before(self, folder)
 
     def script(self, rng: random.Random, count: int) -> list[Step]:
-        """Names repeat, so that people are replaced, removed and enrolled again."""
+        """Return steps whose names repeat, so that people are replaced and enrolled again."""
         steps: list[Step] = []
         for number in range(count):
             here = sorted(people_after([*self.before, *steps]))

@@ -1,4 +1,4 @@
-"""Victims at the records.
+"""Victims of the audit logs.
 
 They are begun, written, turned from segment to segment, kept for their time, and read by the door.
 """
@@ -40,7 +40,7 @@ _CHORES = 400  # more steps than retention can have
 
 
 def fields_of(step: Step) -> dict[str, Any]:
-    """In public a number that no other step has; name and text are personal."""
+    """Return the fields of a record: a unique public number, personal name and text."""
     return {"kind": "record", "frame": step.seed, "subject": step.name, "note": "x" * step.count}
 
 
@@ -77,7 +77,7 @@ class LogActor:
 
 
 class Log:
-    """Records are appended, by one process after the other."""
+    """Audit log to which one process after the other appends records."""
 
     tends = 0  # times that retention is at work afterwards
 
@@ -105,7 +105,7 @@ class Log:
         return LogActor(self.folder(folder))
 
     def again(self, folder: Path) -> LogActor:
-        """The process after the one that was stopped."""
+        """Open the log in the process that follows the stopped one."""
         return LogActor(self.folder(folder))
 
     def keys(self, folder: Path) -> Path:
@@ -153,7 +153,7 @@ class Log:
         yield from trouble
 
     def _verification_keys(self, folder: Path) -> list[Any]:
-        """Those that are kept, and those that the process had to make."""
+        """Return the verification keys: kept ones and those that the process had to make."""
         next_to_log = default_key_path(self.folder(folder))
         return read_keys(self.keys(folder)) + (
             read_keys(next_to_log) if next_to_log != self.keys(folder) else []
@@ -213,7 +213,7 @@ def _is(record: dict[str, Any], step: Step) -> bool:
 
 
 class Init(Log):
-    """The installer makes the verification key and kept apart; then records are written."""
+    """Log whose verification key is made in a separate folder before records are written."""
 
     def __init__(self) -> None:
         super().__init__("edge-audit init", [])

@@ -17,7 +17,7 @@ AFTERWARDS = "Afterwards"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation; its fields determine everything that it writes."""
+    """Operation whose fields determine everything that it writes."""
 
     kind: str
     name: str = ""

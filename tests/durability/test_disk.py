@@ -48,7 +48,7 @@ def test_power_cut_keeps_synced_writes(
 def test_power_cut_sector_is_old_or_new(
     before: list[Written | Resized], changes: list[Written | Resized], loss: Loss, seed: int
 ) -> None:
-    """Or zeros if the file grew without reaching the disk; the size is one that the file had."""
+    """The content is an earlier one, or zeros if the file grew; the size is an earlier one."""
     start = bytes(made(before).now)
     moments = [bytes(made(changes[:count], start).now) for count in range(len(changes) + 1)]
     file = made(changes, start)

@@ -107,7 +107,7 @@ def test_trace_unknown_write_is_refused(code: str, tmp_path: Path) -> None:
 
 @needs_strace
 def test_replay_reproduces_the_files(tmp_path: Path) -> None:
-    """All supported ways of writing, in one process and its child."""
+    """The traced code uses all supported system calls, also in a child process."""
     state = tmp_path / "state"
     state.mkdir()
     (state / "there").write_text("content")

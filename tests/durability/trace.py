@@ -89,7 +89,7 @@ def run_traced(command: Sequence[str], out: Path) -> None:
 
 @dataclass(frozen=True)
 class Call:
-    """One system call that did not fail."""
+    """System call that did not fail."""
 
     process: int
     name: str

@@ -1,4 +1,4 @@
-"""All victims by name."""
+"""Table of the victims by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process pulls in, seen from a fresh interpreter."""
+"""Modules that each process imports, listed by a fresh interpreter."""
 
 from __future__ import annotations
 

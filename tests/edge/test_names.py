@@ -81,7 +81,7 @@ def test_name_form_is_stable(text: str) -> None:
 def test_name_spelling_reaches_one_subject(
     names: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """At every boundary: gallery, roll, list, folder, report, export, group, config, statement."""
+    """All interfaces normalise names: gallery, lists, reports, exports, config, statements."""
     one, other = names
     folder = tmp_path_factory.mktemp("names")
     with closing(open_gallery(folder / "gallery.db")) as store:
@@ -276,7 +276,7 @@ def test_gallery_days_in_wrong_order_are_refused(
 
 
 def test_identity_in_two_spellings_is_refused(tmp_path: Path) -> None:
-    """One person who counts as two would raise every threshold, and cross the fixed split."""
+    """A person counted twice would raise thresholds and be on both sides of the split."""
     image = cv2.imencode(".png", np.zeros((112, 112, 3), np.uint8))[1].tobytes()
     for number, name in enumerate(("Jos\u00e9", "Jose\u0301")):
         for root in (tmp_path / "both", tmp_path / f"one{number}"):

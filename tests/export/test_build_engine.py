@@ -1,4 +1,4 @@
-"""`mfsa-build-engine` as people run it.
+"""Runs of `mfsa-build-engine`.
 
 With TensorRT for RTX, and on a stand-in for a Jetson's GPU.
 """
@@ -94,9 +94,9 @@ def opened(path: Path, precision: Any, trt: Any) -> Any:
 
 
 def test_engine_of_other_int8_file_is_refused(device: Any, bundle: Path) -> None:
-    """Quantised again, the FP32 network is the same.
+    """The digest of the INT8 file alone shows that a plan is outdated.
 
-    Only the digest of the INT8 file shows that a plan is outdated.
+    The FP32 network is unchanged by a new quantisation.
     """
     assert main([str(bundle), "--network", "embedder", "--precision", "int8"]) == 0
     manifest = json.loads((bundle / "manifest.json").read_text())

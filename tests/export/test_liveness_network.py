@@ -21,7 +21,7 @@ from export.cli.bundle import main
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    """Bright chips live."""
+    """Network that rates bright chips as live."""
     nodes = [
         helper.make_node("ReduceMean", ["chips"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Mul", ["mean", "four"], ["bright"]),

@@ -1,4 +1,4 @@
-"""The gate: what it lets pass, what it stops, and by which name."""
+"""Comparison of exported networks: accepted and refused ones, and the reasons."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def zero(layer: str) -> Callable[[onnx.ModelProto], None]:
 
 
 def normalise_inside(model: onnx.ModelProto) -> None:
-    """(x - 127.5) / 127.5 as part of the network: right for pixels, wrong for our input."""
+    """Add (x - 127.5) / 127.5 to the network: correct for pixels, wrong for our input."""
     half = numpy_helper.from_array(np.float32(127.5), "half")
     model.graph.initializer.append(half)
     first = next(node for node in model.graph.node if "chip" in node.input)

@@ -119,7 +119,7 @@ def corrupt_gallery(terminal: Terminal) -> Iterator[None]:
 
 @contextmanager
 def busy(terminal: Terminal) -> Iterator[None]:
-    """Two busy processes per core."""
+    """Keep each core busy with two processes."""
     burning = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"])
         for _ in range(2 * (os.cpu_count() or 1))

@@ -1,4 +1,4 @@
-"""Targets that read what people and tools write.
+"""Targets that parse documents of people and tools.
 
 The configuration, a bundle's manifest, a plan's sidecar, the door's note.
 """

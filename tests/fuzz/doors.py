@@ -110,7 +110,7 @@ class _NoDisk(AuditLogWriter):
 
 
 def _open_service(folder: Path, at_end: ExitStack) -> Run:
-    """One door for all packets of a run, over a real socket; each packet advances the clock."""
+    """Send all packets of a run to one door over a real socket; each advances the clock."""
     now = [_BEGINNING_S]
     relay = SimulatedRelayOutput(lambda: now[0])
     path = folder / "door.sock"

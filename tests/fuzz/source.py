@@ -92,13 +92,13 @@ class Source:
         return found
 
     def text(self) -> str:
-        """Up to 32 characters, among them those that are none by themselves."""
+        """Return up to 32 characters, also surrogates."""
         size = self.number(33)
         found, self._at = self._data[self._at : self._at + size], self._at + size
         return found.decode("utf-8", "surrogateescape")
 
     def value(self) -> Any:
-        """Something strange, a text or a number."""
+        """Return an unusual value, a text or a number."""
         kind = self.number(4)
         if kind == 0:
             return self.text()

@@ -1,4 +1,4 @@
-"""What a fuzz target is: a parser, inputs to start from, and the errors that it may raise."""
+"""Fuzz target: a parser, inputs to start from, and the errors that it may raise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Run = Callable[[bytes], None]
 
 
 class Finding(AssertionError):
-    """Something that must hold did not, although nothing was raised."""
+    """Violated property, although no error was raised."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""All targets by name."""
+"""Table of the fuzz targets by name."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Option:
 
     @property
     def spelling(self) -> str:
-        """All names with the placeholder, such as `-v`, `--verbose` or `--out FILE`."""
+        """Names with the placeholder, such as `-v`, `--verbose` or `--out FILE`."""
         return ", ".join(f"{name} {self.value}".strip() for name in self.names)
 
 

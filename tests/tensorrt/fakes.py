@@ -362,7 +362,7 @@ class CudaError(Exception):
 
 
 class FakeCuda:
-    """pycuda.driver as far as it is used; memory is float32 numbers behind addresses."""
+    """Fake pycuda.driver; memory is float32 numbers behind addresses."""
 
     memory: ClassVar[dict[int, np.ndarray]] = {}
     _numbers: ClassVar = itertools.count(1)

@@ -94,7 +94,7 @@ Table = dict[str, dict[str, dict[str, Any]]]
 
 
 def read(folder: Path) -> Table:
-    """Version -> class -> member -> minimum and maximum arguments without self, null if not called.
+    """Return by version, class and member the fewest and most arguments without self, or null.
 
     Newer bindings document some methods as `*args`: their counts are those of earlier versions.
     """

@@ -1,4 +1,4 @@
-"""One backward pass of a fixed global batch for each recipe, alone or under torchrun.
+"""Backward pass of a fixed global batch for each recipe, alone or under torchrun.
 
 The first process writes loss and gradients.
 """

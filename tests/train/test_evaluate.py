@@ -1,4 +1,4 @@
-"""`mfsa-evaluate` as people run it."""
+"""Runs of `mfsa-evaluate`."""
 
 from __future__ import annotations
 

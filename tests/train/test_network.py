@@ -82,7 +82,7 @@ def test_network_size_and_attention_cost() -> None:
 
 
 def test_identity_depends_on_unmasked_map_only() -> None:
-    """With A_u closed the embedding must not depend on the picture."""
+    """The embedding does not depend on the picture while A_u is closed."""
     network = MfsaNetwork(SMALL).eval()
     with torch.no_grad():
         network.attention.maps.bias.copy_(torch.tensor([-60.0, 0.0, 0.0]))

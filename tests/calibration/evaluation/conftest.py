@@ -10,7 +10,7 @@ Image = np.ndarray
 
 
 class PatchEngine:
-    """An embedder that one can see through.
+    """Embedder with predictable results.
 
     It reads the half of the picture, upper or lower, that is brighter on average.
 

@@ -1,4 +1,4 @@
-"""Each exam on material whose result is known beforehand."""
+"""Evaluation of synthetic material with known results."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_searches_in_a_gallery() -> None:
 
 
 def test_one_search_in_a_hundred_finds_a_stranger() -> None:
-    """With random embeddings a threshold at FPIR 1 % accepts 1 % of masked probes."""
+    """A threshold at FPIR 1 % accepts 1 % of masked probes if embeddings are random."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(200), 4)
 

@@ -42,7 +42,7 @@ PACKAGE = Path(edge.__file__).parent
 
 @pytest.fixture
 def config(write_config: Callable[..., Path]) -> TerminalConfig:
-    """Two grants with pictures for Ada and for Ben, and one operator command."""
+    """Terminal with grants and pictures of Ada and Ben, and an operator command."""
     config = load_config(write_config(record={"verification_key_dir": "keys", "max_pictures": 9}))
     open_store(config, "m" * 64, load_key(config.key_path, create=True)).close()
     write_logs(config, read_evidence_key(config))
@@ -538,7 +538,7 @@ def test_show_longest_code_keeps_columns() -> None:
 
 
 def test_kinds_and_events_are_enum_members() -> None:
-    """Every kind that the two processes write can be selected."""
+    """The options accept every kind and event that the two processes write."""
     sources = {
         path: path.read_text(encoding="utf-8")
         for folder in ("door", "audit", "gallery", "recogniser")
@@ -551,7 +551,7 @@ def test_kinds_and_events_are_enum_members() -> None:
 
 @pytest.mark.parametrize("plant", ["fifo", "link", "sparse", "newlines", "jumps"])
 def test_verify_hostile_segment_is_found(audit: Call, config: TerminalConfig, plant: str) -> None:
-    """With the verification keys each missing number costs a derivation step of the key."""
+    """Each missing number costs a derivation step of the key."""
     path = config.door_record_path / "000000900.log"
     if plant == "fifo":
         os.mkfifo(path)

@@ -1,4 +1,4 @@
-"""After disk failures, power cuts and `kill -9` the log verifies, and ids are unique."""
+"""Audit log after disk failures, power cuts and `kill -9`: it verifies, ids are unique."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_recovery_keeps_changed_durable_record(record: Record) -> None:
 
 
 def test_recovery_truncates_lost_personal_part(record: Record) -> None:
-    """It was never acknowledged; the sector with its end was written, the previous one was not."""
+    """The last sector of an unacknowledged record was written, the previous one was not."""
     path, before = record.paths[-1], record.paths[-1].read_bytes()
     log = record.open(wall=lambda: 1.8e9 + 20)
     log.append({"kind": "decision", "subject": "Ada"}, durable=False)
@@ -181,7 +181,7 @@ def test_the_first_record_is_on_disk_in_any_case(tmp_path: Path) -> None:
 
 
 def test_segment_is_synced_before_the_next(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the end of the newest segment may be unacknowledged; recovery truncates only that."""
+    """Recovery truncates only the newest segment: no other holds unacknowledged records."""
     unsynced, turned, fsync, write, open_ = (
         set[int](),
         0,

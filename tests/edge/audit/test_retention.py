@@ -168,7 +168,7 @@ def test_erase_completes_partial_erasure(record: Record, keep: int) -> None:
 
 
 def test_erase_of_truncated_line_harms_none(record: Record) -> None:
-    """It writes beyond the end and leaves a hole; the next record begins on a new line."""
+    """The erasure writes beyond the end; the next record begins on a new line."""
     log = record.open()
     with open(record.paths[-1], "r+b") as file:  # noqa: PTH123
         os.pwrite(file.fileno(), b" " * 30, record.paths[-1].stat().st_size + 50)

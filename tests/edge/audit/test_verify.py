@@ -104,7 +104,7 @@ def test_verify_inserted_invalid_line(record: Record) -> None:
 
 
 def test_verify_forged_chain_without_key(record: Record) -> None:
-    """Without the key all hashes fit, and no MAC from there on."""
+    """All hashes fit, but no MAC fits from the forged record on."""
     lines = record.lines()
     forged, _ = build_line(
         {"id": 7, "wall": 1.8e9, "kind": "decision"},

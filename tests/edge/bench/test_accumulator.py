@@ -1,6 +1,6 @@
-"""What turns come to.
+"""Statistics of pipeline turns.
 
-Stages of the frames in which they worked, openings matched with grants, a camera's gaps.
+Stages per frame that used them, openings matched with grants, gaps between frames.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""`edge-bench` for real, on small clips.
+"""Runs of `edge-bench` on small clips.
 
-Everything is measured, in the form that the schema promises. No time is asserted.
+Results are checked against the schema. No duration is asserted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Slopes, ratios and thinning: what is said of numbers holds, and nothing is said of too few."""
+"""Slopes, ratios and thinning: correct with enough numbers, absent with too few."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_capture_frame_ages_in_the_slot() -> None:
 
 
 def test_capture_silent_camera_is_lost(caplog: pytest.LogCaptureFixture) -> None:
-    """Also while the first read blocks; the loss is logged at once, then rarely."""
+    """A blocking first read is a loss too; it is logged at once, then rarely."""
     clock, hold = Clock(), threading.Event()
     frames = Capture(lambda: Scripted([hold]), clock=clock)
     assert frames.take(0.01) is None and frames.lost is None

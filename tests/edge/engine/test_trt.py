@@ -290,7 +290,7 @@ def test_sidecar_missing_or_invalid_raises(built: Callable[..., Any]) -> None:
 
 
 class FakeDriver:
-    """libcuda as far as it is asked: a status per call, one GPU named Orin of capability 8.7."""
+    """Fake libcuda: a status per call, one GPU named Orin with compute capability 8.7."""
 
     def __init__(self, count: int = 1, start: int = 0) -> None:
         self.count, self.start = count, start

@@ -37,7 +37,7 @@ class Picture:
         self.opaque: Image = np.ones(self.image.shape[:2], np.float32)
 
     def crop(self, border: int, colour: int) -> Picture:
-        """On paper or a screen: a part of it, with a border."""
+        """Crop the face with a border, as on paper or a screen."""
         half = np.array([1.0, 1.15]) * self.face_px
         x0, y0 = np.maximum(self.middle_xy - half, 0).astype(int)
         x1, y1 = (self.middle_xy + half).astype(int)

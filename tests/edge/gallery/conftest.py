@@ -18,7 +18,7 @@ Open = Callable[..., GalleryStore]
 
 @pytest.fixture
 def open_store(tmp_path: Path) -> Iterator[Open]:
-    """Each call is another connection to one gallery."""
+    """Function that opens a further connection to one gallery."""
     opened: list[GalleryStore] = []
 
     def make(

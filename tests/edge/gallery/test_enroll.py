@@ -301,7 +301,7 @@ LIKE_BOB = face(1, like=0, share=0.7)  # one photo of Ada that matches Bob
 
 
 def test_consistency_one_match_of_other_left_out() -> None:
-    """One poor photo makes no duplicate of two honest people."""
+    """A poor photo does not make two people duplicates."""
     assert check([face(1), face(1), LIKE_BOB], BOB) == Outcome((0, 1), (), (), (2,), 1.0)
     assert check([face(1), LIKE_BOB], BOB) == Outcome((0,), (), (), (1,), 1.0)
 
@@ -316,7 +316,7 @@ def test_consistency_most_match_other_refused() -> None:
 
 
 def test_consistency_poor_enrolled_template_named() -> None:
-    """All photos are like one template of Bob, who was enrolled with a poor photo."""
+    """The photos match a poor template of Bob."""
     bob = Index.from_templates(["Bob"] * 3, np.stack([face(0), face(0), face(1)]))
     assert check([face(1), face(1)], bob) == "matches-other-subject"
     assert "enroll that person again with --replace" in why([face(1), face(1)], bob)

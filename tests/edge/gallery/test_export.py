@@ -203,7 +203,7 @@ def test_import_asks_for_consent_and_erases(there: GalleryStore, tmp_path: Path)
 
 
 def test_import_without_a_trusted_clock(there: GalleryStore, tmp_path: Path) -> None:
-    """Only people with a day of erasure need the clock."""
+    """The clock is needed only for people with an erasure date."""
 
     def doubtful() -> date:
         raise GalleryError("the clock was never set")

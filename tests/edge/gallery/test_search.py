@@ -155,7 +155,7 @@ def test_bf16_scores_stay_within_bound(seed: int, kind: str, dimension: int) -> 
 
 
 def test_rescore_uses_bound_for_both_subjects() -> None:
-    """One row is rounded up and a better one down: the runner-up looks far worse than it is."""
+    """The worse row is rounded up, the better one down: the runner-up scores far too low."""
     probe, one, better = np.zeros((3, DIMENSION), np.float32)
     in_probe, in_row, little = (
         181 / 512 + 2.0**-10,
@@ -292,7 +292,7 @@ def test_index_of_several_blocks_is_updated() -> None:
 
 @pytest.fixture
 def buffers(monkeypatch: pytest.MonkeyPatch) -> list[Rows]:
-    """All memory for rows that an index allocates."""
+    """Row buffers that an index allocates."""
     allocated: list[Rows] = []
     zeros = np.zeros
 

@@ -167,7 +167,7 @@ def test_settings_reach_both_models(
 
 
 def test_migration_follows_a_replaced_file(terminal: Terminal, tmp_path: Path) -> None:
-    """Both models, and new templates, use the file that is at the path now."""
+    """The new file is used by both models and for new templates."""
     path, copy = tmp_path / "gallery.db", tmp_path / "copy.db"
     with closing(sqlite3.connect(path)) as db:
         db.execute("VACUUM INTO ?", (str(copy),))

@@ -1,4 +1,4 @@
-"""Every configuration key after SIGHUP: applied by recogniser and door, or refused by name."""
+"""Configuration keys after SIGHUP: applied by recogniser and door, or refused by name."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ NOW = 1.8e9
 
 
 class Times:
-    """Both clocks of a machine, set by the test."""
+    """Wall clock and monotonic clock, set by the test."""
 
     def __init__(self) -> None:
         self.wall, self.mono = NOW, 100.0

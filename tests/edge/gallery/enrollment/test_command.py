@@ -369,7 +369,7 @@ def test_enroll_folder_takes_its_pictures(terminal: Terminal, tmp_path: Path) ->
 
 
 def test_enroll_copies_of_photo_count_once(terminal: Terminal, tmp_path: Path) -> None:
-    """Three copies of an outlier do not outvote the others."""
+    """Copies of an outlier do not outvote the other photos."""
     for n in range(3):
         terminal.photos[f"copy{n}"] = tmp_path / f"copy{n}.png"
         terminal.photos[f"copy{n}"].write_bytes(terminal.photos["grace"].read_bytes())
