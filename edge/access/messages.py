@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from edge.access.policy import Rules
-from edge.system.text import count
+from edge.system.text import format_count
 
 
 def describe_thresholds(rules: Rules, templates: int) -> str:
     """Describe the thresholds in a gallery of some templates, and the FPIR at them."""
     thresholds = rules.for_size(templates).thresholds
     text = f"thresholds {thresholds.unmasked:.3f} unmasked, {thresholds.masked:.3f} masked"
-    text += f" for {count(templates, 'template')}"
+    text += f" for {format_count(templates, 'template')}"
     if thresholds != rules.thresholds:
         text += f" (raised from {rules.thresholds.unmasked:.3f} and {rules.thresholds.masked:.3f})"
     if rules.scaling is None or not templates:

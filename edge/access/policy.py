@@ -110,14 +110,14 @@ def is_near_threshold(decision: Decision, rules: Rules) -> bool:
     return decision.match is not None and decision.match.score < limit
 
 
-def refuse(reason: Reason, at: float) -> Decision:
+def refused_decision(reason: Reason, at: float) -> Decision:
     """Return the decision on a face that a gate refused before it was matched."""
     return Decision(
         Verdict.REFUSED, reason, None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at
     )
 
 
-def skipped(at: float) -> Decision:
+def skipped_decision(at: float) -> Decision:
     """Return the decision on a face that was not examined in this frame."""
     return Decision(
         Verdict.PENDING, Reason.SKIPPED, None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at

@@ -24,7 +24,7 @@ class Checkpoint:
     log_id: str  # terminal/log
     id: int
     hash: str
-    wall: float
+    wall_time_s: float
 
     def sign(self, key: Ed25519PrivateKey) -> str:
         """Return the signed checkpoint as the text of a JSON file."""
@@ -49,7 +49,7 @@ class Checkpoint:
 
     def _fields(self) -> dict[str, Any]:
         """Return the fields by their names in the file."""
-        return {"of": self.log_id, "id": self.id, "hash": self.hash, "wall": self.wall}
+        return {"of": self.log_id, "id": self.id, "hash": self.hash, "wall": self.wall_time_s}
 
     def _signed_bytes(self) -> bytes:
         return _SIGNED + json.dumps(self._fields(), sort_keys=True).encode()
@@ -75,7 +75,7 @@ def read_checkpoint(text: str, public_key: str | None) -> Checkpoint:
     try:
         found: dict[str, Any] = read_json(text)
         signature = bytes.fromhex(found.pop("signature"))
-        checkpoint = Checkpoint(found.pop("of"), **found)
+        checkpoint = Checkpoint(found.pop("of"), wall_time_s=found.pop("wall"), **found)
         _check_types(checkpoint)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RecordError("expected a file made by `edge-audit checkpoint`") from error

@@ -14,7 +14,7 @@ from edge.audit.writer_state import VerificationKey, WriterState
 from edge.errors import RecordError
 from edge.system.accounts import acting_as_owner
 from edge.system.atomic_files import make_folder, open_regular
-from edge.system.text import count
+from edge.system.text import format_count
 
 
 def provision_log(folder: Path, key_path: Path) -> str:
@@ -50,7 +50,7 @@ def _provision_apart(folder: Path, key_path: Path, next_to_log: Path) -> str:
     if own:
         with acting_as_owner(folder):
             _wipe(next_to_log)
-        moved_keys = count(len(own), "verification key")
+        moved_keys = format_count(len(own), "verification key")
         return f"{key_path}: {moved_keys} made by the process moved there"
     if is_new:
         _make_first(folder, key_path, kept)

@@ -38,7 +38,7 @@ class Retention:
 class _SegmentAge:
     path: Path
     upto: int  # its last record, by the name of the next segment
-    walls: tuple[float, ...]  # times of its first and newest record, if their clock was trusted
+    wall_times_s: tuple[float, ...]  # of its first and newest record, if their clock was trusted
 
 
 def maintenance_steps(
@@ -111,7 +111,7 @@ def _latest_ends(ages: list[_SegmentAge], now: float) -> list[float]:
     ends: list[float] = []
     latest = now
     for age in reversed(ages):
-        latest = min([latest, *([max(age.walls)] if age.walls else [])])
+        latest = min([latest, *([max(age.wall_times_s)] if age.wall_times_s else [])])
         ends.append(latest)
     return ends[::-1]
 

@@ -25,7 +25,7 @@ from edge.bench.sources import load_frames
 from edge.camera.capture import Capture
 from edge.errors import CameraError, ConfigError, DoorError
 from edge.ops.platform import open_platform
-from edge.system.text import count
+from edge.system.text import format_count
 from edge.values import Frame
 
 _TAKE_S = 0.2
@@ -120,8 +120,8 @@ def check_length(frames: int) -> None:
     """Check that a recording played once is long enough; raises ConfigError."""
     if frames < _FRAMES_MIN:
         raise ConfigError(
-            f"the recording is over after {count(frames, 'frame')}, at least {_FRAMES_MIN} are "
-            "needed; repeat it with --duration 30"
+            f"the recording is over after {format_count(frames, 'frame')}, at least {_FRAMES_MIN} "
+            "are needed; repeat it with --duration 30"
         )
 
 

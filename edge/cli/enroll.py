@@ -16,7 +16,7 @@ from edge.cli import common, enroll_common
 from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
-from edge.system.text import count
+from edge.system.text import format_count
 
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"  # as edge.photofile names them
 
@@ -254,7 +254,7 @@ def _refuse(
     enroll_common.print_refusals(refused)
     message = "nothing was stored"
     if samples and all(one.photo != "all" for one in refused):
-        photos = count(len(samples) + len(refused), "photo")
+        photos = format_count(len(samples) + len(refused), "photo")
         message += (
             f": {len(samples)} of {photos} can be used; replace the others, or leave them out"
         )
@@ -312,11 +312,11 @@ def _print_result(
     if args.replace:
         total = f"in place of {result.existing}"
     copies = result.already_stored
-    again = f", {count(copies, 'photo')} already in the gallery" if copies else ""
+    again = f", {format_count(copies, 'photo')} already in the gallery" if copies else ""
     lowest = (
         f"; lowest score of two photos {result.lowest_similarity:.2f}" if len(samples) > 1 else ""
     )
-    templates = count(result.stored, "template")
+    templates = format_count(result.stored, "template")
     print(f"{args.subject}: {templates} {stored} ({total}){again}{lowest}")
 
 

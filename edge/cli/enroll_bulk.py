@@ -18,7 +18,7 @@ from tqdm import tqdm
 from edge.cli import common, enroll_common
 from edge.config import TerminalConfig
 from edge.errors import ConfigError, MfsaError
-from edge.system.text import count
+from edge.system.text import format_count
 
 if TYPE_CHECKING:
     from edge.gallery.enrollment.bulk import BulkOutcome
@@ -60,8 +60,9 @@ def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
                 _print_photos(outcome, verbose=args.verbose)
         except KeyboardInterrupt:
             raise MfsaError(
-                f"stopped after {len(outcomes)} of {count(len(entries), 'person', 'people')}, "
-                "who stay enrolled; run the same command again to continue"
+                f"stopped after {len(outcomes)} of "
+                f"{format_count(len(entries), 'person', 'people')}, who stay enrolled; "
+                "run the same command again to continue"
             ) from None
         _print_summary(args, outcomes, time.monotonic() - began)
         enroll_common.warn_about_size(context)
@@ -115,8 +116,9 @@ def _print_summary(
         return
     would = "would be " if args.dry_run else ""
     print(
-        f"{summary['enrolled']} of {count(len(outcomes), 'person', 'people')} {would}enrolled with "
-        f"{count(summary['templates'], 'new template')} in {seconds:.0f} s, "
+        f"{summary['enrolled']} of {format_count(len(outcomes), 'person', 'people')} "
+        f"{would}enrolled with {format_count(summary['templates'], 'new template')} "
+        f"in {seconds:.0f} s, "
         f"{summary['enrolled_before']} were before, {people.total()} refused"
     )
     for title, counted in (("people refused", people), ("photos not used", photos)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edge.cli import common, gallery_common
 from edge.config import TerminalConfig, load_config
 from edge.errors import GalleryError
-from edge.system.text import count
+from edge.system.text import format_count
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
@@ -67,7 +67,7 @@ def verify_gallery(args: argparse.Namespace) -> int:
         print(json.dumps({"findings": findings}))
     elif findings:
         print("\n".join(f"  {finding}" for finding in findings))
-        print(count(len(findings), "finding"))
+        print(format_count(len(findings), "finding"))
     else:
         print("every row is valid, and free pages are empty")
     return common.FAILED if findings else common.DONE
@@ -81,7 +81,7 @@ def migrate_gallery(args: argparse.Namespace) -> int:
     with closing(store):
         result = migrate_templates(store, open_networks(config).embedder)
         print(
-            f"{count(len(result.enrolled), 'person', 'people')} enrolled again "
+            f"{format_count(len(result.enrolled), 'person', 'people')} enrolled again "
             f"for model {bundle.model_digest[:12]}, {result.already_enrolled} had templates of it"
         )
         for name in result.not_enrolled:
@@ -98,13 +98,13 @@ def _drop_other_models(store: GalleryStore, not_enrolled: list[str]) -> None:
 
     if not_enrolled:
         raise GalleryError(
-            f"{count(len(not_enrolled), 'person', 'people')} must be enrolled again first; "
+            f"{format_count(len(not_enrolled), 'person', 'people')} must be enrolled again first; "
             "then run this again with --drop-other-models"
         )
     for model in store.count_by_model():
         if model != store.model:
             dropped = maintenance.drop_model(store, model)
-            print(f"{count(dropped, 'template')} of model {model[:12]} erased")
+            print(f"{format_count(dropped, 'template')} of model {model[:12]} erased")
 
 
 def rotate_gallery_key(args: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from edge.cli.gallery_common import confirm, not_enrolled
 from edge.errors import ConfigError, GalleryError
 from edge.names import name_key
 from edge.subject import SubjectRecord
-from edge.system.text import count
+from edge.system.text import format_count
 
 if TYPE_CHECKING:
     from edge.gallery.store import GalleryStore, Subject
@@ -37,7 +37,7 @@ def list_people(args: argparse.Namespace) -> int:
         print(f"{len(subject.templates):9d}  {subject.name}{_remarks(subject)}")
     templates = sum(len(subject.templates) for subject in subjects)
     thresholds = describe_gallery_thresholds(config, bundle, templates)
-    print(f"{count(len(subjects), 'subject')}; {thresholds}")
+    print(f"{format_count(len(subjects), 'subject')}; {thresholds}")
     return common.DONE
 
 
@@ -93,8 +93,8 @@ def remove_people(args: argparse.Namespace) -> int:
         for name in {name_key(name): name for name in args.subject}.values():
             removed = store.remove(name)
             print(
-                f"{name}: erased with {count(removed, 'template')}; no data of this person is left "
-                "in the gallery's files"
+                f"{name}: erased with {format_count(removed, 'template')}; no data of this "
+                "person is left in the gallery's files"
             )
         confirm(config, store)
     return common.DONE
@@ -155,7 +155,7 @@ def expire_people(args: argparse.Namespace) -> int:
             print("no expired people to erase")
             return common.DONE
         print(
-            f"{count(len(expired), 'person', 'people')} "
+            f"{format_count(len(expired), 'person', 'people')} "
             f"{'would be ' if args.dry_run else ''}erased: the retention period is over"
         )
         if not args.dry_run:

@@ -16,7 +16,7 @@ from edge.cli.clock import save_clock_trust, trusted_day
 from edge.cli.gallery_common import check_gallery_exists, read_passphrase
 from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, GalleryError
-from edge.system.text import count
+from edge.system.text import format_count
 
 if TYPE_CHECKING:
     from edge.gallery.import_policy import ImportPolicy
@@ -43,8 +43,8 @@ def export_people(args: argparse.Namespace) -> int:
     people, content = _split(run_as_owner(config, build))
     encrypted_file.write_encrypted_file(args.out, content)
     print(
-        f"{args.out}: {count(people, 'person', 'people')}; protect it like the gallery, and erase "
-        "it after the import"
+        f"{args.out}: {format_count(people, 'person', 'people')}; protect it like the gallery, and "
+        "erase it after the import"
     )
     return common.DONE
 
@@ -82,7 +82,7 @@ def import_people(args: argparse.Namespace) -> int:
             replace=args.replace,
         )
         _print_refused(result.refused)
-        imported = count(result.imported, "person", "people")
+        imported = format_count(result.imported, "person", "people")
         print(f"{imported} imported, {len(result.refused)} refused")
         gallery_common.confirm(config, store)
     return common.FAILED if result.refused else common.DONE
@@ -125,8 +125,8 @@ def back_up_gallery(args: argparse.Namespace) -> int:
     encrypted_file.write_encrypted_file(args.file, content)
     _print_left_out(left_out)
     print(
-        f"{args.file}: {count(people, 'person', 'people')}; keep it and its passphrase apart from "
-        "this terminal"
+        f"{args.file}: {format_count(people, 'person', 'people')}; keep it and its passphrase "
+        "apart from this terminal"
     )
     return common.FAILED if left_out else common.DONE
 
@@ -152,7 +152,9 @@ def restore_gallery(args: argparse.Namespace) -> int:
     )
     _print_refused(result.refused)
     _print_left_out(result.left_out)
-    print(f"{count(result.people, 'person', 'people')} restored, {len(result.refused)} refused")
+    print(
+        f"{format_count(result.people, 'person', 'people')} restored, {len(result.refused)} refused"
+    )
     with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
         await_confirmation(config, gallery.read_position())
     return common.FAILED if result.refused or result.left_out else common.DONE

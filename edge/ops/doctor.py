@@ -26,7 +26,7 @@ from edge.gallery.opening import open_gallery
 from edge.gallery.spelling import find_numbered
 from edge.recogniser.build import build_rules
 from edge.recogniser.networks import open_networks
-from edge.system.text import count
+from edge.system.text import format_count
 from edge.system.wallclock import REMEDY
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -146,7 +146,9 @@ def _gallery(config: TerminalConfig) -> Iterator[CheckResult]:
     with closing(opened.store) as store:
         index = LiveGallery(store).index
         pairs = find_numbered(list(store.template_counts()))
-    people = f"{count(index.subjects, 'subject')}, {count(index.templates, 'template')}"
+    people = (
+        f"{format_count(index.subjects, 'subject')}, {format_count(index.templates, 'template')}"
+    )
     yield CheckResult(OK, "gallery", f"{people}, readable with the key")
     for name, numbered in pairs:
         words = "if they are one person, remove one: edge-gallery remove --subject NAME"

@@ -30,7 +30,7 @@ from edge.recogniser.grant_requester import GrantRequester
 from edge.recogniser.networks import open_networks
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
-from edge.system.text import count
+from edge.system.text import format_count
 from edge.values import NOT_RECORDED, FaceResult, Frame, Verdict
 
 log = logging.getLogger(__name__)
@@ -240,7 +240,7 @@ class Daemon:
         subjects = recogniser.gallery.index.subjects
         log.info(
             "running with %s, model %s on %s",
-            count(subjects, "subject"),
+            format_count(subjects, "subject"),
             recogniser.model,
             recogniser.engine,
         )

@@ -365,9 +365,9 @@ class Pipeline:
     def _decide(self, frame: Frame, face: FaceInFrame, match: Match | None) -> FaceResult:
         """Return the result of a face: refused, skipped, or by rules, liveness and votes."""
         if face.refusal is not None:
-            return _build_unmatched(face, policy.refuse(face.refusal, frame.at))
+            return _build_unmatched(face, policy.refused_decision(face.refusal, frame.at))
         if face.probe is None or face.quality is None:
-            return _build_unmatched(face, policy.skipped(frame.at))
+            return _build_unmatched(face, policy.skipped_decision(frame.at))
         with self.stopwatch.lap("search"):
             found = self._select_model(face, face.probe, match)
         visibility = quality.measure_visibility(found.probe)
@@ -375,7 +375,7 @@ class Pipeline:
             record = self._lookup(found.match.subject) if found.match else _NO_RECORD
             decision = self._apply_rules(found, record, face.track, frame.at)
             if (occlusion := quality.RECOGNITION_GATE.find_refusal(visibility)) is not None:
-                decision = policy.refuse(occlusion, frame.at)
+                decision = policy.refused_decision(occlusion, frame.at)
             self._add_liveness_evidence(face, decision)
         with self.stopwatch.lap("decide"):
             track = face.track.number
@@ -425,7 +425,7 @@ class Pipeline:
         PENDING is the best verdict here: only the votes of several frames make it a GRANT.
         """
         if record is None:  # erased; the previous model's gallery may still have the templates
-            return policy.refuse(Reason.NOT_ENROLLED, at)
+            return policy.refused_decision(Reason.NOT_ENROLLED, at)
         rules = found.rules
         if record.mask != "as-configured":  # exempt from `policy.mask`
             rules = replace(rules, mask="ignore")

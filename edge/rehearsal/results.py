@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.rehearsal.clips import Clip, ExpectedGrants, Image
-from edge.system.text import count
+from edge.system.text import format_count
 from edge.values import Verdict
 
 
@@ -166,8 +166,8 @@ class RehearsalResult:
         seen = Counter(m.reason for m in self.decisions).most_common(1)
         found = f"most were {seen[0][0]!r}" if seen else "no face at all was found"
         return [
-            f"no usable face in {count(self.frames, 'frame')}: {found}; is the picture upright, "
-            "sharp and the face wide enough (`detector.min_face_px`)?"
+            f"no usable face in {format_count(self.frames, 'frame')}: {found}; is the picture "
+            "upright, sharp and the face wide enough (`detector.min_face_px`)?"
         ]
 
     @property

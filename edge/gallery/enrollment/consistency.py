@@ -15,7 +15,7 @@ from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
 from edge.gallery.enrollment.photos import QualityLevel
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.gallery.search import Index
-from edge.system.text import count
+from edge.system.text import format_count
 
 Embeddings = NDArray[np.float32]  # (N,D) of unit norm
 
@@ -76,8 +76,8 @@ def check_same_person(
     if len(embeddings) < (least := PHOTOS_MIN[level]):
         raise PhotoError(
             RefusalReason.TOO_FEW_PHOTOS,
-            f"{subject}: {count(len(embeddings), 'photo')} can be used, the level {level} needs "
-            f"{least}; add photos",
+            f"{subject}: {format_count(len(embeddings), 'photo')} can be used, the level {level} "
+            f"needs {least}; add photos",
         )
     names = short_names(enrollee.sample_names)
     kept = _keep_one_person(subject, names, embeddings, thresholds.same_person)

@@ -24,7 +24,7 @@ from edge.gallery.enrollment.refusals import RefusalReason
 from edge.gallery.enrollment.registry import EnrolledSubjects
 from edge.names import name_key
 from edge.subject import SubjectRecord, pair_of
-from edge.system.text import count
+from edge.system.text import format_count
 
 _SAME_PHOTO = 0.9999  # least cosine of two embeddings computed from one photo
 
@@ -222,7 +222,7 @@ def _check_count(
         because = f" ({'; '.join(one.message for one in excluded)})" if excluded else ""
         raise PhotoError(
             RefusalReason.TOO_FEW_PHOTOS,
-            f"{subject}: {count(found, 'photo')} can be used, {max(1, min_photos)} needed"
+            f"{subject}: {format_count(found, 'photo')} can be used, {max(1, min_photos)} needed"
             f"{because}; add photos",
         )
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.system.text import count
+from edge.system.text import format_count
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ from edge.system.text import count
     ],
 )
 def test_count_agrees_with_number(number: int, nouns: tuple[str, ...], words: str) -> None:
-    assert count(number, *nouns) == words
+    assert format_count(number, *nouns) == words
