@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.reference.parsers import read_commands
+
 SCRIPTS = {
     s.name: s.value
     for s in entry_points(group="console_scripts")
     if s.name.startswith(("edge-", "mfsa-"))
 }
 NEEDS_TORCH = {"mfsa-train", "mfsa-export"}
+_SPELLINGS = [each.name.split() for command in read_commands() for each in command.walk()]
 
 
 def main_of(name: str) -> object:
@@ -54,6 +57,17 @@ def test_help_keeps_lines_of_example_and_codes(
     shown = capsys.readouterr().out
     assert f"\nexample:\n  {name}" in shown
     assert "\nexit codes:\n  0 done\n  1 refused or failed\n  2 wrong usage" in shown
+
+
+@pytest.mark.parametrize("words", _SPELLINGS, ids=" ".join)
+def test_abbreviated_option_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command and subcommand would accept `--vers` as `--version`."""
+    with pytest.raises(SystemExit) as ended:
+        main_of(words[0])([*words[1:], "--vers"])  # type: ignore[operator]
+    output = capsys.readouterr()
+    assert ended.value.code == 2 and output.out == "" and "error: " in output.err
 
 
 EDGE = sorted(name for name in SCRIPTS if name.startswith("edge-"))

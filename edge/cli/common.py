@@ -110,10 +110,14 @@ class _Formatter(argparse.HelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser with the options that every command and subcommand has."""
+    """Parser with the options that every command and subcommand has.
+
+    It refuses abbreviated options: a script with one breaks when a similar option is added.
+    """
 
     def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **{"formatter_class": _Formatter, **more})
+        shared = {"formatter_class": _Formatter, "allow_abbrev": False}
+        super().__init__(*args, **{**shared, **more})
         self.add_argument(
             "--version",
             action=_Version,

@@ -39,7 +39,6 @@ def main(argv: list[str] | None = None) -> int:
         "docs/enrollment.md explains every refusal.",
         "\n  ".join(_EXAMPLES),
     )
-    parser.allow_abbrev = False  # `--group A --group B` would keep only the last one
     common.add_config(parser)
     _add_subject(parser)
     parser.add_argument(
