@@ -22,7 +22,10 @@ def render(package: str, template: str, **fields: Any) -> str:
     """Render a template of a package that extends `base.html`; values are escaped."""
     loaders = [jinja2.PackageLoader(package, "."), jinja2.PackageLoader("edge", ".")]
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(loaders), autoescape=True, trim_blocks=True
+        loader=jinja2.ChoiceLoader(loaders),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(template).render(**fields)
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import textwrap
 from collections.abc import Callable
 from functools import partial
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import jinja2
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +14,7 @@ from numpy.typing import NDArray
 from calibration import occluders
 from calibration.det_plot import draw_det_curve, label_det_axes
 from calibration.evaluation.faithfulness import FaithfulnessCurves
-from edge import masks
+from edge import html, masks
 from edge.audit.attention import overlay
 from edge.errors import PhotoError
 from edge.face.embed import Embedder
@@ -210,20 +205,17 @@ def markdown(done: list[ModelEvaluation], comparisons: list[dict[str, Any]]) -> 
     return "\n".join([title, "", table, *notes]) + "\n"
 
 
-def html(
+def render_page(
     done: list[ModelEvaluation], comparisons: list[dict[str, Any]], *, show_faces: bool
 ) -> str:
     """Return an HTML page without external files."""
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        resources.files("calibration.evaluation")
-        .joinpath("report.html")
-        .read_text(encoding="utf-8")
-    )
-    return template.render(
+    return html.render(
+        "calibration.evaluation",
+        "report.html",
         models=[model.title for model in done],
         rows=_rows(done),
         sentences=[*_sentences(comparisons), *_notes(done)],
-        exam=masks.PROTOCOL,
+        protocol=masks.PROTOCOL,
         held_out=", ".join(masks.HELD_OUT),
         det=[_plot(partial(_det, done, k)) for k in range(len(done[0].pair_scores))],
         conditions=_conditions(done),
@@ -261,13 +253,11 @@ def _plot(draw: Callable[[Any], None], columns: int = 1) -> str:
     """Return an SVG drawn on one axes, or on a row of them."""
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.hashsalt": "mfsa-edge", "font.size": 9}):
+    with matplotlib.rc_context({"font.size": 9}):
         figure = Figure(figsize=(5.4 * columns, 3.6), layout="constrained")
         axes = figure.subplots(1, columns)
         draw(axes if columns == 1 else list(axes))
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue().partition("<svg")[2].join(("<svg", ""))
+        return html.to_svg(figure)
 
 
 def _det(done: list[ModelEvaluation], which: int, axes: Axes) -> None:
@@ -325,16 +315,12 @@ def _conditions(done: list[ModelEvaluation]) -> list[dict[str, Any]]:
     return tables
 
 
-def _picture(image: NDArray[np.uint8]) -> str:
-    return (
-        "data:image/png;base64,"
-        + base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
-    )
-
-
 def _overlays(model: ModelEvaluation, chips: list[NDArray[np.uint8]]) -> list[str]:
     probes = Embedder(model.engine).embed(np.stack(chips))
-    return [_picture(overlay(chip, probe)) for chip, probe in zip(chips, probes, strict=True)]
+    return [
+        html.encode_picture(overlay(chip, probe), 1)
+        for chip, probe in zip(chips, probes, strict=True)
+    ]
 
 
 def _maps(model: ModelEvaluation) -> list[str]:

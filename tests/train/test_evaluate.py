@@ -72,7 +72,7 @@ def test_one_model_with_everything(
         and 'src="http' not in page
         and "<link" not in page
     )
-    assert "May a map be shown as a reason?" in page and "found again" in page
+    assert "Faithfulness of the unmasked map" in page and "found again" in page
     table = out["markdown"].read_text()
     assert "| figure | " in table and all(f"| {title} | " in table for title, _, _ in SUMMARY)
     assert "including those of the training" in table

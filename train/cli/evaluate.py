@@ -87,7 +87,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         args.markdown.write_text(report.markdown(done, comparisons), encoding="utf-8")
     if args.html:
         args.html.write_text(
-            report.html(done, comparisons, show_faces=args.show_faces), encoding="utf-8"
+            report.render_page(done, comparisons, show_faces=args.show_faces), encoding="utf-8"
         )
         print(f"report: {args.html}")
     return common.DONE
