@@ -30,9 +30,8 @@ from calibration.chips import decode_chip
 from calibration.photos import FoundPhotos, Photo, read_photo
 from edge.bundle import file_digest
 from edge.chip import PREPROCESSING, SIZE, align
-from edge.engine import open_engine
 from edge.errors import ConfigError, MfsaError, PhotoError
-from edge.face.detect import FaceDetector
+from edge.face.detect import FaceDetector, open_detector
 from edge.system.atomic_files import write_atomic
 from edge.values import Face
 
@@ -62,11 +61,10 @@ class PhotoOutcome:
 
 
 @cache
-def open_detector(settings: PrepareSettings) -> FaceDetector:
-    """Open the detector once per process."""
-    return FaceDetector(
-        {settings.size: open_engine(Path(settings.detector), threads=1)}, settings.min_score
-    )
+def cached_detector(settings: PrepareSettings) -> FaceDetector:
+    """Return the detector, opened once per process."""
+    models = {settings.size: Path(settings.detector)}
+    return open_detector(models, min_score=settings.min_score, threads=1)
 
 
 def make_chip(settings: PrepareSettings, photo: Photo) -> PhotoOutcome:
@@ -74,7 +72,7 @@ def make_chip(settings: PrepareSettings, photo: Photo) -> PhotoOutcome:
     try:
         image = read_photo(photo)
         face = choose_face(
-            open_detector(settings).detect(image), image.shape[1], image.shape[0], settings.face
+            cached_detector(settings).detect(image), image.shape[1], image.shape[0], settings.face
         )
         eyes_px = float(np.linalg.norm(face.landmarks_xy[1] - face.landmarks_xy[0]))
         if not eyes_px >= settings.min_eyes:
@@ -120,7 +118,7 @@ def _start_worker(settings: PrepareSettings) -> None:
     cv2.setNumThreads(0)
     # Damaged photos are listed in the report.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    open_detector(settings)
+    cached_detector(settings)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from edge.bundle import DETECTOR_SIZES, EMBEDDER_NETWORK, detector_network, open
 from edge.chip import PREPROCESSING, align
 from edge.config.recognition import DetectorConfig
 from edge.engine import open_engine
-from edge.face.detect import FaceDetector
+from edge.face.detect import open_detector
 from edge.face.embed import Embedder
 from edge.gallery.search import Index
 from edge.values import Face, Probe
@@ -27,12 +27,11 @@ class Recogniser:
 
     def __init__(self, bundle_path: Path) -> None:
         self.bundle = open_bundle(bundle_path, PREPROCESSING)
-        engines = {
-            size: open_engine(self.bundle.onnx_path(detector_network(size), "fp32"), threads=2)
-            for size in DETECTOR_SIZES
+        models = {
+            size: self.bundle.onnx_path(detector_network(size), "fp32") for size in DETECTOR_SIZES
         }
         embedder = open_engine(self.bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2)
-        self.detector = FaceDetector(engines, DetectorConfig().min_score)
+        self.detector = open_detector(models, min_score=DetectorConfig().min_score, threads=2)
         self.embedder = Embedder(embedder)
         self.index = Index()
 

@@ -30,10 +30,10 @@ from edge.bundle import (
 )
 from edge.bundle_files import read_file
 from edge.chip import PREPROCESSING
-from edge.config.recognition import DetectorConfig as DetectorDefaults
+from edge.config.recognition import DetectorConfig
 from edge.engine import open_engine
 from edge.errors import BundleError, EngineError
-from edge.face.detect import FaceDetector
+from edge.face.detect import FaceDetector, open_detector
 from edge.face.liveness import LivenessFrame
 from edge.face.liveness.passive import PassiveLiveness
 from edge.values import Face, Pose, Precision
@@ -144,9 +144,9 @@ def _detectors(folder: Path) -> dict[str, BundledFile]:
         entries[name] = BundledFile(
             sha256=file_digest(folder / name), origin=origin, licence=detector.LICENCE
         )
-        found[network] = detect_faces(_open_detector(folder / name, size), scene)
+        found[network] = detect_faces(_open_network(size, folder / name), scene)
         verdict = check_detector(
-            _open_detector(folder / half, size), scene, found[network], "fp16",
+            _open_network(size, folder / half), scene, found[network], "fp16",
             judged=file_digest(folder / half), reference=entries[name].sha256,
         )  # fmt: skip
         entries[half] = BundledFile(
@@ -165,8 +165,8 @@ def _detectors(folder: Path) -> dict[str, BundledFile]:
     return entries
 
 
-def _open_detector(path: Path, size: str) -> FaceDetector:
-    return FaceDetector({size: open_engine(path, threads=1)}, DetectorDefaults().min_score)
+def _open_network(size: str, model: Path) -> FaceDetector:
+    return open_detector({size: model}, min_score=DetectorConfig().min_score, threads=1)
 
 
 def check_bundle(path: Path) -> str:

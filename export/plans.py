@@ -17,7 +17,7 @@ from edge.bundle import (
     ParityResult,
     file_digest,
 )
-from edge.config.recognition import DetectorConfig as DetectorDefaults
+from edge.config.recognition import DetectorConfig
 from edge.engine import Engine
 from edge.engine.cuda import GpuDevice, find_device
 from edge.engine.sidecar import Sidecar, sidecar_path
@@ -141,9 +141,7 @@ def parity_result(
             engine, reference.chips, reference.expected, sidecar.precision, **digests
         )
     scene, faces = load_scene(bundle.path, sidecar.network)
-    detector = FaceDetector(
-        {sidecar.network.partition("-")[2]: engine}, DetectorDefaults().min_score
-    )
+    detector = FaceDetector({sidecar.network.partition("-")[2]: engine}, DetectorConfig().min_score)
     return check_detector(detector, scene, faces, sidecar.precision, **digests)
 
 

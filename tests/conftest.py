@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from edge.chip import align
 from edge.config import TerminalConfig, load_config
 from edge.engine import open_engine
-from edge.face.detect import FaceDetector
+from edge.face.detect import FaceDetector, open_detector
 from edge.face.embed import Embedder
 from edge.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from tests.bundles import make_int8, make_once, make_reference
@@ -76,9 +76,8 @@ def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def detector(bundle_path: Path) -> FaceDetector:
-    return FaceDetector(
-        {"640x480": open_engine(bundle_path / "detector-640x480.onnx", threads=1)}, 0.7
-    )
+    models = {"640x480": bundle_path / "detector-640x480.onnx"}
+    return open_detector(models, min_score=0.7, threads=1)
 
 
 @pytest.fixture(scope="session")

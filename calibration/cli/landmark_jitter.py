@@ -17,9 +17,8 @@ from edge import chip as chips
 from edge import masks
 from edge.bundle import detector_network, open_bundle
 from edge.cli import common
-from edge.engine import open_engine
 from edge.errors import ConfigError
-from edge.face.detect import FaceDetector
+from edge.face.detect import open_detector
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,8 +44,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle, chips.PREPROCESSING)
-    engine = open_engine(bundle.onnx_path(detector_network(DETECTOR), "fp32"), threads=1)
-    detector = FaceDetector({DETECTOR: engine}, MIN_SCORE)
+    models = {DETECTOR: bundle.onnx_path(detector_network(DETECTOR), "fp32")}
+    detector = open_detector(models, min_score=MIN_SCORE, threads=1)
     read = [
         (name, data)
         for name, data in read_chips(args.chips)

@@ -13,10 +13,9 @@ from calibration.pad import LAYERS, NO_FACE, SpeciesResult, find_clips, format_r
 from edge.bundle import DETECTOR_SIZES, detector_network, open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import common
-from edge.config.recognition import DetectorConfig as DetectorDefaults
-from edge.engine import open_engine
+from edge.config.recognition import DetectorConfig
 from edge.errors import CameraError, ConfigError
-from edge.face.detect import FaceDetector
+from edge.face.detect import open_detector
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,12 +28,9 @@ def _pad(args: argparse.Namespace) -> int:
         raise ConfigError(f"expected --fps above 0 and up to 240, found {args.fps}")
     common.check_output_files(args.json, args.markdown)
     clips = find_clips(args.tree)
-    defaults, bundle = DetectorDefaults(), open_bundle(args.bundle, PREPROCESSING)
-    engines = {
-        size: open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=2)
-        for size in DETECTOR_SIZES
-    }
-    detector = FaceDetector(engines, defaults.min_score)
+    bundle = open_bundle(args.bundle, PREPROCESSING)
+    models = {size: bundle.onnx_path(detector_network(size), "fp32") for size in DETECTOR_SIZES}
+    detector = open_detector(models, min_score=DetectorConfig().min_score, threads=2)
     species: dict[str, SpeciesResult] = {}
     try:
         for name, clip in tqdm(clips, desc="presentations", unit="clip", disable=None):

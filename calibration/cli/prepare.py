@@ -11,11 +11,11 @@ import numpy as np
 
 from calibration.cli import parsers
 from calibration.photos import find_photos
-from calibration.prepare import PrepareOutputs, PrepareSettings, open_detector, prepare
+from calibration.prepare import PrepareOutputs, PrepareSettings, cached_detector, prepare
 from edge.bundle import detector_network, open_bundle
 from edge.chip import PREPROCESSING, SIZE
 from edge.cli import common
-from edge.config.recognition import DetectorConfig as DetectorDefaults
+from edge.config.recognition import DetectorConfig
 from edge.errors import ConfigError, MfsaError
 
 
@@ -35,9 +35,9 @@ def _settings(args: argparse.Namespace) -> PrepareSettings:
         if model.is_dir():
             model = open_bundle(model, PREPROCESSING).onnx_path(detector_network(args.size), "fp32")
         settings = PrepareSettings(
-            str(model), args.size, DetectorDefaults().min_score, args.face, args.min_eyes
+            str(model), args.size, DetectorConfig().min_score, args.face, args.min_eyes
         )
-        open_detector(settings).detect(np.zeros((SIZE, SIZE, 3), np.uint8))
+        cached_detector(settings).detect(np.zeros((SIZE, SIZE, 3), np.uint8))
     except (MfsaError, LookupError, ValueError) as error:
         raise ConfigError(
             f"--detector: expected a bundle or a YuNet file for --size {args.size}: {error}"

@@ -15,12 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.engine import Engine
+from edge.engine import Engine, open_engine
 from edge.errors import EngineError
 from edge.face.boxes import iou, suppress_overlaps
 from edge.values import Face, Zone
@@ -162,6 +163,12 @@ class _Region:
             or (self.right < width and x1 > self.right - near)
             or (self.bottom < height and y1 > self.bottom - near)
         )
+
+
+def open_detector(models: Mapping[str, Path], *, min_score: float, threads: int) -> FaceDetector:
+    """Open the ONNX files of a detector by input size; raises EngineError."""
+    engines = {size: open_engine(model, threads=threads) for size, model in models.items()}
+    return FaceDetector(engines, min_score)
 
 
 def _around(zone: Zone, width: int, height: int) -> _Region:

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from edge.bundle import file_digest
 from edge.chip import to_input
 from edge.engine import open_engine
-from edge.face.detect import FaceDetector
+from edge.face.detect import FaceDetector, open_detector
 from export.bundle import reference_bundle
 from export.cli.parity import main
 from export.detector_parity import check_detector, detect_faces
@@ -197,9 +197,8 @@ def test_detector_parity_by_faces(detector: FaceDetector, bundle_path: Path) -> 
     moved[:, 4:14] += 3
     verdict = check_detector(detector, scene, moved, "fp16", **digests)
     assert not verdict.passed and "landmarks are off by" in verdict.reason
-    blind = FaceDetector(
-        {"640x480": open_engine(bundle_path / "detector-640x480.onnx", threads=1)}, 0.99
-    )
+    models = {"640x480": bundle_path / "detector-640x480.onnx"}
+    blind = open_detector(models, min_score=0.99, threads=1)
     verdict = check_detector(blind, scene, faces, "fp16", **digests)
     assert not verdict.passed and verdict.reason == "expected 2 faces in the scene, found 0"
 

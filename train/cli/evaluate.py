@@ -28,7 +28,7 @@ from edge.cli import common
 from edge.config.recognition import DetectorConfig
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
-from edge.face.detect import FaceDetector
+from edge.face.detect import FaceDetector, open_detector
 from train.cli import parsers
 
 AUTO = "auto"
@@ -44,12 +44,10 @@ def open_model(model: Path) -> Engine:
     return TorchEngine(load_network(model))
 
 
-def open_detector(bundle: Path) -> FaceDetector:
-    """Return the detector of a bundle with the terminal's default settings."""
-    engines = {
-        size: open_engine(bundle / detector_file(size), threads=2) for size in DETECTOR_SIZES
-    }
-    return FaceDetector(engines, DetectorConfig().min_score)
+def _open_default_detector(bundle: Path) -> FaceDetector:
+    """Open the detector of a bundle with the terminal's default settings."""
+    models = {size: bundle / detector_file(size) for size in DETECTOR_SIZES}
+    return open_detector(models, min_score=DetectorConfig().min_score, threads=2)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,7 +62,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     material = _material(args)
     bundles = [file for _, file in models if (file / MANIFEST).is_file()]
     looked_in = args.detector or (bundles[0] if bundles else None)
-    detector = open_detector(looked_in) if looked_in and not args.quick else None
+    detector = _open_default_detector(looked_in) if looked_in and not args.quick else None
     if material.pair_sets and detector is None and not args.quick:
         print("without --detector: masked faces are not detected again", file=sys.stderr)
     done = []

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from edge.engine import open_engine
 from edge.face.boxes import suppress_overlaps
-from edge.face.detect import FULL_FRAME, FaceDetector
+from edge.face.detect import FULL_FRAME, FaceDetector, open_detector
 from edge.values import Face
 
 
@@ -19,9 +19,8 @@ from edge.values import Face
 def test_finds_both_portraits(
     bundle_path: Path, size: str, collins: np.ndarray, hopper: np.ndarray
 ) -> None:
-    detector = FaceDetector(
-        {size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)}, 0.7
-    )
+    models = {size: bundle_path / f"detector-{size}.onnx"}
+    detector = open_detector(models, min_score=0.7, threads=1)
     for image in (collins, hopper):
         faces = detector.detect(image)
         assert len(faces) == 1 and faces[0].score > 0.9
@@ -103,13 +102,8 @@ def test_zone_is_searched_by_a_smaller_network(bundle_path: Path, collins: np.nd
 
 
 def test_face_cut_by_the_search_is_refined(bundle_path: Path, collins: np.ndarray) -> None:
-    detector = FaceDetector(
-        {
-            size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)
-            for size in ("640x480", "320x256")
-        },
-        0.7,
-    )
+    models = {size: bundle_path / f"detector-{size}.onnx" for size in ("640x480", "320x256")}
+    detector = open_detector(models, min_score=0.7, threads=1)
     canvas = np.full((480, 640, 3), 90, np.uint8)
     (small,) = detector.detect(collins)
     x0, y0, x1, y1 = (int(v) for v in small.box_xyxy)
