@@ -11,7 +11,7 @@ from edge.access.policy import Rules
 from edge.access.validity import AccessRights
 from edge.face.detect import FULL_FRAME
 from edge.face.liveness import LivenessLayer
-from edge.recogniser.pipeline import AccessPolicy, FaceFilter, PipelineSettings
+from edge.recogniser.pipeline_values import AccessPolicy, FaceFilter, PipelineSettings
 from edge.values import Thresholds
 
 

@@ -30,10 +30,10 @@ from edge.gallery.store import GalleryStore, open_store
 from edge.names import name_key
 from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.networks import TerminalNetworks, open_networks
-from edge.recogniser.pipeline import (
+from edge.recogniser.pipeline import Pipeline
+from edge.recogniser.pipeline_values import (
     AccessPolicy,
     FaceFilter,
-    Pipeline,
     PipelineSettings,
     Searchable,
     SubjectLookup,

@@ -9,7 +9,7 @@ from edge.audit.decision import door_fields
 from edge.door.client import DoorClient
 from edge.errors import DoorError
 from edge.recogniser.decision_log import DecisionLog, LogThrottle
-from edge.recogniser.pipeline import SubjectLookup
+from edge.recogniser.pipeline_values import SubjectLookup
 from edge.values import Decision, Grant
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from edge.gallery.enrollment.photos import QualityRequirements, take_sample
 from edge.gallery.search import Index
 from edge.recogniser.build import build_duplicate_thresholds, build_rules, open_pipeline
 from edge.recogniser.networks import TerminalNetworks
-from edge.recogniser.pipeline import Pipeline, Searchable
+from edge.recogniser.pipeline import Pipeline
+from edge.recogniser.pipeline_values import Searchable
 from edge.rehearsal.clips import Clip, ClipFrame, Image, VisiblePerson
 from edge.rehearsal.results import ClipPicture, FaceDecision, RehearsalResult
 from edge.values import FaceResult, Frame, Verdict

@@ -13,7 +13,8 @@ from edge.face.boxes import iou
 from edge.face.liveness import LivenessFrame, LivenessLayer
 from edge.gallery.search import Index
 from edge.recogniser.build import default_record
-from edge.recogniser.pipeline import FaceFilter, Pipeline
+from edge.recogniser.pipeline import Pipeline
+from edge.recogniser.pipeline_values import FaceFilter
 from edge.values import (
     Face,
     FaceResult,

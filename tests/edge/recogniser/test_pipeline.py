@@ -23,7 +23,8 @@ from edge.face.detect import FaceDetector
 from edge.face.liveness import LivenessFrame, LivenessLayer
 from edge.gallery.search import Index
 from edge.recogniser.build import build_rules, build_threshold_scaling, default_record
-from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline, SubjectLookup
+from edge.recogniser.pipeline import Pipeline
+from edge.recogniser.pipeline_values import AccessPolicy, FaceFilter, SubjectLookup
 from edge.subject import SubjectRecord
 from edge.values import (
     Face,
