@@ -18,7 +18,8 @@ from edge.subject import SubjectRecord
 from edge.system.text import format_count
 
 if TYPE_CHECKING:
-    from edge.gallery.store import GalleryStore, Subject
+    from edge.gallery.reader import Subject
+    from edge.gallery.store import GalleryStore
 
 
 def list_people(args: argparse.Namespace) -> int:

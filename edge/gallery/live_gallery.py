@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from edge.access.reasons import Reason
 from edge.errors import GalleryError
 from edge.gallery.database import Position
+from edge.gallery.reader import Changes
 from edge.gallery.search import Index
-from edge.gallery.store import Changes, GalleryStore
+from edge.gallery.store import GalleryStore
 from edge.gallery.subject_cache import SubjectCache
 from edge.subject import SubjectRecord
 from edge.values import Match

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edge.gallery.reader import Changes, Subject
 from edge.gallery.search import Index
-from edge.gallery.store import Changes, Subject
 from edge.names import name_key
 from edge.subject import SubjectRecord
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.gallery.reader import Subject
 from edge.gallery.search import Index
-from edge.gallery.store import GalleryStore, Subject
+from edge.gallery.store import GalleryStore
 from edge.gallery.subject_cache import SubjectCache
 from edge.names import normalize_name
 from edge.subject import SubjectRecord

@@ -20,7 +20,8 @@ from edge.config import load_config
 from edge.errors import RecordError
 from edge.gallery.enrollment.journal import EnrollmentJournal, JournalLine
 from edge.gallery.key import load_key
-from edge.gallery.store import GalleryStore, Subject
+from edge.gallery.reader import Subject
+from edge.gallery.store import GalleryStore
 from tests.processes import Process, until
 
 ENROLL = "edge.cli.enroll"
