@@ -24,6 +24,9 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
+# Tests start hundreds of processes, which must not compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings fuzz durability voting search-bench peers-bench rehearse lint quick reference measure ablation clean
 
 .DEFAULT_GOAL := install

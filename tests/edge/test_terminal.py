@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -16,11 +18,14 @@ import yaml
 from edge.audit.reader import read_log
 from edge.audit.sealing import score_cipher
 from edge.audit.segments import list_segments
+from edge.cli import bench, daemon, doctor, enroll
 from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
 from edge.errors import DoorError
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, read_evidence_key
+from edge.portraits import COLLINS, load_portrait
+from tests.bundles import make_once
 from tests.processes import TIMEOUT_S, Process, run, until
 from tests.streams import MjpegCamera, mjpeg_camera
 
@@ -34,10 +39,15 @@ class Site:
     def __init__(self, folder: Path, config_path: Path) -> None:
         self.folder = folder
         self.config_path = config_path
+        self._loaded: tuple[str, TerminalConfig] | None = None
 
     @property
     def config(self) -> TerminalConfig:
-        return load_config(self.config_path)
+        """Configuration, loaded again after a change of the file."""
+        text = self.config_path.read_text()
+        if self._loaded is None or self._loaded[0] != text:
+            self._loaded = text, load_config(self.config_path)
+        return self._loaded[1]
 
     def door(self) -> Process:
         process = Process(DOOR, "run", "--config", self.config_path, log=self.folder / "door.log")
@@ -72,33 +82,46 @@ class Site:
         ]
 
 
+@pytest.fixture(scope="session")
+def enrolled_state(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Path:
+    """State of a terminal with Eileen Collins enrolled; never write into it."""
+    return make_once(tmp_path_factory, "state", partial(_enroll_collins, bundle_path))
+
+
+def _enroll_collins(bundle_path: Path, state: Path, scratch: Path) -> None:
+    photo = scratch / "collins.png"
+    cv2.imwrite(str(photo), load_portrait(COLLINS))
+    camera = {"kind": "replay", "path": "clip"}
+    fields = {"terminal": "test", "bundle": str(bundle_path), "state": str(state), "camera": camera}
+    config = scratch / "terminal.yaml"
+    config.write_text(yaml.safe_dump({**fields, "liveness": {"kind": "none"}}))
+    done = run(ENROLL, "--config", config, "--subject", "Eileen Collins", photo)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture
 def site(
     tmp_path: Path,
     write_config: Callable[..., Path],
     clip: Callable[..., Path],
     collins: np.ndarray,
-) -> Iterator[Site]:
+    enrolled_state: Path,
+) -> Site:
     """Terminal with Eileen Collins enrolled, who is repeatedly in front of the camera."""
     clip((EMPTY, 3), (collins, 9))
-    photo = tmp_path / "collins.png"
-    cv2.imwrite(str(photo), collins)
+    cv2.imwrite(str(tmp_path / "collins.png"), collins)
+    shutil.copytree(enrolled_state, tmp_path / "state")
     camera = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
     policy = {"cooldown_s": 0.8}
     patient = {"confirm_s": 60.0}  # a busy machine takes its time to confirm a change
-    made = Site(
-        tmp_path,
-        write_config(camera=camera, policy=policy, door={"pulse_s": 0.5}, gallery=patient),
-    )
-    done = run(ENROLL, "--config", made.config_path, "--subject", "Eileen Collins", photo)
-    assert done.returncode == 0, done.stderr
-    return made
+    door = {"pulse_s": 0.5}
+    return Site(tmp_path, write_config(camera=camera, policy=policy, door=door, gallery=patient))
 
 
 def test_known_face_opens_and_is_recorded(site: Site) -> None:
-    with site.door() as door, site.daemon() as daemon:
+    with site.door() as door, site.daemon() as recogniser:
         until(lambda: "relocked" in site.door_events(), "opened and closed")
-        assert daemon.stop() == 0
+        assert recogniser.stop() == 0
         assert door.stop() == 0
     grant = site.decisions(verdict="grant")[0]
     assert (
@@ -114,15 +137,15 @@ def test_known_face_opens_and_is_recorded(site: Site) -> None:
     assert unlocked["record_id"] == grant["id"]
     assert site.door_events()[0] == "started" and site.door_events()[-1] == "stopped"
     assert site.decisions(kind="door")[0]["outcome"] == "unlocked"
-    assert daemon.said("liveness is off (no PAD)")
+    assert recogniser.said("liveness is off (no PAD)")
     assert not site.config.pictures_path.exists()
 
 
 def test_recogniser_killed_door_still_locks(site: Site) -> None:
-    with site.door(), site.daemon() as daemon:
+    with site.door(), site.daemon() as recogniser:
         until(lambda: "unlocked" in site.door_events(), "opened")
-        daemon.popen.send_signal(signal.SIGKILL)
-        daemon.popen.wait()
+        recogniser.popen.send_signal(signal.SIGKILL)
+        recogniser.popen.wait()
         until(lambda: site.door_state() == "locked", "locked again")
         opened = site.door_events().count("unlocked")
         with site.daemon("again"):  # and a fresh one takes over
@@ -131,9 +154,9 @@ def test_recogniser_killed_door_still_locks(site: Site) -> None:
 
 
 def test_recogniser_without_door_finds_it_later(site: Site) -> None:
-    with site.daemon() as daemon:
+    with site.daemon() as recogniser:
         until(lambda: bool(site.decisions(kind="door", outcome="unreachable")), "missed the door")
-        assert daemon.said("is edge-door running?")
+        assert recogniser.said("is edge-door running?")
         with site.door():
             until(lambda: "unlocked" in site.door_events(), "found the door")
 
@@ -149,14 +172,14 @@ def test_door_killed_starts_locked(site: Site) -> None:
 
 def test_camera_lost_is_reported_and_comes_back(site: Site) -> None:
     clip = site.folder / "clip"
-    with site.door(), site.daemon() as daemon:
+    with site.door(), site.daemon() as recogniser:
         until(lambda: "unlocked" in site.door_events(), "opened")
         clip.rename(site.folder / "away")
-        until(lambda: daemon.said("camera lost"), "noticed the loss")
-        assert daemon.popen.poll() is None
+        until(lambda: recogniser.said("camera lost"), "noticed the loss")
+        assert recogniser.popen.poll() is None
         opened = site.door_events().count("unlocked")
         (site.folder / "away").rename(clip)
-        until(lambda: daemon.said("the camera is back"), "noticed the return")
+        until(lambda: recogniser.said("the camera is back"), "noticed the return")
         until(lambda: site.door_events().count("unlocked") > opened, "opened again")
 
 
@@ -182,15 +205,15 @@ def test_camera_missing_at_start_is_a_state(site: Site, collins: np.ndarray) -> 
     first = MjpegCamera(collins)
     first.close()
     change_camera(site, kind="opencv", source=first.address, accept_network_injection=True)
-    with site.door(), site.daemon() as daemon:
-        until(lambda: daemon.said("camera lost: camera http://127.0.0.1"), "noticed the loss")
-        assert daemon.popen.poll() is None
+    with site.door(), site.daemon() as recogniser:
+        until(lambda: recogniser.said("camera lost: camera http://127.0.0.1"), "noticed the loss")
+        assert recogniser.popen.poll() is None
         again = MjpegCamera(collins, port=first.port)
-        until(lambda: daemon.said("the camera is back"), "noticed the return")
+        until(lambda: recogniser.said("the camera is back"), "noticed the return")
         until(lambda: "unlocked" in site.door_events(), "opened")
         again.close()
         until(lambda: len(site.decisions(event="camera-lost")) == 2, "recorded the second loss")
-        assert daemon.stop() == 0
+        assert recogniser.stop() == 0
     events = [record["event"] for record in site.decisions(kind="camera")]
     assert events == ["camera-lost", "camera-back", "camera-lost"]
 
@@ -199,16 +222,16 @@ def test_frames_of_a_stall_do_not_open(site: Site, collins: np.ndarray) -> None:
     """The frames of a person wait in the network while the recogniser is stopped."""
     with mjpeg_camera(EMPTY) as camera:
         change_camera(site, kind="opencv", source=camera.address, accept_network_injection=True)
-        with site.door(), site.daemon() as daemon:
-            until(lambda: daemon.said("running with"), "started")
+        with site.door(), site.daemon() as recogniser:
+            until(lambda: recogniser.said("running with"), "started")
             until(lambda: camera.served > 60, "frames came")
-            daemon.popen.send_signal(signal.SIGSTOP)
+            recogniser.popen.send_signal(signal.SIGSTOP)
             camera.show(collins)
             served = camera.served
             until(lambda: camera.served > served + 30, "the person was there")
             camera.show(EMPTY)
             until(lambda: camera.served > served + 60, "the person left")
-            daemon.popen.send_signal(signal.SIGCONT)
+            recogniser.popen.send_signal(signal.SIGCONT)
             until(lambda: camera.served > served + 120, "the frames were read")
             assert "unlocked" not in site.door_events()
             camera.show(collins)
@@ -229,31 +252,37 @@ def test_frames_of_a_stall_do_not_open(site: Site, collins: np.ndarray) -> None:
     ],
 )
 def test_camera_error_ends_the_start(
-    site: Site, camera: dict[str, object], code: int, words: str
+    site: Site,
+    camera: dict[str, object],
+    code: int,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     change_camera(site, **camera)
-    done = run(DAEMON, "--config", site.config_path)
-    assert done.returncode == code, done.stderr
-    assert words in done.stderr and "Traceback" not in done.stderr
+    assert daemon.main(["--config", str(site.config_path)]) == code
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error
 
 
 def test_full_disk_keeps_door_locked_until_space(site: Site) -> None:
     """The decisions file is limited to its present size, as on a full disk."""
     import resource
 
-    with site.door(), site.daemon() as daemon:
+    with site.door(), site.daemon() as recogniser:
         until(lambda: "unlocked" in site.door_events(), "opened")
         size = list_segments(site.config.decisions_path)[-1].stat().st_size
-        resource.prlimit(daemon.popen.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        resource.prlimit(
+            recogniser.popen.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)
+        )
         until(
-            lambda: daemon.said("no one is admitted until it can be written"),
+            lambda: recogniser.said("no one is admitted until it can be written"),
             "noticed the full disk",
         )
         until(lambda: site.door_state() == "locked", "locked")
         opened = site.door_events().count("unlocked")
-        assert daemon.popen.poll() is None
+        assert recogniser.popen.poll() is None
         resource.prlimit(
-            daemon.popen.pid,
+            recogniser.popen.pid,
             resource.RLIMIT_FSIZE,
             (resource.RLIM_INFINITY, resource.RLIM_INFINITY),
         )
@@ -263,7 +292,7 @@ def test_full_disk_keeps_door_locked_until_space(site: Site) -> None:
 
 
 def test_erased_person_is_unknown_in_a_second(site: Site) -> None:
-    with site.door(), site.daemon() as daemon:
+    with site.door(), site.daemon() as recogniser:
         until(lambda: "unlocked" in site.door_events(), "opened")
         done = run(
             "edge.cli.gallery",
@@ -274,10 +303,10 @@ def test_erased_person_is_unknown_in_a_second(site: Site) -> None:
             "Eileen Collins",
         )
         assert done.returncode == 0, done.stderr
-        until(lambda: daemon.said("gallery changed: 0 subjects"), "noticed")
+        until(lambda: recogniser.said("gallery changed: 0 subjects"), "noticed")
         until(lambda: bool(site.decisions(reason="gallery-empty")), "a stranger")
-        until(lambda: daemon.said(": unknown (gallery-empty)"), "logged")
-        assert not daemon.said("Eileen")
+        until(lambda: recogniser.said(": unknown (gallery-empty)"), "logged")
+        assert not recogniser.said("Eileen")
 
 
 CAMERA = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
@@ -295,12 +324,12 @@ def refused(site: Site, reason: str) -> bool:
 def test_gallery_missing_refuses_until_back(site: Site, write_config: Callable[..., Path]) -> None:
     write_config(camera=CAMERA, policy={"cooldown_s": 0.8}, gallery={"unreadable_s": 1})
     away = site.folder / "away.db"
-    with site.door(), site.daemon() as daemon:
+    with site.door(), site.daemon() as recogniser:
         until(lambda: "unlocked" in site.door_events(), "opened")
         site.config.gallery_path.rename(away)
         until(lambda: refused(site, "gallery-unreadable"), "refused")
         assert gallery_events(site) == ["gallery-unreadable"]
-        assert daemon.said("all people are refused (gallery-unreadable)")
+        assert recogniser.said("all people are refused (gallery-unreadable)")
         until(lambda: site.door_state() == "locked", "locked")
         opened = site.door_events().count("unlocked")
         away.rename(site.config.gallery_path)
@@ -312,13 +341,13 @@ def test_older_gallery_is_followed_and_recorded(site: Site) -> None:
     remove = ["remove", "--config", site.config_path, "--subject", "Eileen Collins"]
     backup = site.folder / "backup.db"
     shutil.copy(site.config.gallery_path, backup)
-    with site.daemon() as daemon:
-        until(lambda: daemon.said("running with 1 subject,"), "runs")
+    with site.daemon() as recogniser:
+        until(lambda: recogniser.said("running with 1 subject,"), "runs")
         assert run("edge.cli.gallery", *remove).returncode == 0
         backup.replace(site.config.gallery_path)
         until(lambda: "older" in gallery_events(site), "recorded")
         done = run("edge.cli.gallery", *remove)
-        assert done.returncode == 0 and daemon.said("gallery changed: 0 subjects"), done.stderr
+        assert done.returncode == 0 and recogniser.said("gallery changed: 0 subjects"), done.stderr
 
 
 def test_key_unreadable_refuses_all(
@@ -330,25 +359,25 @@ def test_key_unreadable_refuses_all(
     credentials.mkdir()
     shutil.copy(site.config.key_path, credentials / "gallery.key")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
-    with site.daemon() as daemon:
-        until(lambda: daemon.said("running with 1 subject,"), "runs")
+    with site.daemon() as recogniser:
+        until(lambda: recogniser.said("running with 1 subject,"), "runs")
         monkeypatch.delenv("CREDENTIALS_DIRECTORY")
         done = run("edge.cli.gallery", "rotate-key", "--config", site.config_path)
         assert done.returncode == 1 and "restart edge-daemon" in done.stderr
         until(lambda: refused(site, "gallery-key-changed"), "refused")
-        assert daemon.popen.poll() is None
+        assert recogniser.popen.poll() is None
     write_config(camera=CAMERA, gallery={"confirm_s": 60})
-    with site.daemon("again") as daemon:
-        until(lambda: daemon.said("running with 1 subject,"), "runs")
+    with site.daemon("again") as recogniser:
+        until(lambda: recogniser.said("running with 1 subject,"), "runs")
         done = run("edge.cli.gallery", "rotate-key", "--config", site.config_path)
         assert done.returncode == 0, done.stderr
 
 
 def test_unconfirmed_change_fails(site: Site, write_config: Callable[..., Path]) -> None:
     write_config(camera=CAMERA, gallery={"confirm_s": 1})
-    with site.daemon() as daemon:
-        until(lambda: daemon.said("running with 1 subject,"), "runs")
-        daemon.popen.send_signal(signal.SIGSTOP)
+    with site.daemon() as recogniser:
+        until(lambda: recogniser.said("running with 1 subject,"), "runs")
+        recogniser.popen.send_signal(signal.SIGSTOP)
         arguments = ["--config", site.config_path, "--subject", "Eileen Collins"]
         done = run("edge.cli.gallery", "set", "--valid-until", "2020-01-01", *arguments)
         assert done.returncode == 1 and "has not confirmed" in done.stderr
@@ -358,8 +387,8 @@ def test_unconfirmed_change_fails(site: Site, write_config: Callable[..., Path])
 
 
 def test_second_recogniser_is_refused(site: Site) -> None:
-    with site.daemon() as daemon:
-        until(lambda: daemon.said("running with 1 subject,"), "runs")
+    with site.daemon() as recogniser:
+        until(lambda: recogniser.said("running with 1 subject,"), "runs")
         done = run(DAEMON, "--config", site.config_path)
     assert done.returncode == 1
     assert (
@@ -368,7 +397,7 @@ def test_second_recogniser_is_refused(site: Site) -> None:
     )
 
 
-@pytest.mark.parametrize("module", [DAEMON, "edge.cli.doctor", "edge.cli.enroll", "edge.cli.bench"])
+@pytest.mark.parametrize("command", [daemon, doctor, enroll, bench])
 @pytest.mark.parametrize(
     ("harm", "code", "part"),
     [
@@ -377,26 +406,35 @@ def test_second_recogniser_is_refused(site: Site) -> None:
     ],
 )
 def test_broken_config_is_one_sentence(
-    site: Site, module: str, harm: Callable[[Site], object], code: int, part: str
+    site: Site,
+    command: ModuleType,
+    harm: Callable[[Site], object],
+    code: int,
+    part: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     harm(site)
-    extra = ("--subject", "x") if module == ENROLL else ()
-    command = ("run",) if module == "edge.cli.bench" else ()
-    done = run(module, *command, "--config", site.config_path, *extra)
-    assert done.returncode == code and part in done.stderr
-    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    extra = ("--subject", "x") if command is enroll else ()
+    action = ("run",) if command is bench else ()
+    assert command.main([*action, "--config", str(site.config_path), *extra]) == code
+    error = capsys.readouterr().err
+    assert part in error
+    assert "Traceback" not in error and len(error.strip().splitlines()) == 1
 
 
 def test_changed_bundle_stops_the_start(
-    site: Site, write_config: Callable[..., Path], bundle_path: Path
+    site: Site,
+    write_config: Callable[..., Path],
+    bundle_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     copy = Path(shutil.copytree(bundle_path, site.folder / "bundle"))
     with (copy / "embedder.onnx").open("r+b") as file:
         file.seek(1000)
         file.write(b"xxxx")
-    done = run(DAEMON, "--config", write_config(bundle=str(copy)))
-    assert done.returncode == 1
-    assert "embedder.onnx: sha256 is" in done.stderr and "Traceback" not in done.stderr
+    assert daemon.main(["--config", str(write_config(bundle=str(copy)))]) == 1
+    error = capsys.readouterr().err
+    assert "embedder.onnx: sha256 is" in error and "Traceback" not in error
 
 
 def test_missing_recording_stops_the_start(site: Site) -> None:
@@ -459,7 +497,7 @@ def test_extended_time_reaches_the_door(site: Site, write_config: Callable[..., 
 
 
 def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:
-    with site.door(), site.daemon() as daemon:
+    with site.door(), site.daemon() as recogniser:
         until(lambda: "unlocked" in site.door_events(), "opened")
         done = run(
             ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--frontal-only"
@@ -469,7 +507,7 @@ def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:
             "using the camera of edge-daemon" in done.stderr and "3 of 3 poses done" in done.stderr
         )
         assert "(1 in total), 1 photo already" in done.stdout
-        until(lambda: daemon.said("gallery changed: 1 subjects"), "noticed")
+        until(lambda: recogniser.said("gallery changed: 1 subjects"), "noticed")
         done = run(
             ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", "--frontal-only"
         )
@@ -514,21 +552,21 @@ def test_enroll_unrecorded_statement_stores_none(site: Site) -> None:
     """The recogniser hangs: the statement is withdrawn."""
     photo = site.folder / "collins.png"
     statement = ("--not-a-duplicate", "Eileen Collins", "--reason", "twins")
-    with site.daemon() as daemon:
+    with site.daemon() as recogniser:
         until(lambda: bool(site.decisions(kind="started")), "started")
-        daemon.popen.send_signal(signal.SIGSTOP)
+        recogniser.popen.send_signal(signal.SIGSTOP)
         done = run(
             ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", *statement, photo
         )
-        daemon.popen.send_signal(signal.SIGCONT)
+        recogniser.popen.send_signal(signal.SIGCONT)
     assert done.returncode == 1 and "nothing was stored: see its log" in done.stderr
     assert not site.config.handover_path.exists()
     assert not site.decisions(event="not-a-duplicate")
 
 
 def test_enroll_unreachable_daemon_is_reported(site: Site) -> None:
-    with site.daemon() as daemon:
-        until(lambda: daemon.said("running with 1 subject,"), "runs")
+    with site.daemon() as recogniser:
+        until(lambda: recogniser.said("running with 1 subject,"), "runs")
         (site.config.state / "enroll.sock").unlink()
         done = run(
             ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--frontal-only"
