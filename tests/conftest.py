@@ -157,8 +157,9 @@ def clip(tmp_path: Path) -> Callable[..., Path]:
         folder.mkdir()
         number = 0
         for image, count in shots:
+            png = cv2.imencode(".png", image)[1].tobytes()
             for _ in range(count):
-                cv2.imwrite(str(folder / f"{number:05d}.png"), image)
+                (folder / f"{number:05d}.png").write_bytes(png)
                 number += 1
         return folder
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 TIMEOUT_S = 600.0
@@ -20,6 +22,19 @@ def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]
         timeout=TIMEOUT_S,
         check=False,
     )
+
+
+def call(
+    main: Callable[[list[str]], int], *arguments: str | Path
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, which saves the start of an interpreter."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            code = int(error.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 class Process:
@@ -52,7 +67,7 @@ class Process:
 
 
 def until(
-    condition: Callable[[], bool], what: str, *, timeout_s: float = TIMEOUT_S, poll_s: float = 0.02
+    condition: Callable[[], bool], what: str, *, timeout_s: float = TIMEOUT_S, poll_s: float = 0.05
 ) -> None:
     """Wait for a condition. The only place in the tests that polls."""
     ends = time.monotonic() + timeout_s

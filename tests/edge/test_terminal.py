@@ -18,7 +18,7 @@ import yaml
 from edge.audit.reader import read_log
 from edge.audit.sealing import score_cipher
 from edge.audit.segments import list_segments
-from edge.cli import bench, daemon, doctor, enroll
+from edge.cli import bench, daemon, doctor, door, enroll, gallery
 from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
 from edge.errors import DoorError
@@ -26,7 +26,7 @@ from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, read_evidence_key
 from edge.portraits import COLLINS, load_portrait
 from tests.bundles import make_once
-from tests.processes import TIMEOUT_S, Process, run, until
+from tests.processes import TIMEOUT_S, Process, call, run, until
 from tests.streams import MjpegCamera, mjpeg_camera
 
 EMPTY = np.full((480, 640, 3), 90, np.uint8)
@@ -114,15 +114,15 @@ def site(
     camera = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
     policy = {"cooldown_s": 0.8}
     patient = {"confirm_s": 60.0}  # a busy machine takes its time to confirm a change
-    door = {"pulse_s": 0.5}
-    return Site(tmp_path, write_config(camera=camera, policy=policy, door=door, gallery=patient))
+    timing = {"pulse_s": 0.5}
+    return Site(tmp_path, write_config(camera=camera, policy=policy, door=timing, gallery=patient))
 
 
 def test_known_face_opens_and_is_recorded(site: Site) -> None:
-    with site.door() as door, site.daemon() as recogniser:
+    with site.door() as door_process, site.daemon() as recogniser:
         until(lambda: "relocked" in site.door_events(), "opened and closed")
         assert recogniser.stop() == 0
-        assert door.stop() == 0
+        assert door_process.stop() == 0
     grant = site.decisions(verdict="grant")[0]
     assert (
         grant["subject"] == "Eileen Collins"
@@ -162,10 +162,10 @@ def test_recogniser_without_door_finds_it_later(site: Site) -> None:
 
 
 def test_door_killed_starts_locked(site: Site) -> None:
-    with site.door() as door, site.daemon():
+    with site.door() as door_process, site.daemon():
         until(lambda: "unlocked" in site.door_events(), "opened")
-        door.popen.send_signal(signal.SIGKILL)
-        door.popen.wait()
+        door_process.popen.send_signal(signal.SIGKILL)
+        door_process.popen.wait()
     with site.door():
         assert site.door_state() == "locked"
 
@@ -196,7 +196,7 @@ def test_camera_rotated_recognises_and_enrolls(
     with site.door(), site.daemon():
         until(lambda: "unlocked" in site.door_events(), "opened")
         person = ("--subject", "Eileen Collins", "--frontal-only")
-        done = run(ENROLL, "--config", site.config_path, *person)
+        done = call(enroll.main, "--config", site.config_path, *person)
         assert done.returncode == 0 and "3 of 3 poses done" in done.stderr, done.stderr
 
 
@@ -343,10 +343,10 @@ def test_older_gallery_is_followed_and_recorded(site: Site) -> None:
     shutil.copy(site.config.gallery_path, backup)
     with site.daemon() as recogniser:
         until(lambda: recogniser.said("running with 1 subject,"), "runs")
-        assert run("edge.cli.gallery", *remove).returncode == 0
+        assert call(gallery.main, *remove).returncode == 0
         backup.replace(site.config.gallery_path)
         until(lambda: "older" in gallery_events(site), "recorded")
-        done = run("edge.cli.gallery", *remove)
+        done = call(gallery.main, *remove)
         assert done.returncode == 0 and recogniser.said("gallery changed: 0 subjects"), done.stderr
 
 
@@ -362,14 +362,14 @@ def test_key_unreadable_refuses_all(
     with site.daemon() as recogniser:
         until(lambda: recogniser.said("running with 1 subject,"), "runs")
         monkeypatch.delenv("CREDENTIALS_DIRECTORY")
-        done = run("edge.cli.gallery", "rotate-key", "--config", site.config_path)
+        done = call(gallery.main, "rotate-key", "--config", site.config_path)
         assert done.returncode == 1 and "restart edge-daemon" in done.stderr
         until(lambda: refused(site, "gallery-key-changed"), "refused")
         assert recogniser.popen.poll() is None
     write_config(camera=CAMERA, gallery={"confirm_s": 60})
     with site.daemon("again") as recogniser:
         until(lambda: recogniser.said("running with 1 subject,"), "runs")
-        done = run("edge.cli.gallery", "rotate-key", "--config", site.config_path)
+        done = call(gallery.main, "rotate-key", "--config", site.config_path)
         assert done.returncode == 0, done.stderr
 
 
@@ -379,9 +379,9 @@ def test_unconfirmed_change_fails(site: Site, write_config: Callable[..., Path])
         until(lambda: recogniser.said("running with 1 subject,"), "runs")
         recogniser.popen.send_signal(signal.SIGSTOP)
         arguments = ["--config", site.config_path, "--subject", "Eileen Collins"]
-        done = run("edge.cli.gallery", "set", "--valid-until", "2020-01-01", *arguments)
+        done = call(gallery.main, "set", "--valid-until", "2020-01-01", *arguments)
         assert done.returncode == 1 and "has not confirmed" in done.stderr
-        done = run("edge.cli.gallery", "remove", *arguments)
+        done = call(gallery.main, "remove", *arguments)
         assert done.returncode == 1 and "restart edge-daemon" in done.stderr
         assert "Traceback" not in done.stderr and "erased with 1 template;" in done.stdout
 
@@ -389,7 +389,7 @@ def test_unconfirmed_change_fails(site: Site, write_config: Callable[..., Path])
 def test_second_recogniser_is_refused(site: Site) -> None:
     with site.daemon() as recogniser:
         until(lambda: recogniser.said("running with 1 subject,"), "runs")
-        done = run(DAEMON, "--config", site.config_path)
+        done = call(daemon.main, "--config", site.config_path)
     assert done.returncode == 1
     assert (
         "another edge-daemon runs here; stop it first" in done.stderr
@@ -439,7 +439,7 @@ def test_changed_bundle_stops_the_start(
 
 def test_missing_recording_stops_the_start(site: Site) -> None:
     shutil.rmtree(site.folder / "clip")
-    done = run(DAEMON, "--config", site.config_path)
+    done = call(daemon.main, "--config", site.config_path)
     assert done.returncode == 1
     assert "no such recording" in done.stderr and "Traceback" not in done.stderr
 
@@ -447,8 +447,8 @@ def test_missing_recording_stops_the_start(site: Site) -> None:
 def test_unusable_photos_store_nothing(site: Site) -> None:
     bad = site.folder / "bad.jpg"
     bad.write_text("not a picture")
-    done = run(
-        ENROLL,
+    done = call(
+        enroll.main,
         "--config",
         site.config_path,
         "--subject",
@@ -460,31 +460,31 @@ def test_unusable_photos_store_nothing(site: Site) -> None:
     assert done.returncode == 1
     assert "refused (unreadable)" in done.stderr and "Traceback" not in done.stderr
     assert json.loads(done.stdout)["refused"][0]["photo"] == str(bad)
-    listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
+    listed = call(gallery.main, "list", "--config", site.config_path, "--json")
     assert {name: row["templates"] for name, row in json.loads(listed.stdout).items()} == {
         "Eileen Collins": 1
     }
 
 
 def test_extended_time_reaches_the_door(site: Site, write_config: Callable[..., Path]) -> None:
-    def gallery(*arguments: str) -> str:
-        done = run("edge.cli.gallery", *arguments, "--config", site.config_path)
+    def change(*arguments: str) -> str:
+        done = call(gallery.main, *arguments, "--config", site.config_path)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     camera = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
     write_config(camera=camera, door={"pulse_s": 0.5, "extended_pulse_s": 60.0})
-    assert "extended changed" in gallery("set", "--subject", "Eileen Collins", "--extended", "on")
-    assert "(extended)" in gallery("list")
+    assert "extended changed" in change("set", "--subject", "Eileen Collins", "--extended", "on")
+    assert "(extended)" in change("list")
     with site.door(), site.daemon():
         until(lambda: "unlocked" in site.door_events(), "opened")
         client = DoorClient(site.config.socket_path, timeout_s=TIMEOUT_S)
         assert client.status()["relocks_in_s"] > 20
         client.close()
-    assert "extended changed" in gallery("set", "--subject", "Eileen Collins", "--extended", "off")
-    assert "(extended)" not in gallery("list")
-    done = run(
-        "edge.cli.gallery",
+    assert "extended changed" in change("set", "--subject", "Eileen Collins", "--extended", "off")
+    assert "(extended)" not in change("list")
+    done = call(
+        gallery.main,
         "set",
         "--subject",
         "Stranger",
@@ -499,8 +499,13 @@ def test_extended_time_reaches_the_door(site: Site, write_config: Callable[..., 
 def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:
     with site.door(), site.daemon() as recogniser:
         until(lambda: "unlocked" in site.door_events(), "opened")
-        done = run(
-            ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--frontal-only"
+        done = call(
+            enroll.main,
+            "--config",
+            site.config_path,
+            "--subject",
+            "Eileen Collins",
+            "--frontal-only",
         )
         assert done.returncode == 0, done.stderr
         assert (
@@ -508,8 +513,13 @@ def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:
         )
         assert "(1 in total), 1 photo already" in done.stdout
         until(lambda: recogniser.said("gallery changed: 1 subjects"), "noticed")
-        done = run(
-            ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", "--frontal-only"
+        done = call(
+            enroll.main,
+            "--config",
+            site.config_path,
+            "--subject",
+            "Colonel Collins",
+            "--frontal-only",
         )
         assert done.returncode == 1 and "refused (already-enrolled)" in done.stderr
         until(
@@ -535,8 +545,14 @@ def test_enroll_statement_recorded_by_daemon(site: Site) -> None:
     statement = ("--not-a-duplicate", "Eileen Collins", "--reason", "twins")
     with site.daemon():
         until(lambda: bool(site.decisions(kind="started")), "started")
-        done = run(
-            ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", *statement, photo
+        done = call(
+            enroll.main,
+            "--config",
+            site.config_path,
+            "--subject",
+            "Colonel Collins",
+            *statement,
+            photo,
         )
         assert done.returncode == 0, done.stderr
         (noted,) = site.decisions(event="not-a-duplicate")
@@ -555,8 +571,14 @@ def test_enroll_unrecorded_statement_stores_none(site: Site) -> None:
     with site.daemon() as recogniser:
         until(lambda: bool(site.decisions(kind="started")), "started")
         recogniser.popen.send_signal(signal.SIGSTOP)
-        done = run(
-            ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", *statement, photo
+        done = call(
+            enroll.main,
+            "--config",
+            site.config_path,
+            "--subject",
+            "Colonel Collins",
+            *statement,
+            photo,
         )
         recogniser.popen.send_signal(signal.SIGCONT)
     assert done.returncode == 1 and "nothing was stored: see its log" in done.stderr
@@ -568,18 +590,23 @@ def test_enroll_unreachable_daemon_is_reported(site: Site) -> None:
     with site.daemon() as recogniser:
         until(lambda: recogniser.said("running with 1 subject,"), "runs")
         (site.config.state / "enroll.sock").unlink()
-        done = run(
-            ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--frontal-only"
+        done = call(
+            enroll.main,
+            "--config",
+            site.config_path,
+            "--subject",
+            "Eileen Collins",
+            "--frontal-only",
         )
     assert done.returncode == 1 and "has the camera and cannot be reached" in done.stderr
-    listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
+    listed = call(gallery.main, "list", "--config", site.config_path, "--json")
     assert json.loads(listed.stdout)["Eileen Collins"]["templates"] == 1
     assert "Traceback" not in done.stderr
 
 
 def test_enroll_from_camera_without_daemon(site: Site) -> None:
-    done = run(
-        ENROLL,
+    done = call(
+        enroll.main,
         "--config",
         site.config_path,
         "--subject",
@@ -589,7 +616,7 @@ def test_enroll_from_camera_without_daemon(site: Site) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "would be stored" in done.stdout and "edge-daemon" not in done.stderr
-    listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
+    listed = call(gallery.main, "list", "--config", site.config_path, "--json")
     assert json.loads(listed.stdout)["Eileen Collins"]["templates"] == 1
 
 
@@ -604,12 +631,12 @@ def test_second_door_is_refused_without_change(site: Site) -> None:
 
 def test_operator_commands_are_recorded(site: Site) -> None:
     with site.door():
-        assert run(DOOR, "hold", "--config", site.config_path).returncode == 2  # no reason
-        done = run(DOOR, "hold", "--config", site.config_path, "--reason", "delivery")
+        assert call(door.main, "hold", "--config", site.config_path).returncode == 2  # no reason
+        done = call(door.main, "hold", "--config", site.config_path, "--reason", "delivery")
         assert done.returncode == 0 and site.door_state() == "unlocked"
-        done = run(DOOR, "lockdown", "--config", site.config_path, "--reason", "drill")
+        done = call(door.main, "lockdown", "--config", site.config_path, "--reason", "drill")
         assert done.returncode == 0 and site.door_state() == "locked"
-        done = run(DOOR, "unlock", "--config", site.config_path, "--reason", "please")
+        done = call(door.main, "unlock", "--config", site.config_path, "--reason", "please")
         assert (
             done.returncode == 1
             and "the door refused: the door is in lockdown; release it first" in done.stderr
@@ -627,14 +654,14 @@ def test_operator_commands_are_recorded(site: Site) -> None:
 
 def test_safe_state_only_without_running_door(site: Site) -> None:
     with site.door():
-        done = run(DOOR, "safe-state", "--config", site.config_path)
+        done = call(door.main, "safe-state", "--config", site.config_path)
         assert done.returncode == 1 and "another edge-door runs here" in done.stderr
-    done = run(DOOR, "safe-state", "--config", site.config_path)
+    done = call(door.main, "safe-state", "--config", site.config_path)
     assert done.returncode == 0 and "de-energised" in done.stdout
 
 
 def test_doctor_finds_errors(site: Site) -> None:
-    done = run("edge.cli.doctor", "--config", site.config_path, "--json")
+    done = call(doctor.main, "--config", site.config_path, "--json")
     levels = {f["subject"]: f["level"] for f in json.loads(done.stdout)}
     assert (
         levels["bundle"]
@@ -647,7 +674,7 @@ def test_doctor_finds_errors(site: Site) -> None:
     assert levels["liveness"] == "warning" and levels["door"] == "error"
     assert done.returncode == 1
     with site.door():
-        done = run("edge.cli.doctor", "--config", site.config_path)
+        done = call(doctor.main, "--config", site.config_path)
         assert done.returncode == 0, done.stdout
         assert "edge-door answers: locked" in done.stdout
 
@@ -713,7 +740,7 @@ def test_enroll_on_full_disk_changes_nothing(site: Site) -> None:
     assert done.returncode == 1
     assert "gallery" in done.stderr and "Traceback" not in done.stderr
     assert site.config.gallery_path.read_bytes() == before
-    listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
+    listed = call(gallery.main, "list", "--config", site.config_path, "--json")
     assert {name: row["templates"] for name, row in json.loads(listed.stdout).items()} == {
         "Eileen Collins": 1
     }

@@ -19,6 +19,7 @@ from export.onnx_transforms import has_prelu
 from export.parity import check_parity
 from export.parity_data import portrait_chips
 from export.to_onnx import export
+from tests.networks import make_network
 from train.network import VARIANTS, MfsaNetwork, NetworkConfig
 from train.torch_engine import TorchEngine
 from train.weights import save_weights
@@ -26,19 +27,7 @@ from train.weights import save_weights
 
 @pytest.fixture(scope="module")
 def network() -> MfsaNetwork:
-    made = MfsaNetwork(
-        NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))
-    ).train()
-    import torch
-
-    for module in made.modules():
-        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        # Running statistics of real chips, so that the network separates them.
-        made(torch.from_numpy(to_input(portrait_chips())))
-        made.attention.maps.weight.normal_()
-    return made.eval()
+    return make_network()
 
 
 def test_the_file_is_what_tensorrt_8_reads(network: MfsaNetwork, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
+pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
 
 from calibration.evaluation import pair_sets, pairs
 from calibration.evaluation.report import SUMMARY
@@ -17,9 +17,9 @@ from calibration.evaluation.results import rate_differences
 from edge.bundle import read_manifest
 from edge.engine import open_engine
 from export.bundle import reference_bundle
+from tests.networks import make_network
 from train import synthetic_people
 from train.cli.evaluate import main
-from train.network import MfsaNetwork, NetworkConfig
 from train.weights import save_weights
 
 MODEL = reference_bundle() / "embedder.onnx"
@@ -36,10 +36,7 @@ def pair_list(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_network(tmp_path: Path) -> Path:
-    """Untrained network, for tests that do not depend on its scores."""
-    torch.manual_seed(0)
-    config = NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))
-    save_weights(MfsaNetwork(config), tmp_path / "small.safetensors")
+    save_weights(make_network(), tmp_path / "small.safetensors")
     return tmp_path / "small.safetensors"
 
 
@@ -95,7 +92,13 @@ def test_one_model_with_everything(
 
 def test_evaluate_draws_pairs_of_any_folder(tmp_path: Path, small_network: Path) -> None:
     synthetic_people.write_people(tmp_path / "faces", 10)
-    command = [str(small_network), "--all-identities", "--quick", "--chips", str(tmp_path / "faces")]
+    command = [
+        str(small_network),
+        "--all-identities",
+        "--quick",
+        "--chips",
+        str(tmp_path / "faces"),
+    ]
     files = {name: tmp_path / name for name in ("auto.json", "again.json", "pairs.txt")}
     drawn = ["--pairs", "auto", "--write-pairs", str(files["pairs.txt"])]
     assert main([*command, *drawn, "--json", str(files["auto.json"])]) == 0

@@ -36,8 +36,19 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def small_model(tmp_path: Path) -> Path:
+    pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
+    from export.to_onnx import export
+    from tests.networks import make_network
+
+    export(make_network(), tmp_path / "small.onnx")
+    return tmp_path / "small.onnx"
+
+
 def test_the_command(
     people: Path,
+    small_model: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -46,7 +57,7 @@ def test_the_command(
     out, report_path = tmp_path / "int8.onnx", tmp_path / "int8.json"
     command = [
         "--embedder",
-        str(MODEL),
+        str(small_model),
         "--chips",
         str(people),
         "--all-identities",
@@ -72,7 +83,7 @@ def test_the_command(
     report = json.loads(report_path.read_text())
     assert (
         set(report["methods"]) == {"minmax", "percentile", "mse", "entropy"}
-        and len(report["sensitivity"]) > 40
+        and len(report["sensitivity"]) > 10
     )
     assert report["calibration_chips"] == report["measured_chips"] == 16
     properties = {p.key: p.value for p in onnx.load(out).metadata_props}
