@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,13 @@ _KEY = bytes(range(32))
 _SIZES = (1, 1, 2, 2, 3, 3, 5, 5, 5, 40)  # templates of one operation
 
 
+@lru_cache(maxsize=1000)
 def templates_of(step: Step) -> NDArray[np.float32]:
     rows = np.random.default_rng(step.seed).standard_normal((step.count, _DIMENSIONS))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+@lru_cache(maxsize=1000)
 def _chips_of(step: Step) -> list[bytes | None]:
     rng = random.Random(step.seed)
     return (
@@ -51,6 +54,7 @@ def _chips_of(step: Step) -> list[bytes | None]:
     )
 
 
+@lru_cache(maxsize=1000)
 def _record_of(seed: int) -> SubjectRecord:
     rng = random.Random(seed)
     return SubjectRecord(
