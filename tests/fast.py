@@ -16,7 +16,14 @@ from hypothesis import settings
 from edge.engine.ort import ort
 
 _PROCESSES = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
-_LONG = {"crossings", "fuzz", "test_conventions.py", "test_liveness.py"}
+_LONG = {
+    "crossings",
+    "fuzz",
+    "test_controller.py",
+    "test_conventions.py",
+    "test_liveness.py",
+    "test_search.py",
+}
 _HEAVY = {"torch", "tensorrt_rtx"}
 
 
