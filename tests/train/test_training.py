@@ -72,15 +72,17 @@ def test_resumed_run_equals_uninterrupted_run(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path
 ) -> None:
     """Eager FP32 on one thread, where arithmetic repeats to the last bit."""
-    recipe = write_recipe(chips=240)
+    recipe = write_recipe(chips=400)
 
     def options(out: str) -> list[str]:
         return arguments(recipe, faces, tmp_path / out, "--save-every", "40")
 
     checkpoint = tmp_path / "killed" / "checkpoint.pt"
     with Process("train", *options("killed"), log=tmp_path / "killed.log") as run:
-        until(lambda: checkpoint.exists() or run.popen.poll() is not None, "a checkpoint")
-    assert 0 < load_checkpoint(checkpoint)["seen"] < 240
+        until(
+            lambda: checkpoint.exists() or run.popen.poll() is not None, "a checkpoint", poll_s=0.01
+        )
+    assert 0 < load_checkpoint(checkpoint)["seen"] < 400
     assert main([*options("killed"), "--resume"]) == 0
     assert main(options("uninterrupted")) == 0
     killed, uninterrupted = (
