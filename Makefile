@@ -175,7 +175,8 @@ measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run
 		--thresholds $(RUN)/thresholds.json --accuracy $(RUN)/accuracy.json \
 		--int8 $(RUN)/embedder-int8.onnx --int8-thresholds $(RUN)/thresholds-int8.json \
 		--data "CelebA (part), UTKFace, RMFRD, LFW outside its pairs, all for research only; teacher: two public mobile-size networks" \
-		--licence "research and evaluation only, see LICENSE in this folder" --limits train/recipes/reference.limits.md
+		--licence "research and evaluation only, see LICENSE in this folder" --limits train/recipes/reference.limits.md \
+		--provenance train/provenance/reference.yaml
 	$(BIN)/mfsa-parity $(RUN)/embedder.onnx $(RUN)/embedder-int8.onnx --chips $(CHIPS)/lfw_pairs.tar --max-chips 8000
 	cp $(RUN)/weights.safetensors train/reference.safetensors
 

@@ -15,6 +15,7 @@ from edge.errors import BundleError, EngineError
 from edge.frozen_model import FrozenModel, Sha256
 from edge.onnx_file import has_external_data
 from edge.parsing import parse_json
+from edge.provenance import ENTRIES_MAX, ProvenanceEntry
 from edge.system.digest import file_digest as file_digest
 from edge.values import Precision
 
@@ -159,6 +160,9 @@ class Manifest(FrozenModel):
     liveness: BundledLiveness | None = None
     data: str = Field(description="training data, for people")
     licence: str
+    provenance: tuple[ProvenanceEntry, ...] = Field(
+        (), max_length=ENTRIES_MAX, description="sources of weights and data; empty: unknown"
+    )
     code_version: str
     files: dict[str, BundledFile]
 

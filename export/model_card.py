@@ -11,6 +11,7 @@ import onnx
 from calibration.metrics import supported_gallery
 from edge import masks
 from edge.bundle import EMBEDDER, EMBEDDER_NETWORK, Manifest, OperatingPoint, onnx_file
+from edge.bundle_use import USE_WORDS, assess_use
 from edge.system.markdown import format_table
 
 CARD_FILE = "MODEL_CARD.md"
@@ -25,6 +26,7 @@ Network and losses: `docs/method.md`. Code version: {code_version}.
 - **Size**: {parameters} parameters, {megabytes:.1f} MB as ONNX (FP32).
 - **Training data**: {data}.
 - **Licence**: {licence}.
+- **Use**: {use}.
 - No protection against presentation attacks such as photos or screens.
 
 {verification}{more}
@@ -38,6 +40,9 @@ Upper bounds are 95 %, by bootstrap over people.
 The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates. **At the upper bound
 the data supports {gallery_size:,} templates**.
 {int8}
+## Provenance
+
+{provenance}
 ## Limits
 
 - Verification of masked faces was measured on drawn masks.
@@ -88,6 +93,8 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         megabytes=(folder / EMBEDDER).stat().st_size / 1e6,
         data=manifest.data,
         licence=manifest.licence,
+        use=USE_WORDS[assess_use(manifest).use],
+        provenance=_provenance(manifest),
         verification=_verification(figures),
         more=_more(figures),
         gaps="".join(f"\n- Not measured: {words}." for words in manifest.not_measured),
@@ -107,6 +114,27 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         limits=limits,
     )
     (folder / CARD_FILE).write_text(text, encoding="utf-8")
+
+
+def _provenance(manifest: Manifest) -> str:
+    """Return the table of the provenance list."""
+    if not manifest.provenance:
+        return "Licence and origin of weights and data are unknown: no provenance list was given.\n"
+    rows = [
+        tuple(
+            text.replace("|", "\\|")
+            for text in (
+                entry.name,
+                entry.role,
+                entry.licence if entry.terms is None else f"{entry.licence}: {entry.terms}",
+                str(entry.origin),
+                entry.use,
+                "" if entry.sha256 is None else f"`{entry.sha256[:12]}`",
+            )
+        )
+        for entry in manifest.provenance
+    ]
+    return f"{format_table(_PROVENANCE_COLUMNS, rows)}\n{_CONVERTED}"
 
 
 def _verification(figures: dict[str, Any]) -> str:
@@ -155,6 +183,11 @@ mean {mean_cosine:.4f}.
 {rows}
 Thresholds of INT8: unmasked {unmasked:.4f}, masked {masked:.4f}; supports {gallery_size:,}
 templates.
+"""
+_PROVENANCE_COLUMNS = ("name", "role", "licence", "origin", "use", "sha256")
+_CONVERTED = """\
+Files in other precisions have the licence of the network that they were made from. The detector is
+listed in the manifest of the complete bundle.
 """
 _POINT_COLUMNS = ("probe", "threshold", "FMR (upper)", "non-mated", "FNMR (upper)", "mated")
 _INT8_COLUMNS = (

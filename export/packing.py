@@ -25,6 +25,7 @@ from edge.bundle import (
     prelu_file,
 )
 from edge.bundle_files import read_file
+from edge.bundle_use import check_commercial
 from edge.chip import PREPROCESSING, to_input
 from edge.engine import open_engine
 from edge.errors import BundleError
@@ -35,6 +36,7 @@ from export.bundle_writer import LICENCE, atomic_folder, converted_network, writ
 from export.model_card import PROTOCOLS, missing_protocols, write_card
 from export.parity import Outputs, accuracy_loss, is_comparable, run_chips
 from export.parity_data import portrait_chips
+from export.provenance_file import read_provenance
 from export.version import code_version
 
 
@@ -46,6 +48,7 @@ class ModelDescription:
     data: str  # training data
     licence: str  # of the weights, one line
     limits: str = ""  # further paragraphs for the model card
+    provenance: Path | None = None  # YAML file; None: unknown
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,16 @@ def pack_bundle(
     model: MeasuredEmbedder,
     about: ModelDescription,
     int8: MeasuredEmbedder | None = None,
+    *,
+    commercial: bool = False,
 ) -> None:
     """Pack a bundle without detector atomically.
 
-    Raises BundleError, also if figures belong to another embedder or the gate refuses a file.
+    `commercial`: refuse a bundle whose provenance list does not permit commercial use. Raises
+    BundleError, also if figures belong to another embedder or the gate refuses a file.
     """
     digest, calibration, accuracy = model.figures()
+    provenance = read_provenance(about.provenance, digest) if about.provenance else ()
     int8_part = _read_int8(model, int8, accuracy) if int8 is not None else None
     made_by = code_version()  # before files are written, which could make the checkout dirty
     with atomic_folder(out) as folder:
@@ -103,9 +110,12 @@ def pack_bundle(
             int8=int8_part,
             data=about.data,
             licence=about.licence,
+            provenance=provenance,
             code_version=made_by,
             files=files,
         )
+        if commercial:
+            check_commercial(out, manifest)
         write_manifest(folder, manifest)
         _write_card(folder, manifest, model, about.limits)
         if (out / LICENCE).exists():

@@ -13,6 +13,7 @@ from edge.audit.clock import open_clock
 from edge.audit.locations import KEYS_NEXT_TO_LOGS, SET_KEYS, log_locations
 from edge.audit.writer_state import default_key_path
 from edge.bundle import Bundle, open_bundle
+from edge.bundle_use import USE_WORDS, assess_use
 from edge.camera import open_camera
 from edge.chip import PREPROCESSING
 from edge.config import TerminalConfig
@@ -91,6 +92,12 @@ def _bundle(config: TerminalConfig) -> Iterator[CheckResult]:
     yield CheckResult(
         OK, "bundle", f"{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}"
     )
+    use = assess_use(bundle.manifest)
+    if use.use == "commercial":
+        yield CheckResult(OK, "use", "commercial, by the provenance list of the bundle")
+    else:
+        words = f"{USE_WORDS[use.use]}, because of {use.names}; see docs/licences.md"
+        yield CheckResult(WARNING, "use", words)
 
 
 def _record(config: TerminalConfig) -> Iterator[CheckResult]:

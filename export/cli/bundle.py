@@ -34,32 +34,44 @@ def main(argv: list[str] | None = None) -> int:
 
     def making() -> str:
         liveness = (
-            LivenessNetwork(args.liveness, args.liveness_threshold, args.liveness_licence)
+            LivenessNetwork(
+                args.liveness,
+                args.liveness_threshold,
+                args.liveness_licence,
+                args.liveness_provenance,
+            )
             if args.liveness
             else None
         )
         base = args.base or reference_bundle()
-        line = make_bundle(args.out, base, replace=args.replace, passive=liveness)
-        return f"{args.out}: {line}"
+        lines = make_bundle(
+            args.out,
+            base,
+            replace=args.replace,
+            passive=liveness,
+            commercial=args.use is not None,
+        )
+        return f"{args.out}: {lines}"
 
     def packing() -> str:
         try:
             limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(f"{args.limits}: cannot be read: {error}") from error
-        about = ModelDescription(args.name, args.data, args.licence, limits)
+        about = ModelDescription(args.name, args.data, args.licence, limits, args.provenance)
         pack_bundle(
             args.out,
             MeasuredEmbedder(args.embedder, args.thresholds, args.accuracy),
             about,
             _int8(args),
+            commercial=args.use is not None,
         )
         return f"{args.out}: packed; complete it with: mfsa-bundle make OUT --from {args.out}"
 
     def command() -> int:
         commands: dict[str, Callable[[], str]] = {
             "make": making,
-            "check": lambda: check_bundle(args.bundle),
+            "check": lambda: check_bundle(args.bundle, commercial=args.use is not None),
             "pack": packing,
         }
         print(commands[args.command]())

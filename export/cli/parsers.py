@@ -57,10 +57,19 @@ def bundle_parser() -> argparse.ArgumentParser:
     )
     checking = commands.add_parser("check", help="digests and parity of a bundle")
     checking.add_argument("bundle", type=Path, help="folder to check")
+    _add_use(checking)
     _add_packing(
         commands.add_parser("pack", help="a bundle without detector from a trained embedder")
     )
     return parser
+
+
+def _add_use(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--use",
+        choices=("commercial",),
+        help="refuse a bundle whose provenance list does not permit this use",
+    )
 
 
 def _add_making(making: argparse.ArgumentParser) -> None:
@@ -84,6 +93,13 @@ def _add_making(making: argparse.ArgumentParser) -> None:
     making.add_argument(
         "--liveness-licence", default="of its makers", help="licence of its weights, one line"
     )
+    making.add_argument(
+        "--liveness-provenance",
+        type=Path,
+        metavar="FILE",
+        help="YAML file with its provenance list, see docs/licences.md; default: unknown",
+    )
+    _add_use(making)
 
 
 def _add_packing(packing: argparse.ArgumentParser) -> None:
@@ -108,6 +124,13 @@ def _add_packing(packing: argparse.ArgumentParser) -> None:
     packing.add_argument(
         "--limits", type=Path, help="Markdown file with further limits for the model card"
     )
+    packing.add_argument(
+        "--provenance",
+        type=Path,
+        metavar="FILE",
+        help="YAML file with licence and origin of weights and data, see docs/licences.md",
+    )
+    _add_use(packing)
 
 
 def build_engine_parser() -> argparse.ArgumentParser:

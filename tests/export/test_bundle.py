@@ -67,6 +67,27 @@ def test_make_check_and_replace(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["make", str(out), "--replace"]) == 0
 
 
+def test_reference_is_refused_for_commercial_use(
+    bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(bundle_path)]) == 0
+    assert "\nuse: research only, because of embedder.onnx (Lic" in capsys.readouterr().out
+    assert main(["check", str(bundle_path), "--use", "commercial"]) == 1
+    checked = capsys.readouterr().err
+    out = tmp_path / "out"
+    assert main(["make", str(out), "--use", "commercial"]) == 1
+    made = capsys.readouterr().err
+    for words in (
+        "not for commercial use",
+        "training-data CelebA (part) (research-only, LicenseRef-CelebA: non-commercial",
+        "teacher two public mobile-size face-recognition networks (unknown, NOASSERTION)",
+    ):
+        assert words in checked and words in made
+    assert "YuNet" not in checked + made and not out.exists()
+    detectors = [e for e in read_manifest(bundle_path).provenance if e.role == "detector"]
+    assert detectors == [detector.PROVENANCE]
+
+
 def test_packing_needs_figures_that_were_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,7 +266,7 @@ def test_int8_figures_must_be_its_own(
 
 
 def _packing(
-    tmp_path: Path, accuracy: dict[str, Any] | None, thresholds: bool = True
+    tmp_path: Path, accuracy: dict[str, Any] | None, thresholds: bool = True, *more: str
 ) -> tuple[int, Path]:
     reference, out = bundle.reference_bundle(), tmp_path / "out"
     manifest = read_manifest(reference)
@@ -262,7 +283,7 @@ def _packing(
         "licence": "mine",
     }
     options = [part for name, value in given.items() for part in (f"--{name}", value)]
-    return main(["pack", str(out), *options]), out
+    return main(["pack", str(out), *options, *more]), out
 
 
 @pytest.mark.parametrize(
@@ -326,3 +347,38 @@ def test_make_follows_no_link_of_its_base(tmp_path: Path, int8_bundle: Path) -> 
     with pytest.raises(BundleError, match="expected a regular file, found a link"):
         bundle.make_bundle(tmp_path / "out", base, replace=False)
     assert not (tmp_path / "out").exists()
+
+
+PROVENANCE = """\
+provenance:
+  - {name: mine, role: weights, licence: MIT, origin: {publisher: me}, use: commercial}
+  - {name: staff photos, role: training-data, licence: NOASSERTION, use: USE}
+"""
+
+
+def test_pack_writes_provenance_and_checks_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "provenance.yaml"
+    path.write_text(PROVENANCE.replace("USE", "unknown"))
+    options = ("--provenance", str(path))
+    code, out = _packing(tmp_path, {}, True, *options, "--use", "commercial")
+    assert code == 1 and not out.exists()
+    words = "leave out --use: training-data staff photos (unknown, NOASSERTION)"
+    assert words in capsys.readouterr().err
+    code, out = _packing(tmp_path, {}, True, *options)
+    manifest = read_manifest(out)
+    assert code == 0 and manifest.provenance[0].sha256 == manifest.files["embedder.onnx"].sha256
+    card = (out / "MODEL_CARD.md").read_text()
+    assert "- **Use**: unknown." in card
+    assert "| staff photos | training-data | NOASSERTION | unknown | unknown |  |" in card
+
+
+def test_pack_without_provenance_is_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out = _packing(tmp_path, {}, True, "--use", "commercial")
+    assert code == 1 and "no provenance list" in capsys.readouterr().err
+    code, out = _packing(tmp_path, {})
+    assert code == 0 and read_manifest(out).provenance == ()
+    assert "no provenance list was given" in (out / "MODEL_CARD.md").read_text()

@@ -61,6 +61,11 @@ def test_thresholds_have_one_wording(
         assert words in capsys.readouterr().out
 
 
+def test_doctor_warns_of_research_weights(config: TerminalConfig) -> None:
+    use = found(config, "use")
+    assert use.level == WARNING and "research only, because of embedder.onnx; CelebA" in use.message
+
+
 def test_doctor_low_threshold_is_an_error(write_config: Callable[..., Path]) -> None:
     config = load_config(write_config(policy={"threshold_unmasked": 0.2}))
     assert any("it can only be raised" in finding.message for finding in examine(config))
