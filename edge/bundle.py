@@ -22,6 +22,7 @@ from edge.values import Precision
 SCHEMA = 1
 PARITY = "parity.npz"  # chips and the outputs of the FP32 embedder for them
 SCENE = "parity-detector.npz"  # a picture with faces and the results of the FP32 detectors
+COMPATIBLE_MAX = 20  # embedders whose templates are accepted
 SAME_PERSON_FMR = 1e-2  # of `Calibration.same_person`
 DETECTOR_SIZES = ("640x480", "320x256")
 EMBEDDER_NETWORK = "embedder"
@@ -163,6 +164,11 @@ class Manifest(FrozenModel):
     provenance: tuple[ProvenanceEntry, ...] = Field(
         (), max_length=ENTRIES_MAX, description="sources of weights and data; empty: unknown"
     )
+    compatible_with: tuple[Sha256, ...] = Field(
+        (),
+        max_length=COMPATIBLE_MAX,
+        description="digests of other embedders whose templates this embedder accepts",
+    )
     code_version: str
     files: dict[str, BundledFile]
 
@@ -225,8 +231,13 @@ class Bundle(FrozenModel):
 
     @property
     def model_digest(self) -> str:
-        """Digest of the FP32 embedder; a gallery belongs to one model digest."""
+        """Digest of the FP32 embedder; its templates are stored with this digest."""
         return self.manifest.files[EMBEDDER].sha256
+
+    @property
+    def compatible_with(self) -> tuple[str, ...]:
+        """Model digests of other embedders whose templates this embedder accepts."""
+        return self.manifest.compatible_with
 
 
 def read_manifest(path: Path) -> Manifest:

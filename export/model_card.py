@@ -26,7 +26,7 @@ Network and losses: `docs/method.md`. Code version: {code_version}.
 - **Size**: {parameters} parameters, {megabytes:.1f} MB as ONNX (FP32).
 - **Training data**: {data}.
 - **Licence**: {licence}.
-- **Use**: {use}.
+- **Use**: {use}.{compatible}
 - No protection against presentation attacks such as photos or screens.
 
 {verification}{more}
@@ -94,6 +94,7 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         data=manifest.data,
         licence=manifest.licence,
         use=USE_WORDS[assess_use(manifest).use],
+        compatible=_compatible(manifest),
         provenance=_provenance(manifest),
         verification=_verification(figures),
         more=_more(figures),
@@ -114,6 +115,13 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         limits=limits,
     )
     (folder / CARD_FILE).write_text(text, encoding="utf-8")
+
+
+def _compatible(manifest: Manifest) -> str:
+    if not manifest.compatible_with:
+        return ""
+    models = ", ".join(f"`{digest[:12]}`" for digest in manifest.compatible_with)
+    return f"\n- **Also accepts templates of** the embedders {models}."
 
 
 def _provenance(manifest: Manifest) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from edge.bundle import (
+    COMPATIBLE_MAX,
     EMBEDDER,
     EMBEDDER_NETWORK,
     EMBEDDER_PRELU,
@@ -49,6 +50,7 @@ class ModelDescription:
     licence: str  # of the weights, one line
     limits: str = ""  # further paragraphs for the model card
     provenance: Path | None = None  # YAML file; None: unknown
+    compatible_with: tuple[str, ...] = ()  # digests of embedders whose templates are accepted
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def pack_bundle(
     """
     digest, calibration, accuracy = model.figures()
     provenance = read_provenance(about.provenance, digest) if about.provenance else ()
+    _check_compatible(about.compatible_with, digest)
     int8_part = _read_int8(model, int8, accuracy) if int8 is not None else None
     made_by = code_version()  # before files are written, which could make the checkout dirty
     with atomic_folder(out) as folder:
@@ -111,6 +114,7 @@ def pack_bundle(
             data=about.data,
             licence=about.licence,
             provenance=provenance,
+            compatible_with=about.compatible_with,
             code_version=made_by,
             files=files,
         )
@@ -120,6 +124,20 @@ def pack_bundle(
         _write_card(folder, manifest, model, about.limits)
         if (out / LICENCE).exists():
             (folder / LICENCE).write_bytes(read_file(out / LICENCE))
+
+
+def _check_compatible(digests: tuple[str, ...], own: str) -> None:
+    """Raise BundleError for a list that repeats a digest or has the embedder's own."""
+    repeated = {digest for digest in digests if digests.count(digest) > 1}
+    for digest, why in (*((digest, "given twice") for digest in repeated), (own, "the embedder's")):
+        if digest in digests:
+            raise BundleError(
+                f"--compatible-with {digest[:12]}...: {why}; name each other embedder once"
+            )
+    if len(digests) > COMPATIBLE_MAX:
+        raise BundleError(
+            f"--compatible-with: {len(digests)} digests, at most {COMPATIBLE_MAX} are accepted"
+        )
 
 
 def _write_networks(

@@ -93,7 +93,10 @@ def migrate_gallery(args: argparse.Namespace) -> int:
 
 
 def _drop_other_models(store: GalleryStore, not_enrolled: list[str]) -> None:
-    """Erase the templates of all other models. Raises GalleryError while people need them."""
+    """Erase the templates that the model does not accept.
+
+    Raises GalleryError while people need them.
+    """
     from edge.gallery import maintenance
 
     if not_enrolled:
@@ -102,7 +105,7 @@ def _drop_other_models(store: GalleryStore, not_enrolled: list[str]) -> None:
             "then run this again with --drop-other-models"
         )
     for model in store.count_by_model():
-        if model != store.model:
+        if model not in store.models:
             dropped = maintenance.drop_model(store, model)
             print(f"{format_count(dropped, 'template')} of model {model[:12]} erased")
 

@@ -35,8 +35,15 @@ def export_people(args: argparse.Namespace) -> int:
     passphrase = read_passphrase(args, again=True)
 
     def build(key: bytes) -> bytes:
-        model = open_bundle(config.bundle, PREPROCESSING).model_digest
-        with closing(open_store(config, model, key, allow_other_models=True)) as store:
+        bundle = open_bundle(config.bundle, PREPROCESSING)
+        store = open_store(
+            config,
+            bundle.model_digest,
+            key,
+            compatible_with=bundle.compatible_with,
+            allow_other_models=True,
+        )
+        with closing(store):
             content, people = export.build_export(store, passphrase, args.subject)
         return _joined(people, content)
 

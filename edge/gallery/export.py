@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from edge.errors import GalleryError
+from edge.gallery.database import abbreviate
 from edge.gallery.encrypted_file import (
     INVALID_JSON,
     EncryptedFile,
@@ -46,7 +47,7 @@ def build_export(
 ) -> tuple[bytes, int]:
     """Return the content of a file of people, all unless some are named, and their number.
 
-    It holds the templates of the store's model with their chips. Raises GalleryError.
+    It holds the templates of the store's models with their chips. Raises GalleryError.
     """
     check_passphrase(passphrase)
     by_key = {name_key(person.name): person for person in read_subjects(store, _report)}
@@ -55,7 +56,7 @@ def build_export(
             f"{', '.join(map(repr, strangers))}: not enrolled; edge-gallery list shows who is"
         )
     chosen = [by_key[key] for key in dict.fromkeys(map(name_key, names)) or by_key]
-    people = [_of_model(person, store.model) for person in chosen]
+    people = [_of_models(person, store.models) for person in chosen]
     tree = {"model": store.model, "people": [subject_to_json(person) for person in people]}
     return encrypt_json(EXPORT_MAGIC, tree, passphrase), len(chosen)
 
@@ -74,7 +75,7 @@ def import_people(
     `dimension`: of the model's embeddings; None: that of most templates. Raises GalleryError.
     """
     found = decrypt_json(EXPORT_MAGIC, file, passphrase, _people)
-    if found["model"] != store.model:
+    if found["model"] not in store.models:
         raise GalleryError(
             f"{file.path}: its templates are of model {found['model'][:12]}, this terminal's is "
             f"{store.model[:12]}; export from a terminal with the same bundle"
@@ -86,7 +87,8 @@ def import_people(
         try:
             if name_key(person.name) in here and not replace:
                 raise GalleryError("is enrolled already; use --replace, or remove it first")
-            _enroll(store, person, policy, wanted, replace=replace)
+            models = [template.model or found["model"] for template in person.templates]
+            _enroll(store, person, models, policy, wanted, replace=replace)
         except GalleryError as error:
             refused[person.name] = str(error)
         else:
@@ -98,6 +100,7 @@ def import_people(
 def _enroll(
     store: GalleryStore,
     person: StoredSubject,
+    models: Sequence[str],
     policy: ImportPolicy,
     dimension: int,
     *,
@@ -107,13 +110,21 @@ def _enroll(
     vectors = [template.vector for template in person.templates]
     record = policy.check(person.name, person.record)
     check_templates(vectors, dimension)
-    chips = [template.chip for template in person.templates]
-    store.enroll(person.name, np.stack(vectors), record=record, chips=chips, replace=replace)
+    if others := set(models) - store.models:
+        raise GalleryError(f"has templates of model {', '.join(map(abbreviate, sorted(others)))}")
+    store.enroll(
+        person.name,
+        np.stack(vectors),
+        record=record,
+        chips=[template.chip for template in person.templates],
+        models=models,
+        replace=replace,
+    )
 
 
-def _of_model(person: StoredSubject, model: str) -> StoredSubject:
+def _of_models(person: StoredSubject, models: Collection[str]) -> StoredSubject:
     """Return the person for another terminal: without the PIN, whose pepper stays here."""
-    templates = tuple(template for template in person.templates if template.model == model)
+    templates = tuple(template for template in person.templates if template.model in models)
     return StoredSubject(person.name, replace(person.record, pin=""), templates)
 
 

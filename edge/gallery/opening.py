@@ -25,8 +25,8 @@ def open_gallery(
     """Open the gallery as its owner, and create it if it does not exist yet.
 
     A process of root becomes the owner of the state folder first, for good.
-    `allow_other_models`: also open a gallery without templates of this bundle's model; None: only
-    during a model migration. Raises BundleError, GalleryError.
+    `allow_other_models`: also open a gallery without templates that this bundle's model accepts;
+    None: only during a model migration. Raises BundleError, GalleryError.
     """
     key = load_key_and_drop_privileges(config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
@@ -36,6 +36,7 @@ def open_gallery(
         config,
         bundle.model_digest,
         key,
+        compatible_with=bundle.compatible_with,
         allow_other_models=allow_other_models,
         dimension=bundle.manifest.embedding,
     )

@@ -29,7 +29,7 @@ class Subject:
 
     name: str
     record: SubjectRecord
-    templates: NDArray[np.float32]  # (N,D) of the store's model; (0,0) without any
+    templates: NDArray[np.float32]  # (N,D) of the store's models; (0,0) without any
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class TemplateInfo:
 
 
 class GalleryReader(Database):
-    """Readable part of a gallery with the templates of one model."""
+    """Readable part of a gallery with the templates of one model and of compatible models."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class GalleryReader(Database):
         key: bytes,
         terminal: str,
         model_digest: str,
+        compatible_with: Sequence[str],
         dimension: int | None,
         read_only: bool,
         renew_key: Callable[[], bytes] | None,
@@ -75,6 +76,7 @@ class GalleryReader(Database):
         )
         self._dimension = dimension  # of the model; None: the dimension of most templates
         self.model = model_digest
+        self.models = frozenset((model_digest, *compatible_with))  # whose templates are searched
 
     def changes(self, since: int = 0) -> Changes:
         """Return the subjects that changed after a revision, 0 for all.
@@ -89,11 +91,12 @@ class GalleryReader(Database):
                 "SELECT id, revision, sealed FROM subjects WHERE revision > ?", (since,)
             ).fetchall()
             # CROSS JOIN keeps the order of the tables: few subjects, then their templates.
+            marks = ", ".join("?" * len(self.models))
             templates = self.db.execute(
-                "SELECT t.id, t.subject, t.sealed "
+                "SELECT t.id, t.subject, t.model, t.sealed "
                 "FROM subjects s CROSS JOIN templates t ON s.id = t.subject "
-                "WHERE s.revision > ? AND t.model = ?",
-                (since, self.model),
+                f"WHERE s.revision > ? AND t.model IN ({marks})",
+                (since, *self.models),
             ).fetchall()
             erased = self.db.execute(
                 "SELECT subject FROM erased WHERE revision > ?1 AND ?1 > 0", (since,)
@@ -119,13 +122,13 @@ class GalleryReader(Database):
         return Subject(name, record, np.stack(vectors) if vectors else NO_TEMPLATES)
 
     def _vectors(
-        self, rows: Sequence[tuple[int, int, bytes]]
+        self, rows: Sequence[tuple[int, int, str, bytes]]
     ) -> dict[int, list[NDArray[np.float32]]]:
         """Return the valid templates by subject."""
         decrypted = []
-        for template, subject, sealed in rows:
+        for template, subject, model, sealed in rows:
             try:
-                plain = self.cipher.decrypt(sealed, "template", template, subject, self.model)
+                plain = self.cipher.decrypt(sealed, "template", template, subject, model)
                 decrypted.append((template, subject, np.frombuffer(plain, "<f4")))
             except (GalleryError, ValueError) as error:
                 self._report(f"template {template}: {error}")
@@ -155,7 +158,7 @@ class GalleryReader(Database):
         )
 
     def template_counts(self) -> dict[str, int]:
-        """Return the number of templates of this model by subject. Raises GalleryError."""
+        """Return the number of templates of the store's models by subject. Raises GalleryError."""
         return {subject.name: len(subject.templates) for subject in self.read_subjects()}
 
     def load_templates(self) -> tuple[list[str], NDArray[np.float32]]:

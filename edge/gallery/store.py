@@ -7,7 +7,8 @@ with any photo. Images are stored only if the configuration keeps chips.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,28 @@ from edge.subject import SubjectRecord
 from edge.system.accounts import acting_as_owner
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Templates:
+    """Templates (N,D) of one model with their chips, if they are kept."""
+
+    model: str
+    rows: NDArray[np.float32]
+    chips: Sequence[bytes | None]
+
+
+def _by_model(
+    embeddings: NDArray[np.float32], chips: Sequence[bytes | None], models: Sequence[str]
+) -> Iterator[_Templates]:
+    for model in dict.fromkeys(models):
+        rows = [i for i, other in enumerate(models) if other == model]
+        yield _Templates(model, embeddings[rows], [chips[i] for i in rows] if chips else ())
+
+
 class GalleryStore(GalleryReader):
     """Gallery of one terminal with the templates of one model.
 
-    Raises GalleryError for a gallery of another model, unless `allow_other_models`.
+    `compatible_with`: models whose templates are searched as well; new ones are of `model_digest`.
+    Raises GalleryError for a gallery of other models only, unless `allow_other_models`.
     """
 
     def __init__(
@@ -39,6 +58,7 @@ class GalleryStore(GalleryReader):
         key: bytes,
         terminal: str,
         model_digest: str,
+        compatible_with: Sequence[str] = (),
         allow_other_models: bool = False,
         dimension: int | None = None,
         read_only: bool = False,
@@ -50,6 +70,7 @@ class GalleryStore(GalleryReader):
             key=key,
             terminal=terminal,
             model_digest=model_digest,
+            compatible_with=compatible_with,
             dimension=dimension,
             read_only=read_only,
             renew_key=renew_key,
@@ -61,7 +82,7 @@ class GalleryStore(GalleryReader):
 
     def _check_model(self, allow_other_models: bool) -> None:
         models = self.count_by_model()
-        if models and self.model not in models and not allow_other_models:
+        if models and self.models.isdisjoint(models) and not allow_other_models:
             raise GalleryError(
                 f"{self.path}: the gallery belongs to model {', '.join(map(abbreviate, models))}, "
                 f"expected {abbreviate(self.model)}; templates of different models cannot be "
@@ -75,15 +96,16 @@ class GalleryStore(GalleryReader):
         *,
         record: SubjectRecord | None = None,
         chips: Sequence[bytes | None] = (),
+        models: Sequence[str] = (),
         replace: bool = False,
         known_only: bool = False,
     ) -> int:
         """Store templates (N,D) of one subject, all or none, durably; return their number.
 
         `record`: None leaves it as it is. `chips`: PNGs of the aligned faces to keep, None for a
-        template without one. `replace`: remove all earlier templates, of any model. `known_only`:
-        refuse a subject that is not enrolled, such as one that another process removed. Raises
-        GalleryError.
+        template without one. `models`: model of each template, by default that of the store.
+        `replace`: remove all earlier templates, of any model. `known_only`: refuse a subject that
+        is not enrolled, such as one that another process removed. Raises GalleryError.
         """
         if chips and len(chips) != len(embeddings):
             raise ValueError(
@@ -102,7 +124,9 @@ class GalleryStore(GalleryReader):
             if known and replace:
                 deleted = self._sealed_rows(known[0])
                 self.db.execute("DELETE FROM templates WHERE subject = ?", (known[0],))
-            subject = self.write_subject(name, record, embeddings, self.model, chips)
+            given = _Templates(self.model, embeddings, chips)
+            for part in _by_model(embeddings, chips, models) if models else [given]:
+                subject = self.write_subject(name, record, part.rows, part.model, part.chips)
             count = self._count_templates(subject)
         if deleted:
             self._check_erased("the subject is replaced", deleted)
@@ -173,6 +197,7 @@ def open_store(
     model_digest: str,
     key: bytes,
     *,
+    compatible_with: Sequence[str] = (),
     allow_other_models: bool = False,
     dimension: int | None = None,
     read_only: bool = False,
@@ -184,6 +209,7 @@ def open_store(
         key=key,
         terminal=config.terminal,
         model_digest=model_digest,
+        compatible_with=compatible_with,
         allow_other_models=allow_other_models,
         dimension=dimension,
         read_only=read_only,

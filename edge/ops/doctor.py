@@ -89,9 +89,11 @@ def _state(config: TerminalConfig) -> Iterator[CheckResult]:
 
 def _bundle(config: TerminalConfig) -> Iterator[CheckResult]:
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    yield CheckResult(
-        OK, "bundle", f"{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}"
-    )
+    words = f"{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}"
+    if bundle.compatible_with:
+        models = ", ".join(model[:12] for model in bundle.compatible_with)
+        words += f", accepts templates of model {models}"
+    yield CheckResult(OK, "bundle", words)
     use = assess_use(bundle.manifest)
     if use.use == "commercial":
         yield CheckResult(OK, "use", "commercial, by the provenance list of the bundle")

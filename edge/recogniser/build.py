@@ -13,7 +13,7 @@ from edge.access.policy import Rules
 from edge.access.schedule import build_hours_check
 from edge.access.thresholds import ThresholdScaling
 from edge.access.validity import AccessRights
-from edge.bundle import SAME_PERSON_FMR, Calibration
+from edge.bundle import SAME_PERSON_FMR, Bundle, Calibration
 from edge.config import TerminalConfig
 from edge.config.access import NoLivenessConfig, PolicyConfig
 from edge.config.recognition import DetectorConfig
@@ -101,27 +101,33 @@ def open_recogniser(
     The gallery's file is created or upgraded first, then opened read-only for the loop.
     Raises BundleError, EngineError, GalleryError, ConfigError.
     """
-    model, is_migrating = networks.bundle.model_digest, config.previous_bundle is not None
-    open_store(config, model, key, allow_other_models=is_migrating).close()
-    store = open_store(
+    bundle, is_migrating = networks.bundle, config.previous_bundle is not None
+    open_this = partial(
+        open_store,
         config,
-        model,
+        bundle.model_digest,
         key,
+        compatible_with=bundle.compatible_with,
         allow_other_models=is_migrating,
+    )
+    open_this().close()
+    store = open_this(
         dimension=networks.embedder.dimension(),
         read_only=True,
         lock_wait_s=LOOP_LOCK_WAIT_S,
     )
     gallery = LiveGallery(store, clock=clock)
-    migration = open_model_migration(config, model, key)
+    migration = open_model_migration(config, bundle, key)
     pipeline = open_pipeline(
         config, networks, gallery, lookup=gallery.find_record, wall=wall, migration=migration
     )
     return Recogniser(networks, store, gallery, migration, pipeline)
 
 
-def open_model_migration(config: TerminalConfig, model: str, key: bytes) -> ModelMigration | None:
-    """Open the previous model of a config, None if it names none.
+def open_model_migration(
+    config: TerminalConfig, bundle: Bundle, key: bytes
+) -> ModelMigration | None:
+    """Open the previous model of a config besides its bundle, None if it names none.
 
     Raises BundleError, EngineError, GalleryError, ConfigError.
     """
@@ -132,12 +138,20 @@ def open_model_migration(config: TerminalConfig, model: str, key: bytes) -> Mode
         config,
         networks.bundle.model_digest,
         key,
+        compatible_with=networks.bundle.compatible_with,
         allow_other_models=True,
         dimension=networks.embedder.dimension(),
         read_only=True,
         lock_wait_s=LOOP_LOCK_WAIT_S,
     )
-    store = open_store(config, model, key, allow_other_models=True, lock_wait_s=LOOP_LOCK_WAIT_S)
+    store = open_store(
+        config,
+        bundle.model_digest,
+        key,
+        compatible_with=bundle.compatible_with,
+        allow_other_models=True,
+        lock_wait_s=LOOP_LOCK_WAIT_S,
+    )
     rules = build_rules(config.policy, networks.calibration)
     migration = ModelMigration(networks, previous_store, store, rules)
     pending = len(migration.pending_subjects)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from calibration.cli import options
 from edge.bundle import NETWORKS
 from edge.cli import common
+from edge.system.digest import SHA256_PATTERN
 
 _MAX_CHIPS = 500
 
@@ -62,6 +64,12 @@ def bundle_parser() -> argparse.ArgumentParser:
         commands.add_parser("pack", help="a bundle without detector from a trained embedder")
     )
     return parser
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(SHA256_PATTERN, text):
+        raise argparse.ArgumentTypeError(f"expected 64 hex digits of a sha256, found {text!r}")
+    return text
 
 
 def _add_use(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +137,15 @@ def _add_packing(packing: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="YAML file with licence and origin of weights and data, see docs/licences.md",
+    )
+    packing.add_argument(
+        "--compatible-with",
+        type=_digest,
+        nargs="+",
+        default=[],
+        metavar="SHA256",
+        help="sha256 of other embedders or encoders whose templates this embedder accepts, such as "
+        "the base encoder of an adapted embedder",
     )
     _add_use(packing)
 

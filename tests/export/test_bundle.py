@@ -382,3 +382,23 @@ def test_pack_without_provenance_is_unknown(
     code, out = _packing(tmp_path, {})
     assert code == 0 and read_manifest(out).provenance == ()
     assert "no provenance list was given" in (out / "MODEL_CARD.md").read_text()
+
+
+def test_pack_compatible_models_are_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = read_manifest(bundle.reference_bundle()).files["embedder.onnx"].sha256
+    for digests, words in (
+        ([own], "the embedder's; name each other embedder once"),
+        (["b" * 64, "b" * 64], "given twice"),
+        ([f"{number:064x}" for number in range(21)], "21 digests, at most 20"),
+    ):
+        code, out = _packing(tmp_path, {}, True, "--compatible-with", *digests)
+        assert code == 1 and words in capsys.readouterr().err and not out.exists()
+    with pytest.raises(SystemExit):
+        _packing(tmp_path, {}, True, "--compatible-with", "abc")
+    assert "expected 64 hex digits" in capsys.readouterr().err
+    code, out = _packing(tmp_path, {}, True, "--compatible-with", "b" * 64)
+    assert code == 0 and read_manifest(out).compatible_with == ("b" * 64,)
+    card = (out / "MODEL_CARD.md").read_text()
+    assert "- **Also accepts templates of** the embedders `bbbbbbbbbbbb`." in card

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidKey
@@ -22,7 +23,7 @@ def open_store(tmp_path: Path) -> Iterator[Open]:
     opened: list[GalleryStore] = []
 
     def make(
-        key: bytes = KEY, terminal: str = "lobby", model: str = "m" * 64, **more: bool
+        key: bytes = KEY, terminal: str = "lobby", model: str = "m" * 64, **more: Any
     ) -> GalleryStore:
         opened.append(
             GalleryStore(

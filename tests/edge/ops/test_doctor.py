@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -64,6 +66,20 @@ def test_thresholds_have_one_wording(
 def test_doctor_warns_of_research_weights(config: TerminalConfig) -> None:
     use = found(config, "use")
     assert use.level == WARNING and "research only, because of embedder.onnx; CelebA" in use.message
+
+
+def test_doctor_compatible_gallery_opens(
+    write_config: Callable[..., Path], bundle_path: Path, tmp_path: Path
+) -> None:
+    base = "b" * 64
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "adapted"))
+    fields = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps({**fields, "compatible_with": [base]}))
+    config = load_config(write_config(bundle=str(bundle)))
+    with closing(open_store(config, base, load_key(config.key_path, create=True))) as store:
+        store.enroll("Ada", np.eye(2, 256, dtype=np.float32))
+    assert found(config, "gallery").message.startswith("1 subject, 2 templates")
+    assert "accepts templates of model bbbbbbbbbbbb" in found(config, "bundle").message
 
 
 def test_doctor_low_threshold_is_an_error(write_config: Callable[..., Path]) -> None:
