@@ -18,7 +18,18 @@ from numpy.typing import NDArray
 from edge import chip
 
 # Families that training draws, and families that are only measured.
-TRAINED = ("surgical", "kn95", "cloth", "scarf", "nose-out", "valve", "half", "chin")
+TRAINED = (
+    "surgical",
+    "kn95",
+    "cloth",
+    "scarf",
+    "nose-out",
+    "valve",
+    "half",
+    "chin",
+    "cup",
+    "varied",
+)
 HELD_OUT = ("duckbill", "bandana")
 FAMILIES = TRAINED + HELD_OUT
 _NOT_WORN = ("chin",)  # hides nothing of the face
@@ -48,6 +59,9 @@ _OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
     "valve": ((0, 59), (9, 61), (24, 68), (37, 75), (36, 98), (27, 114), (12, 123), (0, 125)),
     "half": ((0, 63), (11, 64), (24, 69), (37, 74), (36, 95), (27, 110), (12, 118), (0, 119)),
     "chin": ((0, 104), (13, 104), (26, 100), (36, 96), (34, 108), (27, 120), (13, 131), (0, 133)),
+    "cup": ((0, 60), (8, 62), (17, 68), (27, 80), (31, 93), (28, 106), (18, 117), (0, 122)),
+    # The mean of random outlines; see `_varied_outline`.
+    "varied": ((0, 64), (10, 65), (24, 70), (36, 76), (35, 96), (26, 111), (12, 119), (0, 121)),
     "duckbill": ((0, 66), (15, 67), (33, 71), (39, 79), (37, 93), (30, 106), (15, 111), (0, 112)),
     "bandana": ((0, 62), (14, 63), (33, 65), (46, 69), (42, 90), (29, 117), (13, 141), (0, 152)),
 }
@@ -64,8 +78,10 @@ _COLOURS_BGR: dict[str, tuple[tuple[int, int, int], ...]] = {
     "valve": ((238, 238, 236), (205, 205, 205), (60, 58, 56), (120, 90, 60)),
     "half": ((222, 190, 140), (236, 232, 226), (60, 56, 52), (190, 170, 225)),
     "chin": ((222, 190, 140), (236, 232, 226), (60, 56, 52), (200, 200, 200)),
+    "cup": ((242, 242, 240), (232, 232, 228), (206, 214, 220), (226, 206, 176), (52, 50, 50)),
     "duckbill": ((235, 225, 205), (240, 240, 238), (225, 200, 160)),
 }
+_PRINTS = ("plain", "stripes", "dots", "checks", "patches")
 _PRINTED = ("cloth", "scarf", "bandana")
 _WITHOUT_STRAPS = ("scarf", "bandana")
 
@@ -76,7 +92,7 @@ class MaskStyle:
 
     family: str
     colour_bgr: tuple[int, int, int]
-    print_kind: str = "plain"  # plain, stripes, dots, checks
+    print_kind: str = "plain"  # plain, stripes, dots, checks, patches
     print_bgr: tuple[int, int, int] = (255, 255, 255)
     print_pitch_px: float = 9.0
     print_angle: float = 0.0
@@ -108,7 +124,7 @@ def random_style(rng: np.random.Generator, families: tuple[str, ...] = TRAINED) 
         )
     else:
         base = rng.uniform(15, 245, 3) if rng.random() < 0.6 else np.repeat(rng.uniform(15, 245), 3)
-    printed = family in _PRINTED or rng.random() < 0.12
+    printed = family in _PRINTED or rng.random() < (0.4 if family == "varied" else 0.12)
     shift, tilt = (rng.normal(0, 1.8), rng.normal(0, 2.5)), rng.normal(0, 0.04)
     if family == "half":  # hangs from one ear or is pulled to one side
         side = rng.choice((-1, 1))
@@ -119,7 +135,7 @@ def random_style(rng: np.random.Generator, families: tuple[str, ...] = TRAINED) 
     return MaskStyle(
         family=family,
         colour_bgr=_colour(base),
-        print_kind=str(rng.choice(("plain", "stripes", "dots", "checks"))) if printed else "plain",
+        print_kind=str(rng.choice(_PRINTS)) if printed else "plain",
         print_bgr=_colour(rng.uniform(10, 250, 3)),
         print_pitch_px=float(rng.uniform(4, 18)),
         print_angle=float(rng.uniform(0, np.pi)),
@@ -252,9 +268,12 @@ def _paint(style: MaskStyle, detail: int) -> tuple[NDArray[np.float32], NDArray[
 
 
 def _outline(style: MaskStyle, rng: np.random.Generator) -> NDArray[np.float64]:
-    right = np.array(_OUTLINES[style.family])
-    left = right[-2:0:-1] * (-1, 1)
-    points = np.vstack([right, left])
+    if style.family == "varied":
+        points = _varied_outline(rng)
+    else:
+        right = np.array(_OUTLINES[style.family])
+        left = right[-2:0:-1] * (-1, 1)
+        points = np.vstack([right, left])
     points = points + rng.normal(0, 1, points.shape) * style.wobble_px
     centre = np.array([0.0, 92.0])
     cos, sin = np.cos(style.tilt), np.sin(style.tilt)
@@ -262,6 +281,21 @@ def _outline(style: MaskStyle, rng: np.random.Generator) -> NDArray[np.float64]:
     return _smooth(
         points + np.array([chip.REFERENCE_XY[2, 0] + style.shift_xy[0], style.shift_xy[1]])
     )
+
+
+def _varied_outline(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a random outline (14,2) from the bridge of the nose to below the mouth."""
+    half = np.array(_OUTLINES["varied"])
+    top, bottom = np.clip(rng.normal((1, 4), (4, 9)), (0.5, -4), (6, 26))
+    # Shared by both sides: heights of bridge and chin, widths at the cheek and at the jaw.
+    along = np.clip((half[:, 1] - 62) / 59, 0, 1)
+    height = half[:, 1] + top * (1 - along) + bottom * along
+    widths = np.clip(rng.normal(1, (0.25, 0.12, 0.2)), 0.7, 1.5)
+    width = half[:, 0] * np.interp(along, (0, 0.3, 1), widths)
+    slope = float(np.clip(rng.normal(1, 3), -1, 5))
+    right = np.column_stack([width, height + slope * half[:, 0] / 36])
+    left = right[-2:0:-1] * (-1, 1)
+    return np.vstack([right, left]) + rng.normal(0, 1.2, (2 * len(half) - 2, 2))
 
 
 def _smooth(points: NDArray[np.float64], steps: int = 6) -> NDArray[np.float64]:
@@ -313,6 +347,12 @@ def _folds(family: str, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArr
         return np.asarray(
             0.1 * np.exp(-(((x - 56) / 2.0) ** 2)) - 0.35 * (rim < 7) + 0.5 * (rim < 5), np.float32
         )
+    if family == "cup":
+        dome = np.hypot((x - 56) / 31, (y - 92) / 32)
+        clip = np.exp(-(((y - 62) / 1.6) ** 2)) * (np.abs(x - 56) < 12)
+        return np.asarray(
+            0.15 - 0.3 * dome**2 - 0.15 * (np.abs(dome - 0.9) < 0.04) - 0.2 * clip, np.float32
+        )
     if family == "duckbill":
         return np.asarray(
             0.25 * np.exp(-(((y - 82) / 4.0) ** 2)) - 0.175 * (1 + np.tanh((y - 90) / 3)),
@@ -325,11 +365,21 @@ def _folds(family: str, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArr
 
 def _print(style: MaskStyle, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the share of the print colour at each point, 0..1."""
+    if style.print_kind == "patches":
+        return _patches(style, x.shape[1])
     cos, sin = np.cos(style.print_angle), np.sin(style.print_angle)
     u = np.sin((x * cos + y * sin) * 2 * np.pi / style.print_pitch_px)
     v = np.sin((y * cos - x * sin) * 2 * np.pi / style.print_pitch_px)
     wave = {"stripes": u, "dots": u * v * 2 - 0.6, "checks": np.sign(u * v) * 0.6}[style.print_kind]
     return np.asarray(np.clip(0.5 + 2.5 * wave, 0, 1), np.float32)
+
+
+def _patches(style: MaskStyle, side: int) -> NDArray[np.float32]:
+    """Return irregular patches (S,S) 0..1, such as camouflage, a picture or writing."""
+    cells = int(np.clip(_CANVAS / style.print_pitch_px, 4, 60))
+    noise = np.random.default_rng(style.seed + 1).standard_normal((cells, cells), dtype=np.float32)
+    smooth = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(0.5 + 3 * smooth, 0, 1), np.float32)
 
 
 def _exposure(image: NDArray[np.uint8], landmarks_xy: NDArray[np.floating]) -> float:

@@ -98,7 +98,7 @@ def portrait_scene() -> NDArray[np.uint8]:
 
 
 def portrait_chips() -> NDArray[np.uint8]:
-    """Return chips (30,112,112,3) of the portraits: plain, mirrored, dark, blurred, BGR, masked.
+    """Return chips (34,112,112,3) of the portraits: plain, mirrored, dark, blurred, BGR, masked.
 
     BGR chips reveal a network that swaps colour channels.
     """

@@ -16,19 +16,19 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from calibration.faces import pick_faces
 from edge.bundle import prelu_file
 from edge.chip import PREPROCESSING, SIZE
-from edge.face.embed import OUTPUTS
 from export.onnx_transforms import decompose_prelu, has_prelu, with_batch
 from export.parity_data import portrait_chips
 from export.version import code_version
-from train.network import MfsaNetwork, count_parameters
-from train.torch_engine import DeployedNetwork
+from train.network import count_parameters
+from train.routed import Network, RoutedNetwork
+from train.torch_engine import EXPORTED_OUTPUTS, DeployedNetwork
 
 OPSET = 17
 IR_VERSION = 8  # what TensorRT 8 reads
 
 
-def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> bool:
-    """Write an ONNX file, opset 17, with the outputs embedding, attention and mask_worn.
+def export(network: Network, path: Path, *, batch: int | None = None) -> bool:
+    """Write an ONNX file, opset 17, with the outputs `train.torch_engine.EXPORTED_OUTPUTS`.
 
     The batch size is dynamic, or `batch`. ONNX Runtime computes PReLU slowly on a CPU, so this file
     has it decomposed, and a second file, `prelu_file`, keeps it for TensorRT. Return True if there
@@ -42,8 +42,8 @@ def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> boo
             (torch.zeros(1, 3, SIZE, SIZE),),
             str(path),
             input_names=["chip"],
-            output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "batch"} for name in ("chip", *OUTPUTS)},
+            output_names=list(EXPORTED_OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in ("chip", *EXPORTED_OUTPUTS)},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -53,8 +53,8 @@ def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> boo
     properties = {
         "preprocessing": PREPROCESSING,
         "code_version": code_version(),
-        "network": f"{network.config.encoder} {network.config.variant}",
         "parameters": str(count_parameters(network)),
+        **_describe(network),
     }
     onnx.helper.set_model_props(model, properties)
     if batch is not None:
@@ -67,16 +67,30 @@ def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> boo
     return split
 
 
-def _folded(network: MfsaNetwork) -> MfsaNetwork:
+def _folded(network: Network) -> Network:
     """Return a copy with the last norm folded into the last linear layer.
 
     The exporter folds the norms of convolutions only.
     """
     folded = copy.deepcopy(network).eval()
+    if isinstance(folded, RoutedNetwork):  # its encoder answers as its own file does
+        return folded
     *body, linear, norm = folded.tail
     assert isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d)
     folded.tail = nn.Sequential(*body, fuse_linear_bn_eval(linear, norm))
     return folded
+
+
+def _describe(network: Network) -> dict[str, str]:
+    if not isinstance(network, RoutedNetwork):
+        return {"network": f"{network.config.encoder} {network.config.variant}"}
+    encoder = network.config.encoder
+    return {
+        "network": f"{encoder.kind} with {network.config.variant}",
+        "encoder_sha256": encoder.sha256,
+        "encoder_licence": encoder.licence,
+        "encoder_origin": encoder.origin,
+    }
 
 
 def comparison_chips(sources: list[Path], max_chips: int) -> NDArray[np.uint8]:

@@ -32,6 +32,7 @@ module, function = sys.argv.pop(1).split(":")
 sys.exit(getattr(importlib.import_module(module), function)())
 """
 REQUIRED = {
+    "mfsa-adapt": ["x", *(f"--{n}={n}" for n in ("licence", "origin", "recipe", "data", "out"))],
     "mfsa-bundle": ["check", "x"],
     "mfsa-build-engine": ["x"],
     "mfsa-evaluate": ["x"],

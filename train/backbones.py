@@ -79,6 +79,12 @@ class Bottleneck(nn.Module):
         out: Tensor = self.body(x)
         return x + out if self.residual else out
 
+    def start_as_identity(self) -> None:
+        """Set the scale of the last norm to zero: only the residual path is left at first."""
+        for module in self.body[-1].modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.zeros_(module.weight)
+
 
 def mobilefacenet(
     widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, act: str

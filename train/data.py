@@ -24,7 +24,7 @@ from calibration.chips import (
 from edge import masks
 from edge.chip import SIZE, to_input
 from edge.errors import ConfigError
-from train.loss import UNLABELLED, Batch
+from train.loss import UNLABELLED, Batch, TeacherBank
 from train.recipe import DataRecipe, DrawRecipe
 
 
@@ -50,20 +50,31 @@ class ChipSet:
     def __len__(self) -> int:
         return len(self.items)
 
-    def teacher_bank(self) -> NDArray[np.float32]:
-        """Return the teacher's embeddings (N,D) of all pictures without a real mask."""
-        return self.targets[
-            sorted({i.target_row for i in self.items if i.target_row >= 0 and not i.real_mask})
-        ]
+    def bank_rows(self) -> NDArray[np.int64]:
+        """Return the row in the bank of each row of `targets`, -1 for targets of no picture."""
+        rows = np.full(len(self.targets), -1, np.int64)
+        used = sorted({item.target_row for item in self.items if item.target_row >= 0})
+        rows[used] = np.arange(len(used))
+        return rows
+
+    def teacher_bank(self) -> TeacherBank:
+        """Return the teacher's embeddings of all pictures that have one, with their identities."""
+        label_of = {item.target_row: item.label for item in self.items if item.target_row >= 0}
+        used = sorted(label_of)
+        return TeacherBank(
+            torch.from_numpy(self.targets[used]), torch.tensor([label_of[row] for row in used])
+        )
 
 
-def load_chips(root: Path, section: DataRecipe, embedding: int) -> tuple[ChipSet, ChipSet | None]:
+def load_chips(
+    root: Path, section: DataRecipe, embedding: int, teacher_file: Path | None
+) -> tuple[ChipSet, ChipSet | None]:
     """Load the training chips of a recipe, and the validation chips; None without any.
 
     A folder name is one person across all sources. Raises ConfigError for a missing source, or for
     teacher embeddings of another size than the network's.
     """
-    rows, teacher = _load_teacher(root, section.teacher, embedding)
+    rows, teacher = _load_teacher(teacher_file, embedding)
     read = [
         (source, name, encoded)
         for source in section.sources
@@ -85,7 +96,7 @@ def load_chips(root: Path, section: DataRecipe, embedding: int) -> tuple[ChipSet
     unlabelled = frozenset(section.unlabelled)
     if rows and not any(f"{Path(source).stem}/{name}" in rows for source, name, _ in trained):
         raise ConfigError(
-            f"{root / str(section.teacher)}: none of its names is a chip; "
+            f"{teacher_file}: none of its names is a chip; "
             f"expected <source>/<identity>/<image>, such as "
             f"{Path(trained[0][0]).stem}/{trained[0][1]}"
         )
@@ -101,43 +112,36 @@ def _chip_set(
     rows: dict[str, int],
     teacher: NDArray[np.float32],
 ) -> ChipSet:
-    clean_means = _masked_targets(
-        [f"{Path(source).stem}/{name}" for source, name, _ in found], rows, teacher
-    )
-    targets = np.vstack([teacher, *clean_means.values()]) if clean_means else teacher
-    mean_row = {person: len(teacher) + i for i, person in enumerate(clean_means)}
     labels: dict[str, int] = {}
     items = []
     for source, name, encoded in found:
         key, person = f"{Path(source).stem}/{name}", name.split("/")[0]
         real_mask = has_real_mask(name)
-        row = mean_row.get(key.rsplit("/", 1)[0], -1) if real_mask else rows.get(key, -1)
+        # The teacher's embedding of a masked photo would teach its weakness.
+        row = -1 if real_mask else rows.get(key, -1)
         label = UNLABELLED if source in unlabelled else labels.setdefault(person, len(labels))
         items.append(ChipItem(key, encoded, label, row, real_mask))
-    return ChipSet(tuple(items), targets, len(labels))
+    return ChipSet(tuple(items), teacher, len(labels))
 
 
-def _load_teacher(
-    root: Path, name: str | None, embedding: int
-) -> tuple[dict[str, int], NDArray[np.float32]]:
-    if name is None:
+def _load_teacher(path: Path | None, embedding: int) -> tuple[dict[str, int], NDArray[np.float32]]:
+    if path is None:
         return {}, np.zeros((0, embedding), np.float32)
     try:
-        with np.load(root / name, allow_pickle=False) as archive:
+        with np.load(path, allow_pickle=False) as archive:
             names, embeddings = archive["names"], archive["embeddings"].astype(np.float32)
     except (OSError, KeyError, ValueError) as error:
         raise ConfigError(
-            f"{root / name}: expected an .npz with `names` and `embeddings`: {error}"
+            f"{path}: expected an .npz with `names` and `embeddings`: {error}"
         ) from error
     if embeddings.ndim != 2 or embeddings.shape[1] != embedding or len(names) != len(embeddings):
         raise ConfigError(
-            f"{root / name}: expected embeddings ({len(names)}, {embedding}), "
-            f"found {embeddings.shape}"
+            f"{path}: expected embeddings ({len(names)}, {embedding}), found {embeddings.shape}"
         )
     norm = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if not (np.isfinite(norm).all() and (norm > 0).all()):
         raise ConfigError(
-            f"{root / name}: contains embeddings that are zero or not finite; make them again"
+            f"{path}: contains embeddings that are zero or not finite; make them again"
         )
     embeddings /= norm
     return {_teacher_key(str(n)): i for i, n in enumerate(names)}, embeddings
@@ -147,28 +151,6 @@ def _teacher_key(name: str) -> str:
     """Return `<source>/<identity>/<image>` with the normalised names of chips."""
     source, slash, rest = name.partition("/")
     return f"{source}{slash}{chip_name(rest)}"
-
-
-def _masked_targets(
-    names: list[str], rows: dict[str, int], teacher: NDArray[np.float32]
-) -> dict[str, NDArray[np.float32]]:
-    """Return mean teacher embeddings of the unmasked photos of people with real-mask photos.
-
-    The teacher's embedding of a masked photo would teach its weakness.
-    """
-    clean: dict[str, list[int]] = {}
-    masked: set[str] = set()
-    for name in names:
-        person, image = name.rsplit("/", 1)
-        if has_real_mask(image):
-            masked.add(person)
-        elif name in rows:
-            clean.setdefault(person, []).append(rows[name])
-    means = {}
-    for person in sorted(masked & clean.keys()):
-        mean = teacher[clean[person]].mean(axis=0)
-        means[person] = (mean / np.linalg.norm(mean)).astype(np.float32)
-    return means
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,6 +174,7 @@ class AugmentedChips(Dataset[int]):
         self, chips: ChipSet, drawn: DrawRecipe, seed: int, *, augment: bool = True
     ) -> None:
         self.chips = chips
+        self.bank_rows = chips.bank_rows()
         self.drawn = drawn
         self.seed = seed
         self.augment = augment
@@ -213,6 +196,7 @@ class AugmentedChips(Dataset[int]):
             label=torch.tensor([view.item.label for view in views]),
             mask_worn=torch.tensor([view.mask_worn for view in views], dtype=torch.float32),
             covered=torch.tensor([view.covered for view in views], dtype=torch.float32),
+            bank_row=torch.tensor([self.bank_rows[row] if row >= 0 else -1 for row in rows]),
             skipped=tuple(skipped),
         )
 
@@ -233,10 +217,15 @@ class AugmentedChips(Dataset[int]):
             style = masks.random_style(rng, self.drawn.families)
             chip, _ = masks.draw(chip, style)
             worn = style.worn
-        elif not worn and rng.random() < self.drawn.occluder_probability:
+            other = self.drawn.both_probability
+        else:
+            other = 0.0 if worn else self.drawn.occluder_probability
+        if rng.random() < other:
             kind = str(rng.choice(occluders.KINDS))
             chip, _ = occluders.draw(chip, kind, rng)
             covered = occluders.covers_skin(kind)
+        if self.augment and rng.random() < self.drawn.border_probability:
+            chip = _fill_border(chip, rng)
         return AugmentedView(
             augment(chip, rng, worn) if self.augment else chip, worn, covered, item
         )
@@ -265,6 +254,7 @@ class _AlignmentJitter:
 _JITTER = _AlignmentJitter(3.0, 0.045, 1.8)
 _MASKED_JITTER = _AlignmentJitter(4.0, 0.12, 3.5)
 _MASKED_SHARE = 0.35
+_MAX_BORDER = 22  # pixels of a chip
 
 
 def augment(
@@ -283,6 +273,18 @@ def augment(
     ).astype(np.uint8)
     lit = cv2.LUT(np.ascontiguousarray(picture), np.ascontiguousarray(curve[None]))
     return np.asarray(lit, dtype=np.uint8)
+
+
+def _fill_border(chip: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Fill up to four sides with one grey level, as an alignment beyond the photo does."""
+    filled = chip.copy()
+    level = 0 if rng.random() < 0.6 else int(rng.integers(256))
+    top, bottom, left, right = (
+        int(n) if rng.random() < 0.5 else 0 for n in rng.integers(1, _MAX_BORDER, 4)
+    )
+    filled[:top] = filled[SIZE - bottom :] = level
+    filled[:, :left] = filled[:, SIZE - right :] = level
+    return np.asarray(filled, np.uint8)
 
 
 def _shift(chip: NDArray[np.uint8], rng: np.random.Generator, mask_worn: bool) -> NDArray[Any]:

@@ -7,6 +7,7 @@ import io
 import math
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from train.data import AugmentedChips, ChipSet, EpochSampler, collate, init_work
 from train.distributed import ProcessGroup, init_distributed
 from train.loss import Batch, Criterion, Student
 from train.network import MfsaNetwork, count_parameters
-from train.recipe import Recipe
+from train.recipe import Recipe, TrainingRecipe
+from train.routed import Network
 from train.run_log import RunLog
 from train.validation import HEADLINE, Validation
-from train.weights import load_checkpoint, load_network
+from train.weights import encoder_tensor, load_checkpoint, load_network
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
@@ -58,7 +60,7 @@ def keep_freed_memory() -> None:
         pass
 
 
-def learning_rate(recipe: Recipe, progress: float) -> float:
+def learning_rate(recipe: TrainingRecipe, progress: float) -> float:
     """Return the rate: warm-up, plateau, then decay to zero; `progress` 0..1 of the run."""
     rise = min(1.0, progress / recipe.warmup) if recipe.warmup else 1.0
     left = max(0.0, min(1.0, (1 - progress) / recipe.decay))
@@ -88,17 +90,26 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 class TrainingRun:
     """State of a run: student, optimizer and number of chips; `step` trains one batch."""
 
-    def __init__(self, recipe: Recipe, chips: ChipSet, group: ProcessGroup) -> None:
+    def __init__(
+        self,
+        recipe: TrainingRecipe,
+        network: Network,
+        chips: ChipSet,
+        group: ProcessGroup,
+    ) -> None:
         self.recipe = recipe
         self.world = group
         self.seen = 0
         self.best = math.inf
-        config = recipe.network.config()
-        bank = torch.from_numpy(chips.teacher_bank()) if recipe.loss.neighbours > 0 else None
-        criterion = Criterion(recipe.loss, config, chips.identities, bank)
-        network = MfsaNetwork(config)
-        if recipe.frozen:
-            network.freeze()
+        config, loss = network.config, recipe.loss
+        with_bank = loss.neighbours > 0 or loss.match > 0 or loss.alikeness > 0
+        criterion = Criterion(
+            loss,
+            config.embedding,
+            config.variant,
+            chips.identities,
+            chips.teacher_bank() if with_bank else None,
+        )
         student = Student(network, criterion, group, recipe.bf16)
         # The stubs of `Module.to` lack the overload with a memory format.
         student.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -109,7 +120,7 @@ class TrainingRun:
         self._module: nn.Module = self.student
 
     @property
-    def network(self) -> MfsaNetwork:
+    def network(self) -> Network:
         return self.student.network
 
     @property
@@ -146,7 +157,7 @@ class TrainingRun:
         """Resume from a checkpoint; raises ConfigError for the network of another recipe."""
         state = load_checkpoint(checkpoint)
         try:
-            earlier = parse_json(Recipe, state["recipe"])
+            earlier = parse_json(type(self.recipe), state["recipe"])
         except ValueError as error:
             raise ConfigError(
                 f"{checkpoint}: made by another version of the recipe: {error}"
@@ -175,6 +186,7 @@ class TrainingRun:
         """Write a checkpoint atomically; raises MfsaError."""
         state = {
             "network": self.network.config.as_dict(),
+            **encoder_tensor(self.network),
             "student": self.student.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "seen": self.seen,
@@ -268,24 +280,58 @@ def train(
     `start_from` names initial weights of an earlier run. `save_every` is in chips; by default a
     checkpoint is written every three minutes. Raises ConfigError.
     """
-    checkpoint = out / CHECKPOINT
-    if checkpoint.exists() and not resume:
-        raise ConfigError(f"{checkpoint} exists; add --resume to continue, or name another --out")
-    if recipe.frozen and start_from is None and not checkpoint.exists():
+    check_output(out, resume)
+    if recipe.frozen and start_from is None and not (out / CHECKPOINT).exists():
         raise ConfigError(
             "frozen keeps the first layers of an earlier run; add --start-from WEIGHTS"
         )
-    chips, held_out = load_chips(data, recipe.data, recipe.network.embedding)
+    teacher = None if recipe.data.teacher is None else data / recipe.data.teacher
+    chips, held_out = load_chips(data, recipe.data, recipe.network.embedding, teacher)
+
+    def build() -> MfsaNetwork:
+        network = MfsaNetwork(recipe.network.config())
+        if recipe.frozen:
+            network.freeze()
+        return network
+
+    return run_training(
+        recipe, build, (chips, held_out), out, start_from=start_from, save_every=save_every
+    )
+
+
+def check_output(out: Path, resume: bool) -> None:
+    """Make the output folder; raises ConfigError if it holds a run that is not to be resumed."""
+    if (out / CHECKPOINT).exists() and not resume:
+        raise ConfigError(
+            f"{out / CHECKPOINT} exists; add --resume to continue, or name another --out"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
             f"{out}: cannot be made ({error.strerror}); name another --out"
         ) from error
+
+
+def run_training(
+    recipe: TrainingRecipe,
+    build: Callable[[], Network],
+    data: tuple[ChipSet, ChipSet | None],
+    out: Path,
+    *,
+    start_from: Path | None = None,
+    save_every: int | None = None,
+) -> Path:
+    """Train a network on (training chips, validation chips) to the end of the recipe.
+
+    A checkpoint in `out` is resumed. Return the checkpoint; raises ConfigError.
+    """
+    chips, held_out = data
+    checkpoint = out / CHECKPOINT
     world = init_distributed()
     torch.manual_seed(recipe.seed)
     keep_freed_memory()
-    run = TrainingRun(recipe, chips, world)
+    run = TrainingRun(recipe, build(), chips, world)
     if checkpoint.exists():
         run.resume(checkpoint)
     elif start_from is not None:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.distributed import ProcessGroup
-from train.network import VARIANTS, Adversary, MfsaNetwork, NetworkConfig, Output
+from train.network import VARIANTS, Adversary, HiddenFaceHeads, Output
 from train.recipe import LossWeights
+from train.routed import Network
 
 UNLABELLED = -1
 
@@ -27,6 +28,7 @@ class Batch:
     label: Tensor  # (B,) int64 identity, UNLABELLED if unknown
     mask_worn: Tensor  # (B,) float32, 1 if a drawn or real mask hides part of the face
     covered: Tensor  # (B,) float32, 1 if another drawn object hides part of it
+    bank_row: Tensor  # (B,) int64, row of the target in `TeacherBank`, -1 without one
     skipped: tuple[str, ...] = ()  # names of unreadable pictures, which others replace
 
     def pin_memory(self) -> Batch:
@@ -40,6 +42,19 @@ class Batch:
             for f in fields(self)
             if isinstance(value := getattr(self, f.name), Tensor)
         }
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherBank:
+    """Embeddings of all bare pictures, as the gallery that hidden faces are compared with."""
+
+    embeddings: Tensor  # (N,D) unit norm
+    label: Tensor  # (N,) int64 identity, UNLABELLED if unknown
+
+    def same_person(self, label: Tensor, row: Tensor) -> Tensor:
+        """Return (B,N): True for pictures of the identities `label` (B,) or the picture `row`."""
+        known = (label != UNLABELLED)[:, None] & (label[:, None] == self.label[None])
+        return known | (row[:, None] == torch.arange(len(self.label), device=row.device)[None])
 
 
 class ArcFace(nn.Module):
@@ -98,6 +113,33 @@ def neighbour_loss(
     return -(wanted * (student @ bank.T / temperature).log_softmax(dim=1)).sum(dim=1).mean()
 
 
+def match_loss(
+    cosine: Tensor, row: Tensor, same: Tensor, scale: float = 30.0, margin: float = 0.15
+) -> Tensor:
+    """Return the cross-entropy of finding the own picture `row` (B,) in the bank, with a margin.
+
+    `cosine` (B,N) to the bank, `same` (B,N) marks other pictures of the person, which do not count.
+    H. Wang et al., "CosFace: Large Margin Cosine Loss for Deep Face Recognition", CVPR 2018, with
+    the teacher's embeddings as fixed centres.
+    """
+    rows = torch.arange(len(row), device=row.device)
+    logits = scale * cosine.masked_fill(same, -1.0)
+    logits[rows, row] = scale * (cosine[rows, row] - margin)
+    return F.cross_entropy(logits, row)
+
+
+def alikeness_loss(
+    cosine: Tensor, allowed: Tensor | float, same: Tensor, hardest: int = 64
+) -> Tensor:
+    """Return the mean squared excess of the most similar non-mated pairs of each row.
+
+    `cosine` (B,N) of hidden faces to other faces, `allowed` the similarity that bare faces have,
+    `same` (B,N) marks pairs of one person. Hidden faces must not become alike.
+    """
+    excess = (cosine - allowed).clamp(min=0).masked_fill(same, 0.0)
+    return excess.topk(min(hardest, excess.shape[1]), dim=1).values.square().mean()
+
+
 # Least shares of a chip: of an occluder, of the background, of a bare face.
 _AREA_HIDDEN, _AREA_BACKGROUND, _AREA_FACE = 0.12, 0.3, 0.45
 _AREA_MASKS = 0.25  # mean share of worn masks; a single one may cover less
@@ -123,47 +165,53 @@ def _mean_of(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp(min=1)
 
 
+# Similarity of faces of two people that the alikeness loss leaves alone.
+_ALIKE = 0.15
+
+
 class Criterion(nn.Module):
     """All losses of a step, with the identity centres, the adversary and the teacher bank."""
 
     def __init__(
         self,
         weights: LossWeights,
-        config: NetworkConfig,
+        embedding: int,
+        variant: str,
         identities: int,
-        bank: Tensor | None = None,
+        bank: TeacherBank | None = None,
     ) -> None:
         super().__init__()
         self.weights = weights
-        self.variant = VARIANTS[config.variant]
-        self.adversary = Adversary(config.embedding) if weights.adversary > 0 else None
-        self.arcface = ArcFace(identities, config.embedding) if weights.arcface > 0 else None
-        channels = config.widths[2]
-        self.cover_head = nn.Linear(channels, 1)
+        self.variant = VARIANTS[variant]
+        self.adversary = Adversary(embedding) if weights.adversary > 0 else None
+        self.arcface = ArcFace(identities, embedding) if weights.arcface > 0 else None
         # Not part of checkpoints: it is computed from the data.
         self.bank: Tensor | None
-        self.register_buffer("bank", bank if weights.neighbours > 0 else None, persistent=False)
+        self.bank_label: Tensor | None
+        embeddings, labels = (None, None) if bank is None else (bank.embeddings, bank.label)
+        self.register_buffer("bank", embeddings, persistent=False)
+        self.register_buffer("bank_label", labels, persistent=False)
 
     def forward(
-        self, out: Output, mask_head: nn.Linear, batch: Batch, progress: float
+        self, out: Output, heads: HiddenFaceHeads, batch: Batch, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted sum and its parts; `progress` 0..1 scales the adversary from zero."""
         w = self.weights
         parts = self._identity(out, batch)
         if w.mask > 0:
+            # The other covers too, so that A_m localizes them.
             parts["mask"] = w.mask * F.binary_cross_entropy_with_logits(
                 out.mask_logit, batch.mask_worn
+            )
+            parts["covered"] = w.mask * F.binary_cross_entropy_with_logits(
+                out.cover_logit, batch.covered
             )
         if self.adversary is not None:
             strength = w.adversary * (2 / (1 + math.exp(-10 * progress)) - 1)
             guess = self.adversary(out.embedding, strength)
             parts["adversary"] = F.binary_cross_entropy_with_logits(guess, batch.mask_worn)
-        if self.variant.mask_map and w.mask > 0:
-            # The same for other occluders, so that A_m localizes them too.
-            guess = self.cover_head(out.mask_features.float()).squeeze(1)
-            parts["covered"] = w.mask * F.binary_cross_entropy_with_logits(guess, batch.covered)
         if self.variant.background_map:
-            parts |= self._background(out, mask_head, batch)
+            parts |= self._background(out, heads, batch)
         # Still in the graph for a batch without any loss.
         total = sum(parts.values(), out.embedding.sum() * 0)
         return total, {name: part.detach() for name, part in parts.items()}
@@ -175,20 +223,50 @@ class Criterion(nn.Module):
         taught = batch.target.abs().sum(dim=1) > 0
         if bool(taught.any()):
             student, teacher = unit[taught], batch.target[taught]
-            parts["distil"] = w.distil * (1 - (student * teacher).sum(dim=1)).mean()
+            own = (student * teacher).sum(dim=1)
+            parts["distil"] = w.distil * (1 - own).mean()
             parts["relation"] = w.relation * relation_loss(student, teacher)
+            parts["similarity"] = w.similarity * F.mse_loss(
+                out.similarity[taught], own.detach().clamp(min=0)
+            )
             if self.bank is not None:
-                parts["neighbours"] = w.neighbours * neighbour_loss(student, teacher, self.bank)
+                parts |= self._against_bank(student, teacher, batch, taught)
+        if w.alikeness > 0 and self.bank is not None and not bool(taught.all()):
+            # Faces without a target, such as real masks of uncertain identity: only not alike.
+            cosine = unit[~taught] @ self.bank.T
+            same = self._same_person(batch, ~taught)
+            parts["alike_untaught"] = w.alikeness * alikeness_loss(cosine, _ALIKE, same)
         if self.arcface is not None:
             parts["arcface"] = w.arcface * self.arcface(unit, batch.label)
         return parts
 
-    def _background(self, out: Output, mask_head: nn.Linear, batch: Batch) -> dict[str, Tensor]:
+    def _same_person(self, batch: Batch, rows: Tensor) -> Tensor:
+        assert self.bank is not None and self.bank_label is not None
+        bank = TeacherBank(self.bank, self.bank_label)
+        return bank.same_person(batch.label[rows], batch.bank_row[rows])
+
+    def _against_bank(
+        self, student: Tensor, teacher: Tensor, batch: Batch, taught: Tensor
+    ) -> dict[str, Tensor]:
+        w, bank = self.weights, self.bank
+        assert bank is not None
+        parts: dict[str, Tensor] = {}
+        if w.neighbours > 0:
+            parts["neighbours"] = w.neighbours * neighbour_loss(student, teacher, bank)
+        if w.match > 0 or w.alikeness > 0:
+            cosine, same = student @ bank.T, self._same_person(batch, taught)
+            if w.match > 0:
+                parts["match"] = w.match * match_loss(cosine, batch.bank_row[taught], same)
+            if w.alikeness > 0:
+                with torch.no_grad():
+                    allowed = (teacher @ bank.T).clamp(min=_ALIKE)
+                parts["alike"] = w.alikeness * alikeness_loss(cosine, allowed, same)
+        return parts
+
+    def _background(self, out: Output, heads: HiddenFaceHeads, batch: Batch) -> dict[str, Tensor]:
         w = self.weights
         # The background must not decide: cross-entropy to one half, whose minimum is ln 2.
-        guesses = torch.cat(
-            [head(out.background_features.float()) for head in (mask_head, self.cover_head)], dim=1
-        )
+        guesses = torch.stack(heads.classify(out.background_features.float()))
         half = torch.full_like(guesses, 0.5)
         parts = {
             "background": w.background
@@ -224,7 +302,11 @@ class Student(nn.Module):
     """Network and criterion in one module, so that DDP sees all parameters in one forward pass."""
 
     def __init__(
-        self, network: MfsaNetwork, criterion: Criterion, group: ProcessGroup, autocast: bool
+        self,
+        network: Network,
+        criterion: Criterion,
+        group: ProcessGroup,
+        autocast: bool,
     ) -> None:
         super().__init__()
         self.network = network
@@ -246,9 +328,9 @@ class Student(nn.Module):
         everywhere = Output(*(self.world.gather(value.float()) for value in out))
         facts: dict[str, Any] = {
             name: self.world.gather(getattr(batch, name))
-            for name in ("target", "label", "mask_worn", "covered")
+            for name in ("target", "label", "mask_worn", "covered", "bank_row")
         }
         loss, parts = self.criterion(
-            everywhere, self.network.mask_head, Batch(chips=batch.chips, **facts), progress
+            everywhere, self.network.heads, Batch(chips=batch.chips, **facts), progress
         )
         return loss, parts, everywhere.attention.detach().mean(dim=(0, 2, 3))

@@ -6,8 +6,9 @@ for Masked Face Recognition", arXiv 2305.01905 (IEEE FG 2023); other choices are
 
     chip (B,3,112,112) -> stem -> F (B,C,14,14) -> attention (B,3,14,14): unmasked, mask, background
     A_u * F  -> tail -> embedding (B,D)            the only path into the identity
-    A_m * F  -> GAP  -> mask worn? (B,)            kept at inference
-    A_b * F  -> GAP  -> the same head, which must not be able to decide (training only)
+    A_m * F  -> GAP  -> mask worn? other cover?    kept at inference
+    A_b * F  -> GAP  -> the same heads, which must not be able to decide (training only)
+    embedding, A_u * F -> expected similarity to the embedding of the clear face (B,)
 """
 
 from __future__ import annotations
@@ -90,6 +91,49 @@ class Output(NamedTuple):
     mask_features: Tensor  # (B, C), mean of A_m * F
     background_features: Tensor  # (B, C), mean of A_b * F
     mask_logit: Tensor  # (B,), from mask_features
+    cover_logit: Tensor  # (B,), from mask_features: another object covers the face
+    similarity: Tensor  # (B,) 0..1, expected cosine to the embedding of the clear face
+
+
+def pool_features(features: Tensor, maps: Tensor, which: int) -> Tensor:
+    """Return the mean of a map times the features (B,C), not divided by the map's area."""
+    return (maps[:, which : which + 1].to(features.dtype) * features).mean(dim=(2, 3))
+
+
+def unit_maps(features: Tensor) -> Tensor:
+    """Return the maps (B,3,H,W) of a network without attention: A_u = 1."""
+    one = torch.ones_like(features[:, :1]).float()
+    return torch.cat([one, torch.zeros_like(one), torch.zeros_like(one)], dim=1)
+
+
+class HiddenFaceHeads(nn.Module):
+    """Heads that describe how much of a face is hidden."""
+
+    def __init__(self, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.mask = nn.Linear(channels, 1)
+        self.cover = nn.Linear(channels, 1)
+        self.similarity = nn.Sequential(
+            nn.Linear(embedding + channels, 64), nn.ReLU(inplace=True), nn.Linear(64, 1)
+        )
+
+    def classify(self, mask_features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (B,) of "a mask is worn" and "another object covers the face"."""
+        return (
+            self.mask(mask_features).float().squeeze(1),
+            self.cover(mask_features).float().squeeze(1),
+        )
+
+    def predict_similarity(self, embedding: Tensor, unmasked_features: Tensor) -> Tensor:
+        """Return the expected cosine (B,) in 0..1 to the embedding of the clear face.
+
+        It reads the embedding (B,D), not normalised, and the mean of A_u * F (B,C), without a
+        gradient to the network. A. Kendall and Y. Gal, "What Uncertainties Do We Need in Bayesian
+        Deep Learning for Computer Vision?", NIPS 2017, predict the error in the same way.
+        """
+        read = torch.cat([embedding.detach(), unmasked_features.detach()], dim=1)
+        guess: Tensor = self.similarity(read).float().squeeze(1).sigmoid()
+        return guess
 
 
 class SpatialAttention(nn.Module):
@@ -142,7 +186,7 @@ class MfsaNetwork(nn.Module):
             if self.variant.logits
             else None
         )
-        self.mask_head = nn.Linear(channels, 1)
+        self.heads = HiddenFaceHeads(channels, config.embedding)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -151,25 +195,22 @@ class MfsaNetwork(nn.Module):
 
     def forward(self, chip: Tensor) -> Output:
         features = self.stem(chip)
-        if self.attention is None:
-            one = torch.ones_like(features[:, :1]).float()
-            maps = torch.cat([one, torch.zeros_like(one), torch.zeros_like(one)], dim=1)
-            seen = features
-        else:
-            maps = self.attention(features)
-            seen = maps[:, UNMASKED : UNMASKED + 1].to(features.dtype) * features
+        maps = unit_maps(features) if self.attention is None else self.attention(features)
+        seen = maps[:, UNMASKED : UNMASKED + 1].to(features.dtype) * features
         # Without A_m the mask head reads all features, without a gradient to the backbone.
-        masked = (
-            self._pool(features, maps, MASK)
+        mask_features = (
+            pool_features(features, maps, MASK)
             if self.variant.mask_map
             else features.detach().mean(dim=(2, 3))
         )
+        embedding = self.tail(seen).float()
         return Output(
-            self.tail(seen).float(),
+            embedding,
             maps,
-            masked,
-            self._pool(features, maps, BACKGROUND),
-            self.mask_head(masked).float().squeeze(1),
+            mask_features,
+            pool_features(features, maps, BACKGROUND),
+            *self.heads.classify(mask_features),
+            self.heads.predict_similarity(embedding, pool_features(features, maps, UNMASKED)),
         )
 
     def freeze(self) -> None:
@@ -182,11 +223,6 @@ class MfsaNetwork(nn.Module):
         if self._frozen:
             self.stem[: self._low].eval()
         return self
-
-    @staticmethod
-    def _pool(features: Tensor, maps: Tensor, which: int) -> Tensor:
-        """Return the mean of a map times the features (B,C), not divided by the map's area."""
-        return (maps[:, which : which + 1].to(features.dtype) * features).mean(dim=(2, 3))
 
 
 class _Reverse(torch.autograd.Function):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -40,6 +40,15 @@ class LossWeights(FrozenModel):
     )
     neighbours: float = Field(
         0.0, ge=0, description="cross-entropy of the similarities to the complete training set"
+    )
+    match: float = Field(
+        0.0, ge=0, description="finding the own picture in the training set, with a margin"
+    )
+    alikeness: float = Field(
+        0.0, ge=0, description="similarity of hidden faces to other people beyond that of bare ones"
+    )
+    similarity: float = Field(
+        1.0, ge=0, description="squared error of the expected similarity; trains its head only"
     )
     arcface: float = Field(0.0, ge=0)
     mask: float = Field(0.3, ge=0, description="mask worn and other covers, classified from A_m")
@@ -82,6 +91,12 @@ class DrawRecipe(FrozenModel):
 
     mask_probability: float = Field(0.4, ge=0, le=1)
     occluder_probability: float = Field(0.2, ge=0, le=1, description="of the chips without a mask")
+    both_probability: float = Field(
+        0.0, ge=0, le=1, description="another occluder too, of the chips with a mask"
+    )
+    border_probability: float = Field(
+        0.0, ge=0, le=1, description="sides filled with one grey level, as tight crops have"
+    )
     families: tuple[str, ...] = Field(
         masks.TRAINED, min_length=1, description="mask families to draw from"
     )
@@ -127,15 +142,28 @@ class DataRecipe(FrozenModel):
         return source in self.split if self.split is not None else source not in self.unlabelled
 
 
-class Recipe(FrozenModel):
-    network: NetworkRecipe = NetworkRecipe()
+class RoutedRecipe(FrozenModel):
+    """Add-on of an encoder: a branch for hidden faces, and the attention that gates it."""
+
+    variant: Literal["none", "sa", "cal", "mfsa", "mfsa-product"] = "mfsa"
+    shared_blocks: int = Field(
+        0,
+        ge=-1,
+        description="14x14 features that the branch shares with the encoder: "
+        "0 begins at the first, -1 at the last",
+    )
+    added_blocks: int = Field(0, ge=0, description="residual blocks at 14x14 added to the branch")
+
+
+class TrainingRecipe(FrozenModel):
+    """Keys that mfsa-train and mfsa-adapt share."""
+
     data: DataRecipe
     draw: DrawRecipe = DrawRecipe()
     loss: LossWeights = LossWeights()
     chips: int = Field(gt=0, description="chips of the complete run")
     stop_at: int | None = Field(None, gt=0, description="chips; end before the end of the schedule")
     batch: int = Field(128, ge=2, description="per process")
-    frozen: bool = Field(False, description="keep the layers before 14x14 as --start-from has them")
     learning_rate: float = Field(2e-3, gt=0)
     schedule: Literal["linear", "cosine", "polynomial"] = Field(
         "linear", description="decay of the learning rate to zero"
@@ -152,6 +180,25 @@ class Recipe(FrozenModel):
     seed: int = Field(0, ge=0)
     validate_every: int = Field(50_000, gt=0, description="chips")
 
+
+class AdaptRecipe(TrainingRecipe):
+    """Recipe of mfsa-adapt: the encoder is its own teacher."""
+
+    network: RoutedRecipe = RoutedRecipe()
+
+    @model_validator(mode="after")
+    def _encoder_is_the_teacher(self) -> AdaptRecipe:
+        if self.data.teacher:
+            raise ValueError("data.teacher: the encoder is the teacher; remove the key")
+        return self
+
+
+class Recipe(TrainingRecipe):
+    """Recipe of mfsa-train."""
+
+    network: NetworkRecipe = NetworkRecipe()
+    frozen: bool = Field(False, description="keep the layers before 14x14 as --start-from has them")
+
     @model_validator(mode="after")
     def _something_teaches_identities(self) -> Recipe:
         taught = self.data.teacher and (
@@ -162,12 +209,16 @@ class Recipe(FrozenModel):
             raise ValueError(
                 "no loss for identities: set loss.arcface, or data.teacher with loss.distil"
             )
-        if self.loss.neighbours and not self.data.teacher:
-            raise ValueError("loss.neighbours needs data.teacher")
+        for name in ("neighbours", "match", "alikeness"):
+            if getattr(self.loss, name) and not self.data.teacher:
+                raise ValueError(f"loss.{name} needs data.teacher")
         return self
 
 
-def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+_R = TypeVar("_R", bound=TrainingRecipe)
+
+
+def load_recipe(path: Path, kind: type[_R], changes: Sequence[str] = ()) -> _R:
     """Read a recipe and apply `key.key=value` changes; raises ConfigError with every problem."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -181,7 +232,7 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
             raise ConfigError("expected keys such as `network:` and `data:`, found none")
         for change in changes:
             document = _apply(document, change)
-        return validate(Recipe, document, _RENAMED)
+        return validate(kind, document, _RENAMED)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

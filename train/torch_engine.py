@@ -8,32 +8,33 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge.face.embed import OUTPUTS
-from train.network import MfsaNetwork
+from train.routed import Network
+
+EXPECTED_SIMILARITY = "expected_similarity"
+EXPORTED_OUTPUTS = (*OUTPUTS, EXPECTED_SIMILARITY)
 
 
 class DeployedNetwork(nn.Module):
-    """Network with the outputs of terminals: raw embedding, maps, mask probability."""
+    """Network with the outputs `EXPORTED_OUTPUTS`; terminals read the first three."""
 
-    def __init__(self, network: MfsaNetwork) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, chip: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, chip: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         out = self.network(chip)
-        return out.embedding, out.attention, out.mask_logit.sigmoid()
+        return out.embedding, out.attention, out.mask_logit.sigmoid(), out.similarity
 
 
 class TorchEngine:
     """Implements `edge.engine.Engine` for a torch network."""
 
-    def __init__(self, network: MfsaNetwork) -> None:
+    def __init__(self, network: Network) -> None:
         self._network = DeployedNetwork(network).eval()
 
     @torch.no_grad()
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        return {
-            name: value.numpy()
-            for name, value in zip(OUTPUTS, self._network(torch.from_numpy(batch)), strict=True)
-        }
+        outputs = self._network(torch.from_numpy(batch))
+        return {name: value.numpy() for name, value in zip(EXPORTED_OUTPUTS, outputs, strict=True)}
 
     def close(self) -> None: ...

@@ -18,7 +18,7 @@ from edge.chip import to_input
 from edge.errors import ConfigError
 from edge.values import Probe
 from train.data import ChipItem, ChipSet
-from train.network import MfsaNetwork
+from train.routed import Network
 
 # FNMR of masked probes against unmasked templates, at the threshold fixed on unmasked impostors.
 HEADLINE = "fnmr_masked"
@@ -67,7 +67,7 @@ class Validation:
         self._device = device
 
     @torch.no_grad()
-    def run(self, network: MfsaNetwork) -> tuple[dict[str, float], NDArray[np.uint8]]:
+    def run(self, network: Network) -> tuple[dict[str, float], NDArray[np.uint8]]:
         """Return figures by name, and overlays of maps (H,W,3) RGB."""
         network.eval()
         figures: dict[str, float] = {}
@@ -99,7 +99,7 @@ class Validation:
         return figures, np.hstack(columns)[..., ::-1]
 
     def _embed(
-        self, network: MfsaNetwork, chips: list[NDArray[np.uint8]]
+        self, network: Network, chips: list[NDArray[np.uint8]]
     ) -> tuple[NDArray[np.float32], ...]:
         out = network(torch.from_numpy(to_input(np.stack(chips))).to(self._device))
         return tuple(

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from edge.errors import ConfigError
 from edge.system.strict_json import read_json
 from train.network import MfsaNetwork, NetworkConfig
+from train.routed import EncoderOrigin, Network, RoutedConfig, RoutedNetwork
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -33,25 +34,53 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return dict(state)
 
 
-def load_network(path: Path) -> MfsaNetwork:
+_ENCODER = "encoder_onnx"  # the frozen encoder, an ONNX file's content as bytes
+
+
+def load_network(path: Path) -> Network:
     """Load the network of a checkpoint or .safetensors file in eval mode; raises ConfigError."""
     if path.suffix == ".safetensors":
         fields, weights = _read_weights(path)
+        encoder = weights.pop(_ENCODER, None)
     else:
         state = load_checkpoint(path)
         prefix = "network."
         fields = state["network"]
+        encoder = state.get(_ENCODER)
         weights = {
             k.removeprefix(prefix): v for k, v in state["student"].items() if k.startswith(prefix)
         }
-    network = MfsaNetwork(network_config(fields, path))
+    network = _build(fields, encoder, path)
+    published = {f"base.{k}": v for k, v in _base_state(network).items()} | weights
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(published)
     except RuntimeError as error:
         raise ConfigError(
             f"{path}: weights do not fit the network of this version: {str(error).splitlines()[0]}"
         ) from error
     return network.eval()
+
+
+def _build(fields: dict[str, Any], encoder: torch.Tensor | None, path: Path) -> Network:
+    if encoder is None:
+        return MfsaNetwork(network_config(fields, path))
+    try:
+        config = RoutedConfig(**{**fields, "encoder": EncoderOrigin(**fields["encoder"])})
+    except (TypeError, ValueError, KeyError) as error:
+        raise ConfigError(f"{path}: this version cannot build its network: {error}") from error
+    return RoutedNetwork(encoder.numpy().tobytes(), config)
+
+
+def _base_state(network: Network) -> dict[str, torch.Tensor]:
+    """Return the frozen weights, which the encoder brings."""
+    return network.base.state_dict() if isinstance(network, RoutedNetwork) else {}
+
+
+def encoder_tensor(network: Network) -> dict[str, torch.Tensor]:
+    """Return the encoder of a routed network as a tensor for checkpoints; empty for others."""
+    if not isinstance(network, RoutedNetwork):
+        return {}
+    return {_ENCODER: torch.frombuffer(bytearray(network.encoder), dtype=torch.uint8)}
 
 
 def network_config(fields: dict[str, Any], path: Path) -> NetworkConfig:
@@ -65,13 +94,18 @@ def network_config(fields: dict[str, Any], path: Path) -> NetworkConfig:
         raise ConfigError(f"{path}: this version cannot build its network: {error}") from error
 
 
-def save_weights(network: MfsaNetwork, path: Path) -> None:
-    """Save half-precision weights, small enough to publish."""
+def save_weights(network: Network, path: Path) -> None:
+    """Save half-precision weights, small enough to publish; an encoder is kept as it is."""
     halves = {
         k: (v.half() if v.is_floating_point() else v).contiguous()
         for k, v in network.state_dict().items()
+        if not k.startswith("base.")
     }
-    save_file(halves, path, metadata={"network": json.dumps(network.config.as_dict())})
+    save_file(
+        halves | encoder_tensor(network),
+        path,
+        metadata={"network": json.dumps(network.config.as_dict())},
+    )
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

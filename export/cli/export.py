@@ -24,7 +24,7 @@ from export.onnx_transforms import to_fp16
 from export.parity import PARITY_BOUNDS, compare_outputs, run_chips
 from export.to_onnx import comparison_chips, export
 from train.loop import BEST
-from train.network import MfsaNetwork
+from train.routed import Network
 from train.torch_engine import TorchEngine
 from train.weights import load_checkpoint, load_network, save_weights
 
@@ -75,7 +75,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _compare(
-    network: MfsaNetwork,
+    network: Network,
     written: list[tuple[Path, Path, Precision]],
     chips: NDArray[np.uint8],
     batch: int | None,

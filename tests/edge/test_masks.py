@@ -16,6 +16,19 @@ def test_families_cover_mouth_not_eyes(family: str) -> None:
         assert truth[:54, 31:44].max() < 0.1 and truth[:54, 68:81].max() < 0.1
 
 
+@pytest.mark.parametrize("family", ["cup", "varied"])
+def test_random_outlines_cover_the_nose(family: str) -> None:
+    truths = []
+    for seed in range(40):
+        style = masks.random_style(np.random.default_rng(seed), (family,))
+        drawn, truth = masks.draw(GREY, style)
+        assert truth[78:104, 52:60].min() > 0.9 and truth[:48].max() < 0.5
+        assert np.array_equal(drawn, masks.draw(GREY, style)[0])
+        truths.append(truth > 0.5)
+    areas = [truth.mean() for truth in truths]
+    assert max(areas) > 1.3 * min(areas)
+
+
 def test_drawing_is_deterministic_and_covered() -> None:
     style = masks.random_style(np.random.default_rng(3))
     first, truth = masks.draw(GREY, style)

@@ -21,7 +21,7 @@ from export.parity_data import portrait_chips
 from export.to_onnx import export
 from tests.networks import make_network
 from train.network import VARIANTS, MfsaNetwork, NetworkConfig
-from train.torch_engine import TorchEngine
+from train.torch_engine import EXPORTED_OUTPUTS, TorchEngine
 from train.weights import save_weights
 
 
@@ -34,7 +34,7 @@ def test_the_file_is_what_tensorrt_8_reads(network: MfsaNetwork, tmp_path: Path)
     export(network, tmp_path / "net.onnx")
     model = onnx.load(tmp_path / "net.onnx")
     assert model.ir_version == 8 and model.opset_import[0].version == 17
-    assert [o.name for o in model.graph.output] == ["embedding", "attention", "mask_worn"]
+    assert [o.name for o in model.graph.output] == list(EXPORTED_OUTPUTS)
     assert {p.key: p.value for p in model.metadata_props}[
         "preprocessing"
     ] == "arcface-112-rgb-127.5/1"
@@ -153,7 +153,7 @@ def test_prelu_network_has_two_files(
     assert capsys.readouterr().out.count("chips: cosine min") == 3
     with_prelu = onnx.load(tmp_path / "net-whole.onnx")
     assert has_prelu(with_prelu) and not has_prelu(onnx.load(out))
-    assert len(plan_quantization(with_prelu).gates) == 3
+    assert len(plan_quantization(with_prelu).gates) == 5  # attention, mask worn, similarity
     for i in range(-8, 8):
         (tmp_path / "faces" / "p").mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "faces" / "p" / f"{i}.png"), np.roll(collins_chip, i, axis=1))

@@ -12,7 +12,8 @@ import torch
 from train.data import AugmentedChips, load_chips
 from train.distributed import ProcessGroup, init_distributed
 from train.loop import TrainingRun
-from train.recipe import load_recipe
+from train.network import MfsaNetwork
+from train.recipe import Recipe, load_recipe
 
 
 def write_gradients(data: Path, out: Path, recipes: Sequence[Path]) -> None:
@@ -26,10 +27,12 @@ def write_gradients(data: Path, out: Path, recipes: Sequence[Path]) -> None:
 
 
 def _write(recipe_file: Path, data: Path, out: Path, group: ProcessGroup) -> None:
-    recipe = load_recipe(recipe_file)
-    chips, _ = load_chips(data, recipe.data, recipe.network.embedding)
+    recipe = load_recipe(recipe_file, Recipe)
+    assert recipe.data.teacher is not None
+    teacher = data / recipe.data.teacher
+    chips, _ = load_chips(data, recipe.data, recipe.network.embedding, teacher)
     torch.manual_seed(0)
-    run = TrainingRun(recipe, chips, group)
+    run = TrainingRun(recipe, MfsaNetwork(recipe.network.config()), chips, group)
     run.compile_and_wrap()
     run.network.eval()  # batch norm does not depend on the share
     run.seen = recipe.chips // 2  # the adversary grows with progress

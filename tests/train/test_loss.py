@@ -12,12 +12,15 @@ from train.loss import (
     ArcFace,
     Batch,
     Criterion,
+    TeacherBank,
+    alikeness_loss,
     area_shortfall,
     map_entropy,
+    match_loss,
     neighbour_loss,
     relation_loss,
 )
-from train.network import NetworkConfig, Output
+from train.network import HiddenFaceHeads, Output
 from train.recipe import LossWeights
 
 
@@ -57,10 +60,16 @@ CHANNELS = 16
 def criterion(
     weights: LossWeights, variant: str = "mfsa", bank: torch.Tensor | None = None
 ) -> Criterion:
-    config = NetworkConfig(
-        variant=variant, embedding=8, widths=(8, 8, CHANNELS, 16), blocks=(0, 1, 1, 1)
-    )
-    return Criterion(weights, config, 3, bank)
+    labelled = None if bank is None else TeacherBank(bank, torch.arange(len(bank)))
+    return Criterion(weights, 8, variant, 3, labelled)
+
+
+def heads() -> HiddenFaceHeads:
+    """Heads that answer 0.5."""
+    made = HiddenFaceHeads(CHANNELS, 8)
+    for parameter in made.parameters():
+        torch.nn.init.zeros_(parameter)
+    return made
 
 
 def parts_of(
@@ -71,26 +80,23 @@ def parts_of(
     variant: str = "mfsa",
     bank: torch.Tensor | None = None,
 ) -> dict[str, float]:
-    head = torch.nn.Linear(CHANNELS, 1)
-    torch.nn.init.zeros_(head.weight)
-    torch.nn.init.zeros_(head.bias)
     asked = criterion(weights, variant, bank)
-    torch.nn.init.zeros_(asked.cover_head.bias)
-    return {name: part.item() for name, part in asked(out, head, batch, progress)[1].items()}
+    return {name: part.item() for name, part in asked(out, heads(), batch, progress)[1].items()}
 
 
 def batch(target: torch.Tensor) -> Batch:
     n = len(target)
     worn = torch.tensor([0.0, 1.0] * (n // 2))
-    return Batch(
-        torch.zeros(n, 3, 112, 112), target, torch.full((n,), UNLABELLED), worn, torch.zeros(n)
-    )
+    none = torch.full((n,), UNLABELLED)
+    row = torch.where(target.abs().sum(dim=1) > 0, torch.arange(n), -1)
+    return Batch(torch.zeros(n, 3, 112, 112), target, none, worn, torch.zeros(n), row)
 
 
 def output(embedding: torch.Tensor) -> Output:
     n = len(embedding)
-    features = torch.zeros(n, CHANNELS)
-    return Output(embedding, torch.full((n, 3, 14, 14), 1 / 3), features, features, torch.zeros(n))
+    features, zeros = torch.zeros(n, CHANNELS), torch.zeros(n)
+    maps = torch.full((n, 3, 14, 14), 1 / 3)
+    return Output(embedding, maps, features, features, zeros, zeros, torch.full((n,), 0.5))
 
 
 def test_neighbour_loss_follows_teacher_ranking() -> None:
@@ -114,6 +120,7 @@ def test_each_loss_can_be_switched_off() -> None:
     every = {
         "distil",
         "relation",
+        "similarity",
         "mask",
         "covered",
         "adversary",
@@ -132,7 +139,7 @@ def test_each_loss_can_be_switched_off() -> None:
 @pytest.mark.parametrize(
     ("variant", "absent"),
     [
-        ("none", {"covered", "background", "mask_absent", "mask_area_min", "area_min"}),
+        ("none", {"background", "mask_absent", "mask_area_min", "area_min"}),
         ("cal", {"background", "mask_absent", "mask_area_min", "area_min"}),
     ],
 )
@@ -209,7 +216,7 @@ def test_maps_that_decide_cost_nothing() -> None:
 def test_batch_without_loss_stays_in_graph() -> None:
     embedding = torch.randn(4, 8, requires_grad=True)
     total, parts = criterion(LossWeights(mask=0, adversary=0), "none")(
-        output(embedding), torch.nn.Linear(CHANNELS, 1), batch(torch.zeros(4, 8)), 0.5
+        output(embedding), heads(), batch(torch.zeros(4, 8)), 0.5
     )
     total.backward()
     assert parts == {} and embedding.grad is not None
@@ -230,3 +237,59 @@ def test_rows_without_a_teacher_do_not_count() -> None:
     all_rows = parts_of(LossWeights(), output(embedding), batch(target))
     taught = parts_of(LossWeights(), output(embedding[:2]), batch(target[:2]))
     assert all_rows["distil"] == pytest.approx(taught["distil"])
+
+
+def test_match_loss_is_its_formula() -> None:
+    torch.manual_seed(0)
+    bank = F.normalize(torch.randn(6, 8))
+    student, row = F.normalize(bank[[1, 4]] + 0.3 * torch.randn(2, 8)), torch.tensor([1, 4])
+    same = torch.zeros(2, 6, dtype=torch.bool)
+    same[0, [1, 2]] = same[1, 4] = True  # picture 2 is of the person of picture 1
+    expected = []
+    for i, own in enumerate(row.tolist()):
+        cosine = [float(student[i] @ other) for other in bank]
+        logits = torch.tensor([30 * c for c in cosine])
+        logits[own] = 30 * (cosine[own] - 0.15)
+        logits = logits[[j for j in range(6) if j == own or not same[i, j]]]
+        expected.append(logits.logsumexp(0) - 30 * (cosine[own] - 0.15))
+    found = match_loss(student @ bank.T, row, same)
+    assert found.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-4)
+
+
+def test_alikeness_is_excess_over_bare_faces() -> None:
+    cosine = torch.tensor([[0.9, 0.5, 0.1], [0.2, 0.1, 0.0]])
+    same = torch.tensor([[True, False, False], [False, False, False]])
+    allowed = torch.tensor([[0.1, 0.3, 0.3], [0.3, 0.3, 0.3]])
+    assert alikeness_loss(cosine, allowed, same).item() == pytest.approx(0.2**2 / 6)
+    assert alikeness_loss(cosine, 0.5, same) == 0
+    hardest = alikeness_loss(cosine, allowed, same, hardest=1)
+    assert hardest.item() == pytest.approx(0.2**2 / 2)
+
+
+def test_same_person_by_label_or_picture() -> None:
+    bank = TeacherBank(torch.eye(4), torch.tensor([0, 0, 1, UNLABELLED]))
+    same = bank.same_person(torch.tensor([0, UNLABELLED, 1]), torch.tensor([0, 3, -1]))
+    assert same.tolist() == [
+        [True, True, False, False],
+        [False, False, False, True],
+        [False, False, True, False],
+    ]
+
+
+def test_similarity_loss_is_squared_error() -> None:
+    target = F.normalize(torch.randn(4, 8))
+    parts = parts_of(LossWeights(similarity=2), output(target), batch(target))
+    assert parts["similarity"] == pytest.approx(2 * 0.5**2)  # cosine 1, expected 0.5
+    opposite = parts_of(LossWeights(), output(-target), batch(target))
+    assert opposite["similarity"] == pytest.approx(0.5**2)  # cosine below 0 counts as 0
+
+
+def test_untaught_faces_must_not_be_alike() -> None:
+    bank = F.normalize(torch.randn(9, 8))
+    mixed = batch(torch.cat([bank[:2], torch.zeros(2, 8)]))
+    parts = parts_of(LossWeights(alikeness=1, match=1), output(bank[:4]), mixed, bank=bank)
+    assert parts["alike_untaught"] > 0 and {"match", "alike"} <= parts.keys()
+    assert parts["alike"] == pytest.approx(0, abs=1e-9)  # as similar to others as bare faces
+    untaught = batch(torch.zeros(4, 8))
+    far = parts_of(LossWeights(alikeness=1), output(-bank.sum(0).expand(4, 8)), untaught, bank=bank)
+    assert far["alike_untaught"] < parts["alike_untaught"]

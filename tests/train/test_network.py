@@ -71,8 +71,17 @@ def test_it_begins_by_letting_everything_through(variant: str) -> None:
 def test_mask_head_without_map_has_no_gradient(variant: str) -> None:
     network = small(variant)
     network(torch.randn(2, 3, 112, 112)).mask_logit.sum().backward()
-    assert network.mask_head.weight.grad is not None
+    assert network.heads.mask.weight.grad is not None
     assert all(p.grad is None or not p.grad.any() for p in network.stem.parameters())
+
+
+def test_similarity_has_no_gradient_to_network() -> None:
+    network = small("mfsa")
+    out = network(torch.randn(2, 3, 112, 112))
+    assert out.similarity.shape == (2,) and 0 <= out.similarity.min() <= out.similarity.max() <= 1
+    out.similarity.sum().backward()
+    moved = {n for n, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved and all(name.startswith("heads.similarity.") for name in moved)
 
 
 def test_network_size_and_attention_cost() -> None:

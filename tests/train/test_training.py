@@ -17,7 +17,7 @@ from tests.processes import Process, run, until
 from tests.train.gradients import write_gradients
 from train.cli.train import main
 from train.loop import learning_rate
-from train.recipe import load_recipe
+from train.recipe import AdaptRecipe, Recipe, load_recipe
 from train.validation import HEADLINE
 from train.weights import load_checkpoint, load_network, save_weights
 
@@ -113,7 +113,7 @@ def test_recipes_that_ship_are_valid() -> None:
     recipes = sorted((Path(__file__).resolve().parents[2] / "train" / "recipes").glob("*.yaml"))
     assert len(recipes) >= 3
     for recipe in recipes:
-        load_recipe(recipe)
+        load_recipe(recipe, AdaptRecipe if recipe.stem.startswith("adapt") else Recipe)
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,14 @@ def test_recipe_renamed_loss_names_the_new(write_recipe: WriteRecipe, old: str, 
     with pytest.raises(
         ConfigError, match=rf"loss\.{old} \(line \d+\): renamed; write loss\.{new}$"
     ):
-        load_recipe(write_recipe(loss={old: 1.0}))
+        load_recipe(write_recipe(loss={old: 1.0}), Recipe)
 
 
 def test_recipe_keys_change_by_option(write_recipe: WriteRecipe, tmp_path: Path) -> None:
     recipe = load_recipe(
-        write_recipe(), ["network.variant=none", "loss.mask=0", "draw.families=[kn95]", "seed=4"]
+        write_recipe(),
+        Recipe,
+        ["network.variant=none", "loss.mask=0", "draw.families=[kn95]", "seed=4"],
     )
     assert (
         recipe.network.variant == "none"
@@ -150,7 +152,7 @@ def test_recipe_keys_change_by_option(write_recipe: WriteRecipe, tmp_path: Path)
         ("seeds=1", "unknown"),
     ):
         with pytest.raises(ConfigError, match=part):
-            load_recipe(write_recipe(seed=0), [change])
+            load_recipe(write_recipe(seed=0), Recipe, [change])
 
 
 @pytest.mark.parametrize(
@@ -164,6 +166,10 @@ def test_recipe_keys_change_by_option(write_recipe: WriteRecipe, tmp_path: Path)
         (
             {"data": {"sources": ["people"]}, "loss": {"arcface": 1, "neighbours": 1}},
             "neighbours needs data.teacher",
+        ),
+        (
+            {"data": {"sources": ["people"]}, "loss": {"arcface": 1, "alikeness": 1}},
+            "alikeness needs data.teacher",
         ),
         ({"draw": {"families": ["duckbill"]}}, "for measurements only"),
         ({"network": {"encoder": "ir18", "blocks": [0, 1, 1, 1]}}, "four numbers of 1 or more"),
@@ -259,7 +265,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
 def test_the_rate_rises_stays_and_falls(write_recipe: WriteRecipe) -> None:
     for schedule, later in (("linear", 0.25), ("cosine", 0.146), ("polynomial", 0.062)):
         recipe = load_recipe(
-            write_recipe(learning_rate=1.0, warmup=0.1, decay=0.5, schedule=schedule)
+            write_recipe(learning_rate=1.0, warmup=0.1, decay=0.5, schedule=schedule), Recipe
         )
         assert [round(learning_rate(recipe, p), 3) for p in (0, 0.05, 0.1, 0.5, 0.875, 1)] == [
             0,

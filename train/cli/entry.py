@@ -11,6 +11,11 @@ def train(argv: list[str] | None = None) -> int:
     return common.run_module(parsers.train_parser(), argv, "train.cli.train", "train")
 
 
+def adapt(argv: list[str] | None = None) -> int:
+    """Run mfsa-adapt."""
+    return common.run_module(parsers.adapt_parser(), argv, "train.cli.adapt", "train")
+
+
 def evaluate(argv: list[str] | None = None) -> int:
     """Run mfsa-evaluate."""
     return common.run_module(parsers.evaluate_parser(), argv, "train.cli.evaluate", "train")

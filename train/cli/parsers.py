@@ -17,6 +17,50 @@ def train_parser() -> argparse.ArgumentParser:
         "mfsa-train --recipe train/recipes/workstation.yaml --data FACES --out runs/mine",
     )
     parser.add_argument("--recipe", type=Path, required=True, help="YAML file, see train/recipes/")
+    _add_run(parser)
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="WEIGHTS",
+        help="checkpoint or .safetensors with initial weights",
+    )
+    return parser
+
+
+def adapt_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-adapt."""
+    parser = common.parser(
+        "mfsa-adapt",
+        "Add mask recognition to an existing face encoder. The encoder stays as it is and answers "
+        "for bare faces; a branch is trained to give the same embedding when a mask or another "
+        "object hides the face. Enrolled galleries of the encoder stay valid.",
+        "mfsa-adapt w600k_mbf.onnx --recipe train/recipes/adapt.yaml --data FACES "
+        "--licence 'non-commercial' --origin 'InsightFace buffalo_sc' --out runs/mine",
+    )
+    parser.add_argument(
+        "encoder",
+        type=Path,
+        metavar="ENCODER",
+        help="ONNX or TFLite file, state dict of arcface_torch or AdaFace, or own checkpoint",
+    )
+    parser.add_argument(
+        "--input",
+        metavar="FORM",
+        help="input of the encoder, such as rgb-127.5 (colours minus 127.5, divided by 127.5), "
+        "bgr-127.5, rgb-255 (0..255), rgb-1 (0..1), rgb-imagenet; default: measured on faces",
+    )
+    parser.add_argument(
+        "--licence", required=True, help="licence of the encoder's weights, stored with the network"
+    )
+    parser.add_argument(
+        "--origin", required=True, help="publisher and name of the encoder, stored with the network"
+    )
+    parser.add_argument("--recipe", type=Path, required=True, help="YAML file, see train/recipes/")
+    _add_run(parser)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder that contains the recipe's sources"
     )
@@ -27,12 +71,6 @@ def train_parser() -> argparse.ArgumentParser:
         help="folder for checkpoint.pt, best.pt, log.jsonl and tensorboard/",
     )
     parser.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
-    parser.add_argument(
-        "--start-from",
-        type=Path,
-        metavar="WEIGHTS",
-        help="checkpoint or .safetensors with initial weights",
-    )
     parser.add_argument(
         "--set",
         nargs="+",
@@ -48,7 +86,6 @@ def train_parser() -> argparse.ArgumentParser:
         metavar="CHIPS",
         help="chips between two writes of checkpoint.pt; default: every three minutes",
     )
-    return parser
 
 
 def evaluate_parser() -> argparse.ArgumentParser:

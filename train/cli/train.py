@@ -8,7 +8,7 @@ from edge.cli import common
 from edge.errors import ConfigError, MfsaError
 from train.cli import parsers
 from train.loop import train
-from train.recipe import load_recipe
+from train.recipe import Recipe, load_recipe
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     def command() -> int:
         if args.save_every is not None and args.save_every < 1:
             raise ConfigError(f"--save-every: expected at least 1, found {args.save_every}")
-        recipe = load_recipe(args.recipe, args.changes)
+        recipe = load_recipe(args.recipe, Recipe, args.changes)
         try:
             checkpoint = train(
                 recipe,

@@ -64,20 +64,8 @@ def test_the_command(
         "--out",
         str(out),
     ]
-    assert (
-        main(
-            [
-                *command,
-                "--report",
-                str(report_path),
-                "--plot",
-                str(tmp_path / "int8.png"),
-                "--bound",
-                "0.9",
-            ]
-        )
-        == 0
-    )
+    more = ["--report", str(report_path), "--plot", str(tmp_path / "int8.png"), "--bound", "0.9"]
+    assert main([*command, *more]) == 0
     text = capsys.readouterr().out
     assert "<- chosen" in text and "% of the FP32 file" in text
     report = json.loads(report_path.read_text())

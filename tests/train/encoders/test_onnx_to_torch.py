@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper
+
+from edge.errors import ConfigError
+from tests.train.encoders.onnx_models import ModelBuilder, encoder_model, onnx_runner
+from train.encoders.onnx_to_torch import read_encoder
+
+RNG = np.random.default_rng(1)
+
+
+def floats(*shape: int) -> np.ndarray:
+    return RNG.normal(0, 1, shape).astype(np.float32)
+
+
+def check_equal(model: onnx.ModelProto, *shape: int) -> None:
+    x = floats(*shape)
+    (expected,) = onnx_runner(model)(x).values()
+    with torch.no_grad():
+        found = read_encoder(model.SerializeToString())(torch.from_numpy(x)).numpy()
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13, 17])
+def test_encoder_equals_onnx_runtime(opset: int) -> None:
+    made = ModelBuilder()
+    made.conv((3, 6), stride=2, pads=[0, 0, 1, 1])
+    norm = [floats(6), floats(6), floats(6), np.abs(floats(6)) + 0.5]
+    made.add("BatchNormalization", *norm, epsilon=1e-3)
+    made.prelu(6)
+    if opset < 11:
+        made.add("Clip", min=-1.0, max=6.0)
+    else:
+        made.add("Clip", np.array(-1, np.float32), np.array(6, np.float32))
+    before = made.last
+    made.conv((6, 6), group=6)
+    made.add("Add", before)
+    made.add("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    made.add("GlobalAveragePool")
+    made.add("Flatten")
+    made.add("Gemm", floats(6, 5), floats(5), alpha=0.5, beta=2.0)
+    made.add("BatchNormalization", floats(5), floats(5), floats(5), np.abs(floats(5)) + 0.5)
+    check_equal(made.build(["batch", 3, 16, 14], opset), 2, 3, 16, 14)
+
+
+OPERATORS: list[tuple[str, list[np.ndarray], dict[str, Any], int]] = [
+    ("Conv", [floats(4, 3, 3, 3)], {"pads": [2, 0, 1, 1], "dilations": [1, 1]}, 17),
+    ("Conv", [floats(4, 3, 3, 3)], {"auto_pad": "VALID", "strides": [2, 1]}, 17),
+    ("AveragePool", [], {"kernel_shape": [2, 2], "strides": [2, 2]}, 17),
+    ("ReduceMean", [], {"axes": [2, 3], "keepdims": 0}, 17),
+    ("ReduceMean", [np.array([2, 3])], {}, 18),
+    ("Reshape", [np.array([-1, 3 * 8 * 8])], {}, 17),
+    ("Reshape", [np.array([1, 3, 4, 16])], {}, 17),
+    ("Transpose", [], {"perm": [0, 2, 3, 1]}, 17),
+    ("Slice", [np.array([1, 0]), np.array([3, 8]), np.array([1, 3]), np.array([1, 2])], {}, 17),
+    ("Softmax", [], {"axis": 1}, 17),
+    ("MatMul", [floats(8, 5)], {}, 17),
+    ("HardSigmoid", [], {"alpha": 0.3, "beta": 0.4}, 17),
+    ("HardSwish", [], {}, 17),
+    ("Sigmoid", [], {}, 17),
+    ("Tanh", [], {}, 17),
+    ("Erf", [], {}, 17),
+    ("Neg", [], {}, 17),
+    ("Abs", [], {}, 17),
+    ("Mul", [floats(3, 1, 1)], {}, 17),
+    ("Sub", [floats(3, 1, 1)], {}, 17),
+    ("Div", [np.float32([2.0])], {}, 17),
+    ("Pow", [np.float32([2.0])], {}, 17),
+    ("Cast", [], {"to": 1}, 17),
+]
+
+
+@pytest.mark.parametrize(("kind", "operands", "given", "opset"), OPERATORS)
+def test_operator_equals_onnx_runtime(
+    kind: str, operands: list[np.ndarray], given: dict[str, Any], opset: int
+) -> None:
+    made = ModelBuilder()
+    made.add("Identity")
+    made.add(kind, *operands, **given)
+    check_equal(made.build([1, 3, 8, 8], opset), 1, 3, 8, 8)
+
+
+def test_squeeze_and_concat_equal_onnx_runtime() -> None:
+    made = ModelBuilder()
+    first = made.add("GlobalAveragePool")
+    made.add("Concat", first, axis=1)
+    made.add("Squeeze", np.array([2, 3]))
+    check_equal(made.build([2, 3, 8, 8]), 2, 3, 8, 8)
+
+
+def test_constant_node_is_read() -> None:
+    made = ModelBuilder()
+    value = onnx.numpy_helper.from_array(floats(3, 1, 1))
+    made.nodes.append(helper.make_node("Constant", [], ["shift"], value=value))
+    made.add("Add", "shift")
+    check_equal(made.build(["batch", 3, 8, 8]), 2, 3, 8, 8)
+
+
+def test_fixed_batch_becomes_dynamic() -> None:
+    model = encoder_model(shape=[1, 3, 112, 112])
+    module = read_encoder(model.SerializeToString())
+    assert module(torch.zeros(3, 3, 112, 112)).shape == (3, 32)
+
+
+def test_unsupported_operator_is_named() -> None:
+    made = ModelBuilder()
+    made.add("Floor")
+    with pytest.raises(ConfigError, match=r"mine\.onnx: operator Floor \(node v0\) is not support"):
+        read_encoder(made.build([1, 3, 8, 8]).SerializeToString(), "mine.onnx")
+
+
+def test_computed_shape_is_refused() -> None:
+    made = ModelBuilder()
+    made.nodes.append(helper.make_node("Neg", ["chip"], ["kernel"]))
+    made.add("Conv", "kernel")
+    with pytest.raises(ConfigError, match="operand kernel is computed at run time"):
+        read_encoder(made.build([1, 3, 8, 8]).SerializeToString())
+
+
+def test_file_of_another_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"photo\.onnx: not an ONNX file"):
+        read_encoder(b"\xff\xd8\xff\xe0junk", "photo.onnx")

@@ -1,0 +1,162 @@
+"""mfsa-adapt as people run it, on a tiny encoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edge.errors import ConfigError
+from tests.train.encoders.onnx_models import ModelBuilder, encoder_model, save_encoder
+from train.adapt import choose_cuts
+from train.cli.adapt import main
+from train.encoders.onnx_to_torch import read_encoder
+from train.recipe import RoutedRecipe
+from train.routed import RoutedNetwork
+from train.weights import load_checkpoint, load_network
+
+WriteRecipe = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    return save_encoder(tmp_path / "encoder.onnx")
+
+
+@pytest.fixture
+def recipe(write_recipe: WriteRecipe) -> Path:
+    return write_recipe(
+        network={"shared_blocks": 1},
+        data={"sources": ["people"], "split": []},
+        loss={"match": 0.2, "alikeness": 10.0, "adversary": 0.0, "neighbours": 1.0},
+        draw={"mask_probability": 0.8, "both_probability": 0.5, "border_probability": 0.5},
+        chips=16,
+    )
+
+
+def arguments(encoder: Path, recipe: Path, faces: Path, out: Path, *more: str) -> list[str]:
+    given = ["--input", "rgb-127.5", "--licence", "MIT", "--origin", "the tests"]
+    paths = ["--recipe", str(recipe), "--data", str(faces), "--out", str(out)]
+    return [str(encoder), *paths, *given, *more]
+
+
+def test_run_writes_a_routed_network(
+    encoder: Path, recipe: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(arguments(encoder, recipe, faces, out)) == 0
+    printed = capsys.readouterr()
+    assert "Next: mfsa-export --checkpoint" in printed.out
+    assert "conversion: least cosine 1.000000" in printed.out + printed.err
+    assert "<- gated by A_u, the branch begins" in printed.out + printed.err
+    line = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
+    assert line["seen"] == 16
+    assert {"distil", "match", "alike", "alike_untaught", "similarity", "covered"} <= line.keys()
+    network = load_network(out / "checkpoint.pt")
+    assert isinstance(network, RoutedNetwork)
+    assert network.config.encoder.licence == "MIT" and network.config.encoder.origin == "the tests"
+    with np.load(out / "targets.npz") as targets:
+        assert len(targets["names"]) == 6 and not any("m_" in name for name in targets["names"])
+        assert np.allclose(
+            np.linalg.norm(targets["embeddings"].astype(float), axis=1), 1, atol=0.01
+        )
+
+
+def test_resumed_run_equals_uninterrupted_run(
+    encoder: Path, recipe: Path, faces: Path, tmp_path: Path
+) -> None:
+    def options(out: str, *more: str) -> list[str]:
+        return arguments(encoder, recipe, faces, tmp_path / out, *more)
+
+    assert main(options("stopped", "--set", "stop_at=8")) == 0
+    assert load_checkpoint(tmp_path / "stopped" / "checkpoint.pt")["seen"] == 8
+    assert main(options("stopped", "--resume")) == 0
+    assert main(options("straight")) == 0
+    one, two = (
+        load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("stopped", "straight")
+    )
+    assert one["seen"] == two["seen"] == 16
+    for name, value in two["student"].items():
+        assert torch.equal(value, one["student"][name]), name
+
+
+def test_other_encoder_is_not_resumed(
+    encoder: Path, recipe: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(arguments(encoder, recipe, faces, out, "--set", "stop_at=8")) == 0
+    before = (out / "targets.npz").read_bytes()
+    save_encoder(encoder, seed=1)
+    assert main(arguments(encoder, recipe, faces, out, "--resume")) == 2
+    assert "made for another encoder, input," in capsys.readouterr().err
+    assert (out / "targets.npz").read_bytes() == before
+    (out / "checkpoint.pt").unlink()
+    assert main(arguments(encoder, recipe, faces, out)) == 0
+    assert (out / "targets.npz").read_bytes() != before
+
+
+def no_14x14(path: Path) -> None:
+    made = ModelBuilder()
+    made.conv((3, 8), 7, stride=7)
+    made.add("GlobalAveragePool")
+    made.add("Flatten")
+    path.write_bytes(made.build(["batch", 3, 112, 112]).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("make", "more", "part"),
+    [
+        (lambda path: None, (), "no such file; name an encoder"),
+        (lambda path: path.write_bytes(b"junk"), (), "not an ONNX file"),
+        (no_14x14, (), "no 14x14 feature"),
+        (save_encoder, ("--input", "yuv"), "--input: expected one of"),
+        (save_encoder, ("--save-every", "0"), "--save-every: expected at least 1"),
+        (save_encoder, ("--set", "network.shared_blocks=7"), "has 3 features at 14x14, found 7"),
+        (save_encoder, ("--set", "frozen=true"), "frozen"),
+        (save_encoder, ("--set", "data.teacher=t.npz"), "data.teacher: the encoder is the teacher"),
+        (save_encoder, ("--data", "/nowhere"), "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(
+    recipe: Path,
+    faces: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    make: Callable[[Path], object],
+    more: tuple[str, ...],
+    part: str,
+) -> None:
+    path = tmp_path / "bad.onnx"
+    make(path)
+    assert main(arguments(path, recipe, faces, tmp_path / "run", *more)) == 2
+    message = capsys.readouterr().err.strip()
+    assert part in message and len(message.splitlines()) == 1
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_existing_run_is_not_overwritten(
+    encoder: Path, recipe: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"earlier")
+    assert main(arguments(encoder, recipe, faces, tmp_path / "run")) == 2
+    assert "add --resume to continue" in capsys.readouterr().err
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == b"earlier"
+
+
+def test_cuts_are_in_the_trunk() -> None:
+    graph = read_encoder(encoder_model().SerializeToString())
+    first, last = choose_cuts(graph, RoutedRecipe())
+    assert (first.channels, last.channels) == (16, 16) and first != last
+    assert choose_cuts(graph, RoutedRecipe(shared_blocks=-1)) == (last, last)
+    with pytest.raises(ConfigError, match=r"network\.shared_blocks: .* 3 features .* found 3"):
+        choose_cuts(graph, RoutedRecipe(shared_blocks=3))

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from edge.chip import to_input
+from export.to_onnx import export
+from tests.train.encoders.onnx_models import encoder_model, onnx_runner
+from train.encoders.cut import at_14x14, find_cuts
+from train.encoders.onnx_to_torch import read_encoder
+from train.loss import Batch, Criterion, TeacherBank
+from train.network import UNMASKED, VARIANTS
+from train.recipe import LossWeights
+from train.routed import EncoderOrigin, RoutedConfig, RoutedNetwork
+from train.weights import load_network, save_weights
+
+ENCODER = encoder_model().SerializeToString()
+CUTS = [cut.node for cut in at_14x14(find_cuts(read_encoder(ENCODER)))]
+ORIGIN = EncoderOrigin("ONNX", "0" * 64, "rgb-127.5", "MIT", "the tests")
+CONFIG = RoutedConfig(CUTS[0], CUTS[-1], 16, 32, ORIGIN)
+RNG = np.random.default_rng(0)
+CHIPS = to_input(RNG.integers(0, 256, (3, 112, 112, 3), dtype=np.uint8))
+
+
+def make_routed(*, mask_logit: float = -9.0, **changes: object) -> RoutedNetwork:
+    """Return a network that finds a mask on all faces, or none, whose branch is not the base."""
+    torch.manual_seed(0)
+    network = RoutedNetwork(ENCODER, replace(CONFIG, **changes))
+    with torch.no_grad():
+        for head, bias in ((network.heads.mask, mask_logit), (network.heads.cover, -9.0)):
+            head.weight.zero_()
+            head.bias.fill_(bias)
+        for parameter in network.branch.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return network.eval()
+
+
+def run(network: RoutedNetwork) -> torch.Tensor:
+    with torch.no_grad():
+        return network(torch.from_numpy(CHIPS)).embedding
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_bare_faces_keep_the_encoders_embedding(variant: str) -> None:
+    with torch.no_grad():
+        own = read_encoder(ENCODER)(torch.from_numpy(CHIPS))
+    network = make_routed(variant=variant)
+    assert torch.equal(run(network), own)
+    assert not torch.allclose(run(network.train()), own, atol=0.01)  # the branch in training
+
+
+def test_hidden_faces_get_the_branch() -> None:
+    bare, masked = make_routed(), make_routed(mask_logit=9.0)
+    with torch.no_grad():
+        x = torch.from_numpy(CHIPS)
+        gated = masked.base.low(x)
+        seen = masked(x).attention[:, UNMASKED : UNMASKED + 1] * gated
+        expected = masked.branch(seen)
+    assert torch.equal(run(masked), expected)
+    assert not torch.allclose(run(masked), run(bare), atol=0.01)
+    with torch.no_grad():
+        bare.heads.cover.bias.fill_(9.0)
+    assert torch.equal(run(bare), expected)
+
+
+def test_rows_of_a_batch_are_routed_each() -> None:
+    network = make_routed()
+    with torch.no_grad():
+        network.heads.mask.weight.copy_(10 * torch.randn(1, 16))
+        network.heads.mask.bias.zero_()
+        logit = network(torch.from_numpy(CHIPS)).mask_logit
+        network.heads.mask.bias.fill_(-logit.median())
+        shares = network(torch.from_numpy(CHIPS)).mask_logit > 0
+    assert shares.any() and not shares.all()
+    bare, masked = run(make_routed()), run(make_routed(mask_logit=9.0))
+    assert torch.allclose(run(network), torch.where(shares[:, None], masked, bare), atol=1e-5)
+
+
+@pytest.mark.parametrize("mask_logit", [-9.0, 9.0])
+def test_exported_bare_faces_are_bit_identical(tmp_path: Path, mask_logit: float) -> None:
+    network = make_routed(mask_logit=mask_logit)
+    export(network, tmp_path / "routed.onnx")
+    found = onnx_runner(tmp_path / "routed.onnx")(CHIPS)
+    properties = {p.key: p.value for p in onnx.load(tmp_path / "routed.onnx").metadata_props}
+    assert properties["network"] == "ONNX with mfsa" and properties["encoder_licence"] == "MIT"
+    assert list(found) == ["embedding", "attention", "mask_worn", "expected_similarity"]
+    own = onnx_runner(onnx.load_model_from_string(ENCODER))(CHIPS)
+    (bare,) = own.values()
+    assert np.array_equal(found["embedding"], bare) == (mask_logit < 0)
+    np.testing.assert_allclose(found["embedding"], run(network).numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_gradient_is_in_branch_attention_heads() -> None:
+    torch.manual_seed(0)
+    network = RoutedNetwork(ENCODER, replace(CONFIG, added_blocks=1)).train()
+    out = network(torch.from_numpy(CHIPS))
+    (out.embedding.sum() + out.mask_logit.sum() + out.cover_logit.sum()).backward()
+    moved = {n.split(".")[0] for n, p in network.named_parameters() if p.grad is not None}
+    assert moved == {"branch", "attention", "heads"}
+    frozen = {n.split(".")[0] for n, p in network.named_parameters() if not p.requires_grad}
+    assert frozen == {"base"}
+
+
+def test_branch_starts_as_the_encoder() -> None:
+    network = RoutedNetwork(ENCODER, replace(CONFIG, variant="none", added_blocks=2)).eval()
+    with torch.no_grad():
+        network.heads.mask.bias.fill_(99.0)
+        own = read_encoder(ENCODER)(torch.from_numpy(CHIPS))
+    assert torch.allclose(run(network), own, atol=1e-5)
+
+
+def test_weights_survive_safetensors(tmp_path: Path) -> None:
+    network = make_routed(added_blocks=1)
+    save_weights(network, tmp_path / "routed.safetensors")
+    again = load_network(tmp_path / "routed.safetensors")
+    assert isinstance(again, RoutedNetwork) and again.config == network.config
+    assert again.encoder == network.encoder
+    assert torch.equal(run(again), run(network))  # bare faces, although the file has halves
+    for name, value in again.branch.state_dict().items():
+        assert torch.allclose(value, network.branch.state_dict()[name], atol=1e-2), name
+
+
+def test_criterion_trains_each_variant() -> None:
+    bank = torch.nn.functional.normalize(torch.randn(5, 32))
+    for variant in VARIANTS:
+        network = make_routed(variant=variant).train()
+        weights = LossWeights(match=1, alikeness=1, adversary=0.1)
+        criterion = Criterion(weights, 32, variant, 0, TeacherBank(bank, torch.arange(5)))
+        total, parts = criterion(network(torch.from_numpy(CHIPS)), network.heads, _batch(bank), 0.5)
+        total.backward()
+        assert {"distil", "match", "alike", "similarity", "adversary"} <= parts.keys()
+        assert torch.isfinite(total)
+
+
+def _batch(bank: torch.Tensor) -> Batch:
+    worn = torch.tensor([1.0, 0.0, 1.0])
+    return Batch(
+        torch.from_numpy(CHIPS), bank[:3], torch.arange(3), worn, 1 - worn, torch.arange(3)
+    )
+
+
+def test_unknown_variant_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"variant: expected one of none, sa, .* found 'multi'"):
+        replace(CONFIG, variant="multi")

@@ -1,0 +1,211 @@
+"""Adapt an encoder to hidden faces: targets of its own, cut at 14x14, routed training."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import fx
+from tqdm import tqdm
+
+from calibration.chips import decode_chip, has_real_mask, read_chips
+from edge.chip import SIZE, to_input
+from edge.engine import Engine, open_engine
+from edge.errors import ConfigError
+from edge.system.atomic_files import write_atomic
+from train.data import load_chips
+from train.encoders.conventions import LabelledFaces
+from train.encoders.cut import Cut, at_14x14, find_cuts
+from train.encoders.onnx_to_torch import read_encoder
+from train.encoders.source import Encoder, open_encoder
+from train.loop import CHECKPOINT, check_output, run_training
+from train.recipe import AdaptRecipe, DataRecipe, RoutedRecipe
+from train.routed import EncoderOrigin, RoutedConfig, RoutedNetwork
+from train.weights import load_checkpoint
+
+TARGETS = "targets.npz"
+ENCODER = "encoder.onnx"
+_PEOPLE, _PHOTOS = 20, 8  # to measure input conventions
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFile:
+    """Encoder as the user names it."""
+
+    path: Path
+    convention: str | None  # None: measured
+    licence: str
+    origin: str
+
+
+def choose_cuts(encoder: fx.GraphModule, section: RoutedRecipe) -> tuple[Cut, Cut]:
+    """Return the cut that is gated and the cut that the attention reads; raises ConfigError.
+
+    The trunk of an encoder is its narrowest 14x14 feature: wider ones are inside of blocks.
+    """
+    cuts = at_14x14(find_cuts(encoder))
+    narrowest = min(cut.channels for cut in cuts)
+    trunk = [cut for cut in cuts if cut.channels == narrowest]
+    if not -len(trunk) <= section.shared_blocks < len(trunk):
+        raise ConfigError(
+            f"network.shared_blocks: the encoder has {len(trunk)} features at 14x14, "
+            f"found {section.shared_blocks}"
+        )
+    return trunk[section.shared_blocks], trunk[-1]
+
+
+def routed_config(
+    encoder: fx.GraphModule, section: RoutedRecipe, origin: EncoderOrigin
+) -> RoutedConfig:
+    """Return the config of the add-on of an encoder; raises ConfigError if it cannot be cut."""
+    gate, attend = choose_cuts(encoder, section)
+    with torch.no_grad():
+        size = encoder(torch.zeros(1, 3, SIZE, SIZE)).shape[1]
+    return RoutedConfig(
+        gate_at=gate.node,
+        attend_at=attend.node,
+        channels=attend.channels,
+        embedding=size,
+        encoder=origin,
+        variant=section.variant,
+        added_blocks=section.added_blocks,
+    )
+
+
+def targets_key(encoder: bytes, section: DataRecipe) -> str:
+    """Return what the targets are made from: digest of the encoder, and the sources."""
+    return " ".join([hashlib.sha256(encoder).hexdigest(), *section.sources])
+
+
+def has_targets(path: Path, made_from: str) -> bool:
+    """Return True if a file contains the targets of this encoder and these sources."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return str(archive["made_from"]) == made_from
+    except (OSError, KeyError, ValueError):
+        return False
+
+
+def write_targets(
+    engine: Engine, root: Path, section: DataRecipe, path: Path, made_from: str
+) -> None:
+    """Write the encoder's embeddings of all bare chips, the targets of their masked views.
+
+    An embedding is the mean of those of a chip and its mirror image.
+    """
+    names: list[str] = []
+    found: list[NDArray[np.float32]] = []
+    chips = [
+        (f"{Path(source).stem}/{name}", encoded)
+        for source in section.sources
+        for name, encoded in read_chips(root / source)
+        if not has_real_mask(name)
+    ]
+    for name, encoded in tqdm(chips, desc="embeddings of the encoder", unit="chip"):
+        try:
+            found.append(_mirrored_mean(engine, decode_chip(encoded, name)))
+        except ConfigError as error:
+            tqdm.write(f"skipped: {error}")
+        else:
+            names.append(name)
+    if not names:
+        raise ConfigError(f"{root}: no readable chips in {', '.join(section.sources)}")
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        names=np.array(names),
+        embeddings=np.stack(found).astype(np.float16),
+        made_from=np.array(made_from),
+    )
+    write_atomic(path, buffer.getvalue(), 0o644)
+
+
+def _mirrored_mean(engine: Engine, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the unit mean (D,) of the unit embeddings of a chip and its mirror image."""
+    views = [to_input(view[None]) for view in (chip, np.ascontiguousarray(chip[:, ::-1]))]
+    rows = [next(iter(engine.run(view).values())).reshape(-1) for view in views]
+    mean = sum(row / np.linalg.norm(row) for row in rows)
+    return np.asarray(mean / np.linalg.norm(mean), np.float32)
+
+
+def labelled_faces(root: Path, section: DataRecipe) -> LabelledFaces | None:
+    """Return faces to measure input conventions; None without enough people of eight photos."""
+    photos: dict[str, list[tuple[str, bytes]]] = {}
+    for source in section.sources:
+        if source not in section.unlabelled:
+            for name, encoded in read_chips(root / source):
+                if not has_real_mask(name):
+                    photos.setdefault(name.split("/")[0], []).append((name, encoded))
+    people = [found for found in photos.values() if len(found) >= _PHOTOS][:_PEOPLE]
+    if len(people) < _PEOPLE:
+        return None
+    chips = [decode_chip(e, n) for found in people for n, e in found[:_PHOTOS]]
+    return LabelledFaces(chips, np.repeat(np.arange(len(people)), _PHOTOS))
+
+
+def adapt(
+    recipe: AdaptRecipe,
+    source: EncoderFile,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool,
+    save_every: int | None = None,
+) -> Path:
+    """Train the add-on of an encoder to the end of the recipe; return the checkpoint.
+
+    The converted encoder and its embeddings are kept in `out`. Raises ConfigError.
+    """
+    check_output(out, resume)
+    encoder = open_encoder(source.path, out, source.convention, labelled_faces(data, recipe.data))
+    graph = read_encoder(encoder.content, str(source.path))
+    origin = EncoderOrigin(
+        encoder.kind,
+        encoder.source_sha256,
+        str(encoder.convention),
+        source.licence,
+        source.origin,
+    )
+    config = routed_config(graph, recipe.network, origin)
+    _print_encoder(encoder, find_cuts(graph), config)
+    _check_same(out / CHECKPOINT, config)
+    file = out / ENCODER
+    write_atomic(file, encoder.content, 0o644)
+    targets = out / TARGETS
+    made_from = targets_key(encoder.content, recipe.data)
+    if not has_targets(targets, made_from):
+        engine = open_engine(file, threads=max(1, (os.cpu_count() or 2) // 2))
+        write_targets(engine, data, recipe.data, targets, made_from)
+    chips = load_chips(data, recipe.data, config.embedding, targets)
+    return run_training(
+        recipe,
+        lambda: RoutedNetwork(encoder.content, config),
+        chips,
+        out,
+        save_every=save_every,
+    )
+
+
+def _check_same(checkpoint: Path, config: RoutedConfig) -> None:
+    """Raise ConfigError if a run to resume is of another encoder or network."""
+    if checkpoint.exists() and load_checkpoint(checkpoint)["network"] != config.as_dict():
+        raise ConfigError(
+            f"{checkpoint}: made for another encoder, input, licence, origin or network; "
+            "name another --out"
+        )
+
+
+def _print_encoder(encoder: Encoder, cuts: list[Cut], config: RoutedConfig) -> None:
+    tqdm.write(f"encoder: {encoder.kind}, sha256 {encoder.source_sha256[:16]}")
+    tqdm.write(f"input: {encoder.convention} ({encoder.measured.faces}: {encoder.measured})")
+    tqdm.write(f"conversion: least cosine {encoder.conversion_cosine:.6f} to the original")
+    for cut in at_14x14(cuts):
+        note = {config.gate_at: "  <- gated by A_u, the branch begins"}.get(cut.node, "")
+        note += "  <- read by the attention" if cut.node == config.attend_at else ""
+        tqdm.write(f"cut: {cut.node} ({cut.channels}, {cut.cells}, {cut.cells}){note}")

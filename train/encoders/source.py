@@ -1,0 +1,243 @@
+"""Open an encoder of any supported form as an ONNX graph for the chips of this project."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edge.chip import SIZE, to_input
+from edge.engine import open_engine
+from edge.errors import ConfigError, EngineError
+from edge.onnx_file import has_external_data
+from edge.portraits import COLLINS, HOPPER, load_chip
+from edge.system.digest import file_digest
+from train.encoders import state_dicts
+from train.encoders.conventions import (
+    CONVENTIONS,
+    NATIVE,
+    Convention,
+    LabelledFaces,
+    Measured,
+    Run,
+    choose_convention,
+    measure_conventions,
+    portrait_views,
+    with_convention,
+)
+from train.encoders.cut import at_14x14, find_cuts
+from train.encoders.onnx_to_torch import read_encoder
+from train.weights import load_checkpoint, load_network
+
+OWN = "network of mfsa-train"
+LEAST_COSINE = 0.9999  # between an encoder and its conversion
+_STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin", ".tar")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Encoder as an ONNX file's content, whose input is that of this project."""
+
+    content: bytes
+    kind: str  # such as "ONNX" or "IR of AdaFace"
+    source_sha256: str  # of the file that was opened
+    convention: Convention
+    measured: Measured
+    conversion_cosine: float  # least, on portraits, between the file and the torch form
+
+
+def open_encoder(
+    path: Path, work: Path, asked: str | None = None, faces: LabelledFaces | None = None
+) -> Encoder:
+    """Open an encoder: ONNX, TFLite, a public state dict, or a checkpoint of this project.
+
+    `work` is a folder for temporary files, `asked` an input convention. Conventions are measured on
+    `faces`, by default views of two portraits. Raises ConfigError for an encoder that cannot be
+    adapted, with the reason.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; name an encoder: ONNX, TFLite or a state dict")
+    if asked is not None and asked not in CONVENTIONS:
+        raise ConfigError(f"--input: expected one of {', '.join(CONVENTIONS)}, found {asked!r}")
+    model, kind, original = _read(path)
+    _check_input(model, path)
+    _check_cut(model, path)
+    file = work / "encoder-source.onnx"
+    file.write_bytes(model.SerializeToString())
+    run = _runner(file)
+    chips = [load_chip(COLLINS), load_chip(HOPPER)]
+    described = "portraits" if faces is None else f"{len(faces.chips)} faces of the data"
+    measured = measure_conventions(original or run, faces or portrait_views(chips), described)
+    convention = _own(path, asked) if kind == OWN else choose_convention(measured, asked, str(path))
+    content = with_convention(model, convention).SerializeToString()
+    cosine = _conversion_cosine(content, original or run, convention, chips, path)
+    file.unlink()
+    return Encoder(content, kind, file_digest(path), convention, measured, cosine)
+
+
+def _read(path: Path) -> tuple[onnx.ModelProto, str, Run | None]:
+    """Return the model as ONNX, its kind, and the original to compare with if it is a network."""
+    if path.suffix == ".onnx":
+        return _read_onnx(path), "ONNX", None
+    if path.suffix == ".tflite":
+        from train.encoders.tflite_to_onnx import convert_tflite
+
+        return convert_tflite(path), "TFLite", None
+    if path.suffix == ".safetensors" or _is_own_checkpoint(path):
+        own = _EmbeddingOnly(load_network(path)).eval()
+        return _to_onnx(own), OWN, _torch_runner(own)
+    if path.suffix in _STATE_DICTS:
+        network, kind = state_dicts.build(state_dicts.load_state(path), str(path))
+        return _to_onnx(network), kind, _torch_runner(network)
+    raise ConfigError(
+        f"{path}: unknown kind of file; expected .onnx, .tflite, .safetensors or a state dict "
+        f"({', '.join(_STATE_DICTS)})"
+    )
+
+
+def _is_own_checkpoint(path: Path) -> bool:
+    try:
+        load_checkpoint(path)
+    except ConfigError:
+        return False
+    return True
+
+
+class _EmbeddingOnly(nn.Module):
+    """A network of this project without its other outputs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, chip: torch.Tensor) -> torch.Tensor:
+        embedding: torch.Tensor = self.network(chip).embedding
+        return embedding
+
+
+def _read_onnx(path: Path) -> onnx.ModelProto:
+    content = path.read_bytes()
+    try:
+        external = has_external_data(content)
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf raises its own types
+        raise ConfigError(f"{path}: not an ONNX file ({type(error).__name__})") from error
+    if external:
+        raise ConfigError(f"{path}: its weights are in another file; save it as one file")
+    return model
+
+
+def _check_input(model: onnx.ModelProto, path: Path) -> None:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        raise ConfigError(
+            f"{path}: expected one input, found {len(inputs)}: "
+            f"{', '.join(value.name for value in inputs)}"
+        )
+    # Weights that are also listed as inputs, as old exporters do.
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    dims = inputs[0].type.tensor_type.shape.dim
+    shape = [d.dim_value or d.dim_param or "?" for d in dims]
+    text = f"({', '.join(map(str, shape))})"
+    if len(shape) == 4 and any(not isinstance(n, int) for n in shape[1:]):
+        raise ConfigError(
+            f"{path}: its input {text} has dynamic sizes; export it for (N, 3, {SIZE}, {SIZE})"
+        )
+    if shape[1:] == [SIZE, SIZE, 3]:
+        raise ConfigError(
+            f"{path}: its input {text} has the channels last; export it for (N, 3, {SIZE}, {SIZE})"
+        )
+    if shape[1:] != [3, SIZE, SIZE]:
+        raise ConfigError(
+            f"{path}: its input is {text}; MFSA needs an encoder for chips (N, 3, {SIZE}, {SIZE})"
+        )
+
+
+def _own(path: Path, asked: str | None) -> Convention:
+    """Return the input of networks of this project; raises ConfigError if another is asked."""
+    if asked not in (None, str(NATIVE)):
+        raise ConfigError(
+            f"--input {asked}: {path} is a {OWN}, whose input is {NATIVE}; leave out --input"
+        )
+    return NATIVE
+
+
+def _check_cut(model: onnx.ModelProto, path: Path) -> None:
+    graph = read_encoder(model.SerializeToString(), str(path))
+    try:
+        at_14x14(find_cuts(graph))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _to_onnx(network: nn.Module) -> onnx.ModelProto:
+    with warnings.catch_warnings(), TemporaryDirectory() as folder:
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
+        file = Path(folder) / "encoder.onnx"
+        torch.onnx.export(
+            network,
+            (torch.zeros(1, 3, SIZE, SIZE),),
+            str(file),
+            input_names=["chip"],
+            output_names=["embedding"],
+            dynamic_axes={"chip": {0: "batch"}, "embedding": {0: "batch"}},
+            opset_version=17,
+            dynamo=False,
+        )
+        return onnx.load(file)
+
+
+def _torch_runner(network: nn.Module) -> Run:
+    @torch.no_grad()
+    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(network(torch.from_numpy(x)).numpy(), np.float32)
+
+    return run
+
+
+def _runner(file: Path) -> Run:
+    """Run an ONNX file picture by picture: its batch may be fixed to one."""
+    try:
+        engine = open_engine(file, threads=1)
+    except EngineError as error:
+        raise ConfigError(f"the encoder cannot be run: {error}") from error
+
+    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = [next(iter(engine.run(row[None]).values())).reshape(1, -1) for row in x]
+        return np.concatenate(rows)
+
+    return run
+
+
+def _conversion_cosine(
+    content: bytes,
+    original: Run,
+    convention: Convention,
+    chips: list[NDArray[np.uint8]],
+    path: Path,
+) -> float:
+    """Return the least cosine of the torch form and the original; raises ConfigError if low."""
+    x = to_input(np.stack(chips))
+    weight, bias = convention.matrix()
+    given = np.einsum("oc,nchw->nohw", weight, x) + bias[:, None, None]
+    expected = original(np.asarray(given, np.float32))
+    found = _torch_runner(read_encoder(content, str(path)))(x)
+    if found.shape != expected.shape:
+        raise ConfigError(f"{path}: converted to {found.shape}, the file gives {expected.shape}")
+    norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    least = float(((found * expected).sum(axis=1) / norms).min())
+    if not least >= LEAST_COSINE:
+        raise ConfigError(
+            f"{path}: the conversion is not exact: cosine {least:.5f} on portraits, "
+            f"at least {LEAST_COSINE} is needed; export the encoder to ONNX with opset 17"
+        )
+    return least

@@ -1,0 +1,155 @@
+"""Routed MFSA network: a frozen encoder and a trained branch for hidden faces.
+
+    chip (B,3,112,112) -> low -> G (B,C,14,14) -> middle -> F (B,C',14,14) -> top -> e_bare
+                                 |                 g(F): A_u, A_m, A_b (B,3,14,14)
+                                 A_u * G -> branch (trained copy of middle and top) -> e_hidden
+                                                   A_m * F -> GAP -> mask worn? other cover?
+                                                   A_b * F -> GAP -> the same heads (training)
+    embedding = e_hidden if a mask or another cover is worn, else e_bare
+
+Bare faces keep the embedding of the encoder, bit for bit. The templates of the encoder are the
+targets of the branch, so both embeddings are compared with the same gallery.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from train.backbones import Bottleneck
+from train.encoders.cut import split
+from train.encoders.onnx_to_torch import read_encoder
+from train.network import (
+    BACKGROUND,
+    MASK,
+    UNMASKED,
+    VARIANTS,
+    HiddenFaceHeads,
+    MfsaNetwork,
+    Output,
+    SpatialAttention,
+    pool_features,
+    unit_maps,
+)
+
+
+@dataclass(frozen=True)
+class EncoderOrigin:
+    """Where an encoder comes from; stored with every network that is built around it."""
+
+    kind: str  # file format or architecture
+    sha256: str  # of the file that was opened
+    convention: str  # of its own input
+    licence: str
+    origin: str  # who published it, and where
+
+
+@dataclass(frozen=True)
+class RoutedConfig:
+    """Parameters that rebuild a routed network around its encoder; stored in every checkpoint.
+
+    `gate_at` names the node of the encoder whose features G are gated, `attend_at` the node whose
+    features F the attention reads; both are at 14x14.
+    """
+
+    gate_at: str
+    attend_at: str
+    channels: int  # of F
+    embedding: int
+    encoder: EncoderOrigin
+    variant: str = "mfsa"
+    added_blocks: int = 0  # residual blocks at 14x14 that the branch has in addition
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise ValueError(
+                f"variant: expected one of {', '.join(VARIANTS)}, found {self.variant!r}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class _Base(nn.Module):
+    """Frozen encoder in three parts: before G, from G to F, and from F to the embedding."""
+
+    def __init__(self, low: nn.Module, middle: nn.Module, top: nn.Module) -> None:
+        super().__init__()
+        self.low, self.middle, self.top = low, middle, top
+        self.requires_grad_(False)
+
+
+class RoutedNetwork(nn.Module):
+    """Network from chips (B,3,112,112), RGB in -1..1, to `Output`.
+
+    In training mode the embedding is that of the branch, whatever the face wears.
+    """
+
+    def __init__(self, encoder: bytes, config: RoutedConfig) -> None:
+        """Build the network around an encoder, an ONNX file's content; raises ConfigError."""
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        self.variant = VARIANTS[config.variant]
+        low, middle, top = split(read_encoder(encoder), [config.gate_at, config.attend_at])
+        self.base = _Base(low, middle, top)
+        self.attention = (
+            SpatialAttention(config.channels, config.variant, "relu")
+            if self.variant.logits
+            else None
+        )
+        added = [
+            Bottleneck(config.channels, config.channels, 2 * config.channels, 1, "relu")
+            for _ in range(config.added_blocks)
+        ]
+        for block in added:
+            block.start_as_identity()
+        self.branch = nn.Sequential(copy.deepcopy(middle), *added, copy.deepcopy(top))
+        self.branch.requires_grad_(True)
+        self.heads = HiddenFaceHeads(config.channels, config.embedding)
+        if self.attention is not None:
+            for module in self.attention.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            self.attention.initialise_open()
+
+    def train(self, mode: bool = True) -> RoutedNetwork:
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def forward(self, chip: Tensor) -> Output:
+        with torch.no_grad():
+            gated = self.base.low(chip)
+            features = self.base.middle(gated)
+        maps = unit_maps(features) if self.attention is None else self.attention(features)
+        seen = maps[:, UNMASKED : UNMASKED + 1].to(gated.dtype) * gated
+        embedding = self.branch(seen).float()
+        mask_features = (
+            pool_features(features, maps, MASK)
+            if self.variant.mask_map
+            else features.mean(dim=(2, 3))
+        )
+        mask_logit, cover_logit = self.heads.classify(mask_features)
+        similarity = self.heads.predict_similarity(
+            embedding, pool_features(features, maps, UNMASKED)
+        )
+        if not self.training:
+            hidden = (torch.maximum(mask_logit, cover_logit) > 0)[:, None]
+            embedding = torch.where(hidden, embedding, self.base.top(features).float())
+        return Output(
+            embedding,
+            maps,
+            mask_features,
+            pool_features(features, maps, BACKGROUND),
+            mask_logit,
+            cover_logit,
+            similarity,
+        )
+
+
+Network = MfsaNetwork | RoutedNetwork
