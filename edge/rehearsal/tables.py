@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -61,17 +61,20 @@ def markdown(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> st
         ["---"] * len(table[0]),
         *([cell.replace("|", "\\|") for cell in row.values()] for row in table),
     ]
-    notes = "\n".join(
-        textwrap.fill(f"- {name}: {value}", 100, subsequent_indent="  ", break_on_hyphens=False)
-        for name, value in facts.items()
-    )
-    return (
-        "# Rehearsal\n\n"
-        + notes
-        + "\n\n"
-        + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-        + "".join(f"\n\n{warning}" for warning in _warnings(rehearsals))
-        + "\n"
+    parts = [
+        "# Rehearsal",
+        _bullets(f"{name}: {value}" for name, value in facts.items()),
+        "\n".join(f"| {' | '.join(cells)} |" for cells in lines),
+        _bullets(_warnings(rehearsals)),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _bullets(items: Iterable[str]) -> str:
+    """Return a Markdown list, wrapped at 100 columns."""
+    return "\n".join(
+        textwrap.fill(f"- {item}", 100, subsequent_indent="  ", break_on_hyphens=False)
+        for item in items
     )
 
 
