@@ -161,6 +161,16 @@ def map_entropy(maps: Tensor) -> Tensor:
     return -(maps * maps.clamp(min=1e-6).log()).sum(dim=1).mean()
 
 
+def balanced_cross_entropy(logit: Tensor, target: Tensor) -> Tensor:
+    """Return the mean binary cross-entropy (B,), with half of the weight on each class.
+
+    Most views wear a mask; unbalanced, a bare face would be taken for a masked one in doubt.
+    """
+    share = target.mean().clamp(1 / len(target), 1 - 1 / len(target))
+    weight = torch.where(target > 0.5, 0.5 / share, 0.5 / (1 - share))
+    return F.binary_cross_entropy_with_logits(logit, target, weight)
+
+
 def _mean_of(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp(min=1)
 
@@ -200,12 +210,8 @@ class Criterion(nn.Module):
         parts = self._identity(out, batch)
         if w.mask > 0:
             # The other covers too, so that A_m localizes them.
-            parts["mask"] = w.mask * F.binary_cross_entropy_with_logits(
-                out.mask_logit, batch.mask_worn
-            )
-            parts["covered"] = w.mask * F.binary_cross_entropy_with_logits(
-                out.cover_logit, batch.covered
-            )
+            parts["mask"] = w.mask * balanced_cross_entropy(out.mask_logit, batch.mask_worn)
+            parts["covered"] = w.mask * balanced_cross_entropy(out.cover_logit, batch.covered)
         if self.adversary is not None:
             strength = w.adversary * (2 / (1 + math.exp(-10 * progress)) - 1)
             guess = self.adversary(out.embedding, strength)

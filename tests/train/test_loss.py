@@ -15,6 +15,7 @@ from train.loss import (
     TeacherBank,
     alikeness_loss,
     area_shortfall,
+    balanced_cross_entropy,
     map_entropy,
     match_loss,
     neighbour_loss,
@@ -112,6 +113,14 @@ def test_neighbour_loss_follows_teacher_ranking() -> None:
     out = output(teacher)
     assert "neighbours" in parts_of(LossWeights(neighbours=1), out, batch(teacher), bank=bank)
     assert "neighbours" not in parts_of(LossWeights(), out, batch(teacher), bank=bank)
+
+
+def test_balanced_cross_entropy_rare_class_counts_half() -> None:
+    logit, target = torch.tensor([2.0, 2.0, 2.0, 2.0]), torch.tensor([1.0, 1.0, 1.0, 0.0])
+    worn, bare = F.softplus(torch.tensor(-2.0)), F.softplus(torch.tensor(2.0))
+    torch.testing.assert_close(balanced_cross_entropy(logit, target), (worn + bare) / 2)
+    only_worn = balanced_cross_entropy(logit, torch.ones(4))
+    assert torch.isfinite(only_worn) and only_worn > 0
 
 
 def test_each_loss_can_be_switched_off() -> None:
