@@ -22,7 +22,7 @@ from calibration.int8.ranges import LEVELS
 from edge.errors import EngineError
 
 _LAYERS = ("Conv", "Gemm")
-_GATES = ("Softmax", "Sigmoid")
+_GATES = ("Softmax", "Sigmoid", "Greater")
 _ZERO = "int8_zero_point"
 _OPSET = 13  # first opset with a DequantizeLinear per channel
 
@@ -72,7 +72,7 @@ def plan_quantization(model: onnx.ModelProto) -> QuantizationPlan:
     uses = Counter(name for node in graph.node for name in node.input)
     uses.update(output.name for output in graph.output)
     weights = {tensor.name for tensor in graph.initializer}
-    gates = _gates(graph, made_by, uses)
+    gates = _gates(graph)
     layers = tuple(
         QuantizableLayer(node.name, node.op_type, node.input[0], node.input[1], _channel_axis(node))
         for node in graph.node
@@ -95,21 +95,20 @@ def _channel_axis(node: onnx.NodeProto) -> int:
     return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
 
 
-def _gates(
-    graph: onnx.GraphProto, made_by: Mapping[str, onnx.NodeProto], uses: Mapping[str, int]
-) -> set[str]:
-    """Return the layers from a Softmax or Sigmoid up to the first tensor with other readers."""
-    found: set[str] = set()
-    waiting = [node.input[0] for node in graph.node if node.op_type in _GATES]
-    while waiting:
-        name = waiting.pop()
-        if name not in made_by or uses[name] > 1:
-            continue
-        node = made_by[name]
-        if node.op_type in _LAYERS:
-            found.add(node.name)
-        waiting += node.input[:1] if node.op_type in _LAYERS else list(node.input)
-    return found
+def _gates(graph: onnx.GraphProto) -> set[str]:
+    """Return the layers whose results only gates use: Softmax, Sigmoid or a comparison."""
+    readers: dict[str, set[str]] = {output.name: {"output of the graph"} for output in graph.output}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, set()).add(node.output[0])
+    reached: set[str] = set()  # outputs of nodes whose results only gates use
+    # From the last node to the first: all readers of a node come before it.
+    for node in reversed(graph.node):
+        if node.op_type in _GATES or readers.get(node.output[0], {""}) <= reached:
+            reached.add(node.output[0])
+    return {
+        node.name for node in graph.node if node.op_type in _LAYERS and node.output[0] in reached
+    }
 
 
 def _residual(

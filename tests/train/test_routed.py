@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 
+from calibration.int8.graph import plan_quantization
 from edge.chip import to_input
 from export.to_onnx import export
 from tests.train.encoders.onnx_models import encoder_model, onnx_runner
@@ -93,6 +94,14 @@ def test_exported_bare_faces_are_bit_identical(tmp_path: Path, mask_logit: float
     (bare,) = own.values()
     assert np.array_equal(found["embedding"], bare) == (mask_logit < 0)
     np.testing.assert_allclose(found["embedding"], run(network).numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_quantisation_leaves_the_route_in_float(tmp_path: Path) -> None:
+    export(make_routed(), tmp_path / "routed.onnx")
+    plan = plan_quantization(onnx.load(tmp_path / "routed.onnx"))
+    parts = sorted({name.split("/")[2] for name in plan.gates})
+    assert parts == ["attention", "cover", "mask", "similarity"]
+    assert any("branch" in layer.name for layer in plan.layers)
 
 
 def test_gradient_is_in_branch_attention_heads() -> None:
