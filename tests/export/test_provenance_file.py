@@ -39,7 +39,10 @@ def test_provenance_of_reference_is_valid() -> None:
         ([WEIGHTS.replace("MIT", "MTI")], "licence: not an SPDX licence expression"),
         ([WEIGHTS, FACES.replace("training-data", "detector")], "role detector is added by"),
         ([WEIGHTS[:-1] + f", sha256: {'b' * 64}}}"], "w: sha256 is aaaaaaaaaaaa..., the list says"),
-        ([WEIGHTS[:-1] + ", licens: MIT}"], r"licens \(line 2\): unknown key; did you mean"),
+        (
+            [WEIGHTS[:-1] + ", licence_id: MIT}"],
+            r"licence_id \(line 2\): unknown key; did you mean",
+        ),
         ([FACES.replace(", use: unknown", "")], r"use \(line 2\): required|use: required"),
         ([FACES.replace("unknown", "free")], "commercial, research-only or unknown"),
         ([], "provenance"),
