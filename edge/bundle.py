@@ -66,6 +66,7 @@ def prelu_file(path: Path) -> Path:
 EMBEDDER = onnx_file(EMBEDDER_NETWORK)
 EMBEDDER_PRELU = prelu_file(Path(EMBEDDER)).name
 LIVENESS = "liveness.onnx"  # optional, network of the layer `passive`
+EXPLANATION = "explanation.onnx"  # optional, splits scores over the face
 REQUIRED_FILES = (EMBEDDER, PARITY, SCENE, *(detector_file(size) for size in DETECTOR_SIZES))
 
 

@@ -15,6 +15,7 @@ from edge.bundle import (
     EMBEDDER,
     EMBEDDER_NETWORK,
     EMBEDDER_PRELU,
+    EXPLANATION,
     PARITY,
     SCHEMA,
     BundledFile,
@@ -29,11 +30,18 @@ from edge.bundle_files import read_file
 from edge.bundle_use import check_commercial
 from edge.chip import PREPROCESSING, to_input
 from edge.engine import open_engine
-from edge.errors import BundleError
+from edge.errors import BundleError, EngineError
 from edge.parsing import parse_json
 from edge.system.strict_json import read_json
 from edge.values import Precision
-from export.bundle_writer import LICENCE, atomic_folder, converted_network, write_manifest
+from export.bundle_writer import (
+    LICENCE,
+    atomic_folder,
+    converted_network,
+    require_passed,
+    write_manifest,
+)
+from export.explanation_parity import check_explanation
 from export.model_card import PROTOCOLS, missing_protocols, write_card
 from export.parity import Outputs, accuracy_loss, is_comparable, run_chips
 from export.parity_data import portrait_chips
@@ -87,10 +95,12 @@ def pack_bundle(
     about: ModelDescription,
     int8: MeasuredEmbedder | None = None,
     *,
+    explanation: Path | None = None,
     commercial: bool = False,
 ) -> None:
     """Pack a bundle without detector atomically.
 
+    `explanation` is the ONNX file of mfsa-export --explanation for the same checkpoint.
     `commercial`: refuse a bundle whose provenance list does not permit commercial use. Raises
     BundleError, also if figures belong to another embedder or the gate refuses a file.
     """
@@ -101,6 +111,8 @@ def pack_bundle(
     made_by = code_version()  # before files are written, which could make the checkout dirty
     with atomic_folder(out) as folder:
         files, outputs = _write_networks(folder, model, int8, about, digest)
+        if explanation is not None:
+            files[EXPLANATION] = _copy_explanation(folder, explanation, outputs, about, digest)
         manifest = Manifest(
             schema_version=SCHEMA,
             name=about.name,
@@ -175,6 +187,30 @@ def _write_networks(
             folder, name, origin, precision, about.licence, reference=digest
         )
     return entries, outputs
+
+
+def _copy_explanation(
+    folder: Path, source: Path, outputs: Outputs, about: ModelDescription, digest: str
+) -> BundledFile:
+    """Copy the explanation; raises BundleError if it is of another embedder."""
+    judged = read_digest(source)
+    shutil.copyfile(source, folder / EXPLANATION)
+    try:
+        verdict = check_explanation(
+            open_engine(folder / EXPLANATION, threads=1),
+            portrait_chips(),
+            outputs["embedding"],
+            judged=judged,
+            reference=digest,
+        )
+    except EngineError as error:
+        raise BundleError(f"{source}: cannot explain scores: {error}") from error
+    return BundledFile(
+        sha256=judged,
+        origin="mfsa-export --explanation",
+        licence=about.licence,
+        verdict=require_passed(str(source), verdict),
+    )
 
 
 def _write_card(folder: Path, manifest: Manifest, model: MeasuredEmbedder, limits: str) -> None:

@@ -14,6 +14,7 @@ class RecordKind(Code):
     DECISION = "decision", "the recogniser decided on a face"
     DOOR = "door", "the door process answered a grant"
     ENROLLMENT = "enrollment", "an enrollment used the camera, or left a record"
+    EXPLANATION = "explanation", "the score of a decision, split over the face"
     GALLERY = "gallery", "the gallery changed, became unreadable or readable"
     GAP = "gap", "records are missing, or the process was stopped without notice"
     RETENTION = "retention", "old records or personal parts were erased, or could not be"

@@ -69,7 +69,7 @@ FIELDS: tuple[RecordField, ...] = (
     RecordField(
         "decision",
         _PUBLIC,
-        "in the log of decisions: id of the decision that the door answered",
+        "in the log of decisions: id of the decision that the door answered or that is explained",
         in_details=True,
     ),
     RecordField("outcome", _PUBLIC, "answer of the door process to a grant", in_details=True),
@@ -115,6 +115,12 @@ FIELDS: tuple[RecordField, ...] = (
         "attention",
         _SEALED,
         "shares of the attention on eyes, nose, mouth and rest; mean of each map",
+    ),
+    RecordField(
+        "explanation",
+        _SEALED,
+        "terms of the score by region, and the score with a region closed",
+        in_details=True,
     ),
     RecordField("quality", _SEALED, "quality components"),
     RecordField("visible", _SEALED, "visibility components by the attention maps"),

@@ -155,6 +155,16 @@ class Index:
         rows = np.concatenate(self._rows_of_names([subject]))
         return np.asarray(embeddings @ self._filled[rows].T, np.float32)
 
+    def best_template(
+        self, embedding: NDArray[np.float32], subject: str
+    ) -> NDArray[np.float32] | None:
+        """Return a copy of a subject's template (D,) that scores highest; None if not enrolled."""
+        own = self._rows_of_names([subject])
+        if not own:
+            return None
+        templates = self._filled[own[0]]
+        return np.array(templates[(templates @ embedding).argmax()])
+
     def _rows_of_names(self, subjects: Collection[str]) -> list[NDArray[np.intp]]:
         owners = [owner for owner, name in self._names.items() if name in subjects]
         return [self._rows_by_owner[owner] for owner in owners]

@@ -24,10 +24,11 @@ from edge.gallery.key import load_key_and_drop_privileges
 from edge.recogniser.build import build_recogniser_settings, build_rules, open_recogniser
 from edge.recogniser.clock_watch import ClockWatcher
 from edge.recogniser.decision_log import DecisionLog, LogThrottle
+from edge.recogniser.evidence import EvidenceExplainer
 from edge.recogniser.frame_sharing import FrameSharing
 from edge.recogniser.gallery_follower import GalleryFollower
 from edge.recogniser.grant_requester import GrantRequester
-from edge.recogniser.networks import open_networks
+from edge.recogniser.networks import open_explainer, open_networks
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
 from edge.system.text import format_count
@@ -72,6 +73,12 @@ class Daemon:
         self._door = DoorClient(config.socket_path)
         self._grants = GrantRequester(
             self._door, self._recogniser.gallery.find_record, self._records, self._throttle
+        )
+        self._evidence = EvidenceExplainer(
+            open_explainer(networks.bundle),
+            self._recogniser.gallery,
+            self._records,
+            self._throttle,
         )
         self._follower = GalleryFollower(
             config, self._recogniser, self._records, self._throttle, clock
@@ -147,6 +154,7 @@ class Daemon:
         self._sharing.close()
         self._capture.close()
         self._recogniser.close()
+        self._evidence.close()
         self._door.close()
         self._clock_watcher.save()
         self._records.close()
@@ -167,7 +175,10 @@ class Daemon:
             self._request_grant(result, decision.match.subject, record_id)
         if record_id is not None:
             self._records.log_refusal(record_id, decision)
-            self._records.save_picture(record_id, result)
+            explanation = self._evidence.explain(result)
+            if explanation is not None:
+                self._records.append_explanation(record_id, explanation)
+            self._records.save_picture(record_id, result, explanation)
 
     def _request_grant(self, result: FaceResult, subject: str, record_id: int | None) -> None:
         may_grant = record_id is not None or self._records.grants_unrecorded

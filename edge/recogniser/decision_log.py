@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.audit import handover, picture_store
-from edge.audit.attention import overlay
+from edge.audit.attention import explanation_fields, overlay
 from edge.audit.decision import decision_fields
 from edge.audit.kinds import GapReason, RecordKind
 from edge.audit.retention import Retention
@@ -17,6 +17,7 @@ from edge.audit.sealing import picture_cipher, score_cipher
 from edge.audit.writer import AuditLogWriter
 from edge.config import TerminalConfig
 from edge.errors import RecordError
+from edge.face.explanation import ScoreExplanation
 from edge.system.wallclock import WallClock
 from edge.values import Decision, FaceResult, Frame, Verdict
 
@@ -139,11 +140,23 @@ class DecisionLog:
         except RecordError as error:
             self._throttle.error("record", str(error))
 
-    def save_picture(self, record_id: int, result: FaceResult) -> None:
+    @property
+    def has_pictures(self) -> bool:
+        """True if evidence pictures are configured."""
+        return self._config.record.max_pictures > 0
+
+    def append_explanation(self, record_id: int, explanation: ScoreExplanation) -> None:
+        """Record how the score of a decision is made up; a failure is only logged."""
+        fields = {"decision": record_id, "explanation": explanation_fields(explanation)}
+        self.append_event({"kind": RecordKind.EXPLANATION, **fields})
+
+    def save_picture(
+        self, record_id: int, result: FaceResult, explanation: ScoreExplanation | None
+    ) -> None:
         """Store the chip of a decision with its attention, if pictures are configured."""
-        if not self._config.record.max_pictures or result.chip is None or result.probe is None:
+        if not self.has_pictures or result.chip is None or result.probe is None:
             return
-        self._pictures.save(record_id, overlay(result.chip, result.probe))
+        self._pictures.save(record_id, overlay(result.chip, result.probe, explanation))
 
     def is_repeated(self, decision: Decision) -> bool:
         """Return True if the same verdict was recorded a short time ago.

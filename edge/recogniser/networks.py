@@ -11,6 +11,7 @@ import numpy as np
 from edge.bundle import (
     DETECTOR_SIZES,
     EMBEDDER_NETWORK,
+    EXPLANATION,
     LIVENESS,
     Bundle,
     Calibration,
@@ -28,6 +29,7 @@ from edge.engine.trt import open_plan
 from edge.errors import ConfigError, EngineError
 from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
+from edge.face.explanation import Explainer
 from edge.values import Precision
 
 log = logging.getLogger(__name__)
@@ -196,3 +198,14 @@ def _passive(config: TerminalConfig, bundle: Bundle) -> Engine | None:
             "--liveness, or leave it out"
         )
     return open_engine(bundle.path / LIVENESS, threads=1)
+
+
+def open_explainer(bundle: Bundle) -> Explainer | None:
+    """Open the bundle's explanation, None if it has none.
+
+    It runs in FP32 by ONNX Runtime, whatever the engine. Raises EngineError.
+    """
+    if EXPLANATION not in bundle.manifest.files:
+        return None
+    path = bundle.checked_path(EXPLANATION, EMBEDDER_NETWORK)
+    return Explainer(open_engine(path, threads=1))

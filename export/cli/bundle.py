@@ -69,6 +69,7 @@ def _pack(args: argparse.Namespace) -> str:
         MeasuredEmbedder(args.embedder, args.thresholds, args.accuracy),
         about,
         _int8(args),
+        explanation=args.explanation,
         commercial=_is_commercial(args),
     )
     return f"{args.out}: packed; complete it with: mfsa-bundle make OUT --from {args.out}"

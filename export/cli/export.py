@@ -13,15 +13,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.bundle import prelu_file
+from edge.bundle import file_digest, prelu_file
 from edge.chip import to_input
 from edge.cli import common
 from edge.engine import open_engine
 from edge.errors import ConfigError, EngineError
 from edge.values import Precision
 from export.cli import parsers
+from export.explanation import average_faces, export_explanation
+from export.explanation_parity import check_explanation
 from export.onnx_transforms import to_fp16
 from export.parity import PARITY_BOUNDS, compare_outputs, run_chips
+from export.parity_data import portrait_chips
 from export.to_onnx import comparison_chips, export
 from train.loop import BEST
 from train.routed import Network
@@ -52,10 +55,12 @@ def _export(args: argparse.Namespace) -> int:
     network = load_network(args.checkpoint)
     if args.checkpoint.suffix != ".safetensors" and not args.unfinished:
         _check_finished(args.checkpoint)
-    common.check_output_files(args.out, args.weights, args.half)
+    common.check_output_files(args.out, args.weights, args.half, args.explanation)
     for name, value in (("--batch", args.batch), ("--max-chips", args.max_chips)):
         if value is not None and value < 1:
             raise ConfigError(f"{name}: expected at least 1, found {value}")
+    chips = comparison_chips(args.chips, args.max_chips)
+    faces = average_faces(chips[len(portrait_chips()) :]) if args.explanation else chips
     with tempfile.TemporaryDirectory(dir=args.out.absolute().parent, prefix=".export-") as scratch:
         fresh = Path(scratch) / args.out.name
         written: list[tuple[Path, Path, Precision]] = [(fresh, args.out, "fp32")]
@@ -65,9 +70,13 @@ def _export(args: argparse.Namespace) -> int:
             half = Path(scratch) / "half.onnx"
             onnx.save(to_fp16(onnx.load(written[-1][0])), half)
             written.append((half, args.half, "fp16"))
-        _compare(network, written, comparison_chips(args.chips, args.max_chips), args.batch)
+        _compare(network, written, chips, args.batch)
+        moved = [(made, out) for made, out, _ in written]
+        if args.explanation:
+            moved.append((Path(scratch) / "explanation.onnx", args.explanation))
+            _write_explanation(network, *moved[-1], faces)
         prelu_file(args.out).unlink(missing_ok=True)  # an earlier network may have had one
-        for made, out, _ in written:
+        for made, out in moved:
             shutil.move(made, out)
     if args.weights:
         save_weights(network, args.weights)
@@ -95,6 +104,22 @@ def _compare(
                 f"{out} differs from the checkpoint: {parity.describe_violations(bounds)}; "
                 "nothing was written"
             )
+
+
+def _write_explanation(network: Network, made: Path, out: Path, faces: NDArray[np.uint8]) -> None:
+    """Raise EngineError if the parts of the explanation do not add up to the embeddings."""
+    export_explanation(network, made, faces)
+    chips = portrait_chips()
+    expected = run_chips(TorchEngine(network), to_input(chips))["embedding"]
+    digest = file_digest(made)
+    engine = open_engine(made, threads=2)
+    verdict = check_explanation(engine, chips, expected, judged=digest, reference=digest)
+    print(
+        f"{out}: {made.stat().st_size / 1e6:.2f} MB, {verdict.samples} chips: "
+        f"cosine of the sum of parts min {verdict.figures['min_cosine']:.6f}"
+    )
+    if not verdict.passed:
+        raise EngineError(f"{out}: {verdict.reason}; nothing was written")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,12 @@ def export_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, help="fixed batch size; default: dynamic")
     parser.add_argument("--half", type=Path, help="also write a half-precision ONNX file")
     parser.add_argument(
+        "--explanation",
+        type=Path,
+        help="also write the ONNX file that splits scores over the face, for mfsa-bundle pack; "
+        "needs --chips",
+    )
+    parser.add_argument(
         "--weights",
         type=Path,
         help="also write half-precision weights (.safetensors), to fine-tune from",
@@ -123,6 +129,7 @@ def _add_packing(packing: argparse.ArgumentParser) -> None:
         type=Path,
         help="JSON of mfsa-evaluate for it; default: that of --accuracy",
     )
+    packing.add_argument("--explanation", type=Path, help="ONNX file of mfsa-export --explanation")
     packing.add_argument("--data", required=True, help="training data, one line")
     packing.add_argument(
         "--licence",

@@ -15,17 +15,20 @@ import numpy as np
 import pytest
 import yaml
 
+from edge.audit.picture_store import read_picture
 from edge.audit.reader import read_log
-from edge.audit.sealing import score_cipher
+from edge.audit.sealing import picture_cipher, score_cipher
 from edge.audit.segments import list_segments
 from edge.cli import bench, daemon, doctor, door, enroll, gallery
 from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
 from edge.errors import DoorError
+from edge.face.regions import REGIONS
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, read_evidence_key
 from edge.portraits import COLLINS, load_portrait
 from tests.bundles import make_once
+from tests.explanations import add_explanation
 from tests.processes import TIMEOUT_S, Process, call, run, until
 from tests.streams import MjpegCamera, mjpeg_camera
 
@@ -139,6 +142,28 @@ def test_known_face_opens_and_is_recorded(site: Site) -> None:
     assert site.decisions(kind="door")[0]["outcome"] == "unlocked"
     assert recogniser.said("liveness is off (no PAD)")
     assert not site.config.pictures_path.exists()
+
+
+def test_grant_is_explained(site: Site, bundle_path: Path) -> None:
+    bundle = site.folder / "bundle"
+    shutil.copytree(bundle_path, bundle)
+    add_explanation(bundle)
+    fields = yaml.safe_load(site.config_path.read_text())
+    fields.update(bundle=str(bundle), record={"max_pictures": 5})
+    site.config_path.write_text(yaml.safe_dump(fields))
+    with site.door(), site.daemon() as recogniser:
+        until(lambda: bool(site.decisions(kind="explanation")), "a decision is explained")
+        assert recogniser.stop() == 0
+    record = site.decisions(kind="explanation")[0]
+    grant = site.decisions(verdict="grant")[0]
+    terms = record["explanation"]
+    assert record["decision"] == grant["id"] and isinstance(terms, dict)
+    parts = sum(terms[name] for name in (*REGIONS, "bias"))
+    assert parts == pytest.approx(terms["score"], abs=1e-3) and "eyes" in terms["without"]
+    cipher = picture_cipher(read_evidence_key(site.config), site.config.terminal)
+    png = read_picture(site.config.pictures_path, int(str(grant["id"])), cipher)
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None and picture.shape == (112, 336, 3)
 
 
 def test_recogniser_killed_door_still_locks(site: Site) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 import onnx
 import pytest
 
-from edge.bundle import read_manifest
+from edge.bundle import open_bundle, read_manifest
+from edge.chip import PREPROCESSING
 from edge.engine import open_engine
 from edge.errors import BundleError
 from export import bundle, detector
 from export.cli.bundle import main
 from export.parity_data import load_parity
+from tests.explanations import add_explanation, write_explanation
 
 Packing = Callable[..., int]
 
@@ -263,6 +265,29 @@ def test_int8_figures_must_be_its_own(
     assert packing(int8=str(int8_bundle / "embedder-int8-fp16.onnx")) == 1
     assert "measured on another embedder" in capsys.readouterr().err
     assert not (tmp_path / "packed").exists()
+
+
+def test_explanation_of_another_model_not_packed(
+    packing: Packing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_explanation(tmp_path / "other.onnx", 256)
+    assert packing(explanation=str(other)) == 1
+    assert "the parity gate refuses it: it is of another network" in capsys.readouterr().err
+    (tmp_path / "junk.onnx").write_bytes(b"junk")
+    assert packing(explanation=str(tmp_path / "junk.onnx")) == 1
+    assert "cannot explain scores" in capsys.readouterr().err
+    assert not (tmp_path / "packed").exists()
+
+
+def test_explanation_is_kept_by_make(int8_bundle: Path, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(int8_bundle, tmp_path / "base"))
+    add_explanation(base)
+    bundle.make_bundle(tmp_path / "out", base, replace=False)
+    kept = open_bundle(tmp_path / "out", PREPROCESSING)
+    assert kept.checked_path("explanation.onnx", "embedder").is_file()
+    (base / "explanation.onnx").unlink()
+    with pytest.raises(BundleError, match=r"explanation\.onnx: missing from the bundle"):
+        bundle.make_bundle(tmp_path / "again", base, replace=False)
 
 
 def _packing(

@@ -422,3 +422,13 @@ def test_bf16_kernel_missing_or_wrong_not_used(
     index = Index.from_templates(["Ada", "Eve"], faces, bf16_from=0)
     match = index.search(faces[1])
     assert match is not None and match.subject == "Eve"
+
+
+def test_best_template_is_that_of_the_score() -> None:
+    rows = draw(np.random.default_rng(3), 7)
+    index = Index.from_templates(["Ada"] * 3 + ["Eve"] * 4, rows)
+    query = draw(np.random.default_rng(4), 1)[0]
+    template = index.best_template(query, "Eve")
+    assert template is not None and template.base is None
+    assert float(template @ query) == pytest.approx(float((rows[3:] @ query).max()), abs=1e-6)
+    assert index.best_template(query, "Bob") is None

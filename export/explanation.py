@@ -1,0 +1,64 @@
+"""Export the network that explains scores."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from edge import masks
+from edge.chip import PREPROCESSING, SIZE, to_input
+from edge.errors import ConfigError
+from edge.face.explanation import OUTPUTS
+from export.onnx_transforms import decompose_prelu, has_prelu
+from export.to_onnx import IR_VERSION, OPSET
+from export.version import code_version
+from train.explanation import ExplanationNetwork
+from train.routed import Network
+
+_FEWEST_FACES = 50
+
+
+def average_faces(chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return chips (N,112,112,3), bare and with drawn masks; raises ConfigError for too few."""
+    if len(chips) < _FEWEST_FACES:
+        raise ConfigError(
+            f"--explanation: contributions are differences from the average face of --chips, "
+            f"expected at least {_FEWEST_FACES} faces, found {len(chips)}"
+        )
+    drawn = [masks.draw_protocol(chip, str(i))[0] for i, chip in enumerate(chips)]
+    return np.concatenate([chips, np.stack(drawn)])
+
+
+def export_explanation(network: Network, path: Path, faces: NDArray[np.uint8]) -> None:
+    """Write an ONNX file, opset 17, for one chip, with the outputs `edge.face.explanation.OUTPUTS`.
+
+    Contributions are differences from the average of `faces` (N,112,112,3). All shapes are static.
+    PReLU is decomposed: terminals run this file in ONNX Runtime only.
+    Raises ConfigError for a network without a linear end.
+    """
+    explanation = ExplanationNetwork(network).eval()
+    explanation.set_average(torch.from_numpy(to_input(faces)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
+        torch.onnx.export(
+            explanation,
+            (torch.zeros(1, 3, SIZE, SIZE),),
+            str(path),
+            input_names=["chip"],
+            output_names=list(OUTPUTS),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(path)
+    model.ir_version = IR_VERSION
+    model.producer_name = "mfsa-export"
+    onnx.helper.set_model_props(
+        model, {"preprocessing": PREPROCESSING, "code_version": code_version()}
+    )
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(decompose_prelu(model) if has_prelu(model) else model, path)
