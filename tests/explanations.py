@@ -41,12 +41,15 @@ def write_explanation(path: Path, dimension: int) -> Path:
     """Write a network whose outputs are the same for every chip."""
     outputs = make_outputs(np.random.default_rng(0), dimension)
     chip = helper.make_tensor_value_info("chip", TensorProto.FLOAT, [1, 3, 112, 112])
-    graph = helper.make_graph(
-        [helper.make_node("Constant", [], [n], value=numpy_helper.from_array(outputs[n])) for n in OUTPUTS],
-        "explanation",
-        [chip],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, outputs[n].shape) for n in OUTPUTS],
-    )  # fmt: skip
+    constants = [
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(outputs[name]))
+        for name in OUTPUTS
+    ]
+    described = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, outputs[name].shape)
+        for name in OUTPUTS
+    ]
+    graph = helper.make_graph(constants, "explanation", [chip], described)
     opset = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
     return path

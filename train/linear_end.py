@@ -15,7 +15,7 @@ from edge.errors import ConfigError
 from edge.face.regions import CELLS
 from train.encoders.onnx_to_torch import build_module
 
-_FEWEST_CELLS = 7  # per side: coarser maps cannot tell the regions of a face apart
+_FEWEST_CELLS = 7  # per side: coarser cells mix the regions of a face
 _LAYERS = (
     nn.Conv2d,
     nn.Linear,
