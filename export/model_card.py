@@ -166,6 +166,7 @@ def _verification(figures: dict[str, Any]) -> str:
     )
 
 
+_TRUST = {"masked": "masked probes", "places": "occluders in varying places"}
 _CASES = {
     "clean against clean": "clean",
     "masked against clean (the door)": "one_masked",
@@ -306,8 +307,9 @@ def _maps(figures: dict[str, Any]) -> Iterator[str]:
             f"its value on skin; on the clean lower\n"
             f"  face it is {where['clean']['lower_to_upper']:.2f} of its value on the upper face."
         )
-    if figures.get("trust"):
-        yield f"**Faithfulness** (masked probes): {figures['trust']['masked']['verdict']}"
+    for probes, words in _TRUST.items():
+        if found := (figures.get("trust") or {}).get(probes):
+            yield f"**Faithfulness** ({words}): {found['verdict']}"
 
 
 def _row(name: str, f: dict[str, Any]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Faithfulness of the attention maps: deletion, insertion, and stability under small changes."""
+"""Faithfulness of maps and explanations: deletion, insertion, stability under small changes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from calibration import occluders
 from calibration.evaluation.pair_sets import PairSet
 from calibration.scores import require_outputs
 from edge import masks
 from edge.chip import to_input
 from edge.engine import Engine
+from edge.face.explanation import Explainer
 
 _CHIPS = 96
 _CELLS = 14  # grid of the maps, 8 px per cell
 _BLOCK = 2  # cells per side that occlusion sensitivity hides at once
 _STEPS = 14
 _SHARES = np.linspace(0, 1, _STEPS + 1)
-_ORDERS = ("map", "constant", "random", "occlusion")
+PROBES = ("clean", "masked", "places")  # bare, masks-v1, occluders in varying places
 _ROUNDS = 1000
 _STABLE = 0.9
 
@@ -37,34 +40,41 @@ class FaithfulnessCurves:
     figures: dict[str, Any]
 
 
-def run(engine: Engine, pairs: PairSet, *, masked: bool = False) -> FaithfulnessCurves:
+def run(
+    engine: Engine, pairs: PairSet, *, probes: str = "clean", explainer: Explainer | None = None
+) -> FaithfulnessCurves:
     """Score mated probes against their templates while cells are hidden or revealed.
+
+    `probes` is one of PROBES; with an explainer the order of its contributions is measured too.
 
     V. Petsiuk et al., "RISE", BMVC 2018, for the curves; M. D. Zeiler and R. Fergus, 2014, for
     occlusion sensitivity. Cells are hidden by the chip's own heavy blur: a flat patch would be a
     new feature.
     """
-    probes, reference = _choose_chips(pairs, masked)
+    chips, reference = _choose_chips(pairs, probes)
     templates, _ = _run(engine, reference)
-    embedding, maps = _run(engine, probes)
-    blurred = np.stack([cv2.GaussianBlur(chip, (0, 0), 9) for chip in probes])
-    own = maps[:, 0].reshape(len(probes), -1)
-    importance = {
+    embedding, maps = _run(engine, chips)
+    blurred = np.stack([cv2.GaussianBlur(chip, (0, 0), 9) for chip in chips])
+    own = maps[:, 0].reshape(len(chips), -1)
+    importance: dict[str, NDArray[np.floating]] = {
         "map": own,
-        # Mean map of all other chips: a guess without this chip.
-        "constant": (own.sum(axis=0) - own) / max(1, len(own) - 1),
-        "random": np.random.default_rng(0).random((len(probes), _CELLS**2)),
-        "occlusion": _occlusion(engine, probes, blurred, templates),
+        "constant": _mean_of_others(own),
+        "random": np.random.default_rng(0).random((len(chips), _CELLS**2)),
+        "occlusion": _occlusion(engine, chips, blurred, templates),
     }
+    if explainer is not None:
+        split = importance["split"] = _contributions(explainer, chips, templates)
+        importance["constant split"] = _mean_of_others(split)
     deletion, insertion = (
-        {name: _curve(engine, a, b, templates, importance[name]) for name in _ORDERS}
-        for a, b in ((probes, blurred), (blurred, probes))
+        {name: _curve(engine, a, b, templates, order) for name, order in importance.items()}
+        for a, b in ((chips, blurred), (blurred, chips))
     )
     figures = {
-        "chips": len(probes),
-        "masked": masked,
+        "chips": len(chips),
+        "masked": probes == "masked",
+        "probes": probes,
         **_area_figures(deletion, insertion),
-        "stability": _stability(engine, probes, embedding, maps),
+        "stability": _stability(engine, chips, embedding, maps),
     }
     figures["verdict"] = verdict(figures)
     return FaithfulnessCurves(
@@ -74,17 +84,34 @@ def run(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Faithfulness
     )
 
 
-def _choose_chips(pairs: PairSet, masked: bool) -> tuple[Chips, Chips]:
+def _mean_of_others(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the mean (N,196) over all other chips: a guess without this chip."""
+    return np.asarray((values.sum(axis=0) - values) / max(1, len(values) - 1))
+
+
+def _contributions(
+    explainer: Explainer, chips: Chips, templates: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the contributions of cells to the scores (N,196), on the grid of the maps."""
+    rows = []
+    for chip, template in zip(chips, templates, strict=True):
+        cells = explainer.explain(chip, template).cells
+        block = _CELLS // len(cells)
+        rows.append(cells.repeat(block, 0).repeat(block, 1).reshape(-1))
+    return np.stack(rows)
+
+
+def _choose_chips(pairs: PairSet, probes: str) -> tuple[Chips, Chips]:
     """Return probes and templates of evenly spaced mated pairs."""
     mated = np.flatnonzero(pairs.mated)
     chosen = mated[np.linspace(0, len(mated) - 1, min(_CHIPS, len(mated))).astype(int)]
-    probes = [pairs.chip(pairs.second[k]) for k in chosen]
-    if masked:
-        names = [pairs.names[pairs.second[k]] for k in chosen]
-        probes = [
-            masks.draw_protocol(chip, name)[0] for chip, name in zip(probes, names, strict=True)
-        ]
-    return np.stack(probes), np.stack([pairs.chip(pairs.first[k]) for k in chosen])
+    draw: dict[str, Callable[[NDArray[np.uint8], str], NDArray[np.uint8]]] = {
+        "clean": lambda chip, name: chip,
+        "masked": lambda chip, name: masks.draw_protocol(chip, name)[0],
+        "places": lambda chip, name: occluders.draw_in_place(chip, name)[0],
+    }
+    chips = [draw[probes](pairs.chip(k), pairs.names[k]) for k in pairs.second[chosen]]
+    return np.stack(chips), np.stack([pairs.chip(k) for k in pairs.first[chosen]])
 
 
 def _area_figures(
@@ -92,20 +119,24 @@ def _area_figures(
 ) -> dict[str, Any]:
     """Return the areas under the curves, and the gains of the map over other orders.
 
-    Gains are positive if the order of the map matters more; 95 % by bootstrap over chips.
+    Gains are positive if the order of the map matters more; 95 % by bootstrap over chips. The gain
+    of a split is that over its own constant.
     """
     hidden = {name: curve.mean(axis=1) for name, curve in deletion.items()}
     shown = {name: curve.mean(axis=1) for name, curve in insertion.items()}
+
+    def gains(order: str, other: str) -> dict[str, dict[str, float]]:
+        return {
+            "deletion": _gain(hidden[other] - hidden[order]),
+            "insertion": _gain(shown[order] - shown[other]),
+        }
+
+    others = [name for name in hidden if name not in ("map", "constant split")]
     return {
         "deletion_area": {name: round(float(v.mean()), 4) for name, v in hidden.items()},
         "insertion_area": {name: round(float(v.mean()), 4) for name, v in shown.items()},
-        "gain_over": {
-            other: {
-                "deletion": _gain(hidden[other] - hidden["map"]),
-                "insertion": _gain(shown["map"] - shown[other]),
-            }
-            for other in _ORDERS[1:]
-        },
+        "gain_over": {other: gains("map", other) for other in others},
+        **({"split_gain": gains("split", "constant split")} if "split" in hidden else {}),
     }
 
 
@@ -144,7 +175,19 @@ def verdict(figures: dict[str, Any]) -> str:
             " Occlusion sensitivity ranks cells better: the map says which regions were let "
             "through, not which decided."
         )
-    return text
+    return text + _split_words(figures)
+
+
+def _split_words(figures: dict[str, Any]) -> str:
+    if "split_gain" not in figures:
+        return ""
+    is_better = all(gain["low"] > 0 for gain in figures["split_gain"].values())
+    return (
+        " The contributions to the score are of this face: their order matters more than "
+        + "that of their mean over faces."
+        if is_better
+        else " The contributions to the score order cells no better than their mean over faces."
+    )
 
 
 def _run(engine: Engine, chips: Chips) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from calibration.evaluation.results import ModelEvaluation
 
 _NONE = "-"
+_PROBES = {
+    "clean": "bare probes",
+    "masked": "masked probes",
+    "places": "occluders in varying places",
+}
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
 
 
@@ -228,7 +233,7 @@ def render_page(
         ],
         trust=[
             (
-                f"{model.title}, {'masked' if curves.figures['masked'] else 'clean'} probes",
+                f"{model.title}, {_PROBES[curves.figures['probes']]}",
                 _plot(partial(_curves, curves), 2),
                 curves.figures,
             )
@@ -292,6 +297,8 @@ def _curves(curves: FaithfulnessCurves, axes: list[Axes]) -> None:
                     "constant": "the mean map of other faces",
                     "random": "random order",
                     "occlusion": "occlusion sensitivity",
+                    "split": "contributions to the score",
+                    "constant split": "the mean contributions of other faces",
                 }[order],
             )
         place.set(title=title, xlabel="share of the chip, %", ylabel="score against the template")

@@ -20,6 +20,7 @@ from calibration.evaluation.comparisons import interval
 from calibration.evaluation.pair_sets import PairSet
 from edge.engine import Engine
 from edge.face.detect import FaceDetector
+from edge.face.explanation import Explainer
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class ModelEvaluation:
     title: str
     figures: dict[str, Any]
     engine: Engine
+    explainer: Explainer | None = None
     pair_scores: list[pairs.PairScores] = field(default_factory=list)
     people: people.PeopleScores | None = None
     trust: list[faithfulness.FaithfulnessCurves] = field(default_factory=list)
@@ -63,11 +65,14 @@ def evaluate_model(
         evaluation.figures["places"] = attention_localization.run(engine, data.pair_sets[0])
     if evaluation.pair_scores and not quick:
         evaluation.trust = [
-            faithfulness.run(engine, data.pair_sets[0], masked=masked) for masked in (False, True)
+            faithfulness.run(
+                engine, data.pair_sets[0], probes=probes, explainer=evaluation.explainer
+            )
+            for probes in faithfulness.PROBES
         ]
         evaluation.figures["trust"] = {
             name: curves.figures
-            for name, curves in zip(("clean", "masked"), evaluation.trust, strict=True)
+            for name, curves in zip(faithfulness.PROBES, evaluation.trust, strict=True)
         }
     if data.people is not None:
         evaluation.people = people.run(engine, data.people)

@@ -23,12 +23,13 @@ from calibration.evaluation.results import (
 )
 from calibration.faces import check_encoded, check_folder
 from edge import masks
-from edge.bundle import DETECTOR_SIZES, EMBEDDER, MANIFEST, detector_file, file_digest
+from edge.bundle import DETECTOR_SIZES, EMBEDDER, EXPLANATION, MANIFEST, detector_file, file_digest
 from edge.cli import common
 from edge.config.recognition import DetectorConfig
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.detect import FaceDetector, open_detector
+from edge.face.explanation import Explainer
 from train.cli import parsers
 
 AUTO = "auto"
@@ -48,6 +49,12 @@ def _open_default_detector(bundle: Path) -> FaceDetector:
     """Open the detector of a bundle with the terminal's default settings."""
     models = {size: bundle / detector_file(size) for size in DETECTOR_SIZES}
     return open_detector(models, min_score=DetectorConfig().min_score, threads=2)
+
+
+def _open_explainer(model: Path) -> Explainer | None:
+    """Open the explanation of a bundle folder; None for other models."""
+    path = model / EXPLANATION
+    return Explainer(open_engine(path, threads=2)) if path.is_file() else None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,7 +77,12 @@ def _evaluate(args: argparse.Namespace) -> int:
         file = model / EMBEDDER if model.is_dir() else model
         engine = open_model(file)
         done.append(
-            ModelEvaluation(title, {"embedder": file_digest(file), "masks": masks.PROTOCOL}, engine)
+            ModelEvaluation(
+                title,
+                {"embedder": file_digest(file), "masks": masks.PROTOCOL},
+                engine,
+                _open_explainer(model),
+            )
         )
     for evaluation in done:
         print(evaluation.title, file=sys.stderr)

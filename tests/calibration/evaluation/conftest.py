@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from calibration.evaluation.pair_sets import PairSet
+from edge.face.explanation import Explainer
+from tests.explanations import make_outputs
 
 Image = np.ndarray
 
@@ -43,6 +45,31 @@ class PatchEngine:
         }
 
     def close(self) -> None: ...
+
+
+class PatchExplanation:
+    """Explanation of `PatchEngine("right_map")`: only cells of the brighter half contribute."""
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        halves = batch.reshape(1, 3, 2, 7, 8, 14, 8).mean(axis=(4, 6))[0]
+        lower = int(halves.mean(axis=(0, 2, 3)).argmax())
+        cells = np.zeros((2, 7, 14, 3, 7, 14), np.float32)
+        row, column = np.mgrid[:7, :14]
+        read = halves[:, lower] - halves[:, lower].mean()
+        cells[lower, row, column, :, row, column] = read[:, row, column].transpose(1, 2, 0)
+        outputs = make_outputs(np.random.default_rng(0), 294, 14)
+        return {
+            **outputs,
+            "cells": cells.reshape(1, 196, 294),
+            "bias": np.zeros((1, 294), np.float32),
+        }
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def patch_explainer() -> Explainer:
+    return Explainer(PatchExplanation())
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from calibration.evaluation.pair_sets import PairSet
 from calibration.scores import LabelledEmbeddings, all_scores
 from edge import masks
 from edge.errors import ConfigError
+from edge.face.explanation import Explainer
 
 
 def test_pairs_of_a_perfect_embedder(patches: Any, pair_set: PairSet) -> None:
@@ -289,3 +290,16 @@ def test_faithfulness_verdict_by_map_kind(
         assert (
             visible == pytest.approx(none) and visible > 0.8
         )  # the complete chip: nothing hidden or all revealed
+
+
+def test_faithfulness_measures_the_split(
+    patches: Any, pair_set: PairSet, patch_explainer: Explainer
+) -> None:
+    curves = faithfulness.run(
+        patches("right_map"), pair_set, probes="places", explainer=patch_explainer
+    )
+    json.dumps(curves.figures, allow_nan=False)
+    areas = curves.figures["deletion_area"]
+    assert areas["split"] < areas["random"] and areas["split"] < areas["constant split"]
+    assert curves.figures["probes"] == "places" and not curves.figures["masked"]
+    assert "The contributions to the score are of this face" in curves.figures["verdict"]
