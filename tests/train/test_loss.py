@@ -115,7 +115,7 @@ def test_neighbour_loss_follows_teacher_ranking() -> None:
     assert "neighbours" not in parts_of(LossWeights(), out, batch(teacher), bank=bank)
 
 
-def test_balanced_cross_entropy_rare_class_counts_half() -> None:
+def test_balanced_loss_rare_class_counts_half() -> None:
     logit, target = torch.tensor([2.0, 2.0, 2.0, 2.0]), torch.tensor([1.0, 1.0, 1.0, 0.0])
     worn, bare = F.softplus(torch.tensor(-2.0)), F.softplus(torch.tensor(2.0))
     torch.testing.assert_close(balanced_cross_entropy(logit, target), (worn + bare) / 2)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from edge.engine import open_engine
 
 Array = NDArray[Any]
 
@@ -124,12 +126,8 @@ def save_encoder(path: Path, **changes: Any) -> Path:
 
 def onnx_runner(model: onnx.ModelProto | Path) -> Callable[[Array], dict[str, Array]]:
     """Return a function from network inputs to all outputs by name."""
-    content = model.read_bytes() if isinstance(model, Path) else model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (source,) = (value.name for value in session.get_inputs())
-    names = [value.name for value in session.get_outputs()]
-
-    def run(x: Array) -> dict[str, Array]:
-        return dict(zip(names, session.run(None, {source: x}), strict=True))
-
-    return run
+    if isinstance(model, Path):
+        return open_engine(model, threads=1).run
+    with TemporaryDirectory() as folder:
+        onnx.save(model, Path(folder) / "model.onnx")
+        return open_engine(Path(folder) / "model.onnx", threads=1).run
