@@ -78,7 +78,7 @@ def test_one_model_with_everything(
     )
     page = out["html"].read_text()
     assert (
-        page.count("<svg") == 3
+        page.count("<svg") == 4
         and page.count("data:image/png") > 30
         and 'src="http' not in page
         and "<link" not in page
