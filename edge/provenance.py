@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edge.frozen_model import FrozenModel, Sha256
 
@@ -23,7 +23,16 @@ Use = Literal["commercial", "research-only", "unknown"]
 UNKNOWN_LICENCE = "NOASSERTION"  # of SPDX
 ENTRIES_MAX = 200
 _LICENCE = re.compile(r"[A-Za-z0-9.+() -]{1,200}")
-_Line = Annotated[str, Field(max_length=300, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+_NON_COMMERCIAL = re.compile(r"-NC(-|$)|noncommercial", re.IGNORECASE)
+
+
+def _check_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError(f"expected one line of text, found {text[:60]!a}")
+    return text
+
+
+_Line = Annotated[str, Field(max_length=300), AfterValidator(_check_line)]
 
 
 class Origin(FrozenModel):
@@ -64,7 +73,7 @@ class ProvenanceEntry(FrozenModel):
 
     @model_validator(mode="after")
     def _check_statements(self) -> ProvenanceEntry:
-        if "LicenseRef-" in self.licence and self.terms is None:
+        if "licenseref-" in self.licence.lower() and self.terms is None:
             raise ValueError(f"{self.name}: licence {self.licence} needs `terms` in one line")
         if self.use != "commercial":
             return self
@@ -72,6 +81,12 @@ class ProvenanceEntry(FrozenModel):
             raise ValueError(
                 f"{self.name}: use is commercial, but the licence is {UNKNOWN_LICENCE}; "
                 "name the licence, or write use: unknown"
+            )
+        parts = re.split(r"[ ()]+", self.licence)
+        if "OR" not in self.licence.upper().split() and any(map(_NON_COMMERCIAL.search, parts)):
+            raise ValueError(
+                f"{self.name}: use is commercial, but licence {self.licence} forbids it; "
+                "write use: research-only"
             )
         if self.origin.publisher is None:
             raise ValueError(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -88,7 +90,7 @@ def has_targets(path: Path, made_from: str) -> bool:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return str(archive["made_from"]) == made_from
-    except (OSError, KeyError, ValueError):
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile, zlib.error):
         return False
 
 
@@ -163,7 +165,7 @@ def adapt(
     The converted encoder and its embeddings are kept in `out`. Raises ConfigError.
     """
     check_output(out, resume)
-    encoder = open_encoder(source.path, out, source.convention, labelled_faces(data, recipe.data))
+    encoder = open_encoder(source.path, source.convention, labelled_faces(data, recipe.data))
     graph = read_encoder(encoder.content, str(source.path))
     origin = EncoderOrigin(
         encoder.kind,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -130,7 +132,7 @@ def _load_teacher(path: Path | None, embedding: int) -> tuple[dict[str, int], ND
     try:
         with np.load(path, allow_pickle=False) as archive:
             names, embeddings = archive["names"], archive["embeddings"].astype(np.float32)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile, zlib.error) as error:
         raise ConfigError(
             f"{path}: expected an .npz with `names` and `embeddings`: {error}"
         ) from error

@@ -45,11 +45,13 @@ def load_network(path: Path) -> Network:
     else:
         state = load_checkpoint(path)
         prefix = "network."
-        fields = state["network"]
+        fields, student = state["network"], state["student"]
         encoder = state.get(_ENCODER)
-        weights = {
-            k.removeprefix(prefix): v for k, v in state["student"].items() if k.startswith(prefix)
-        }
+        if not isinstance(student, dict):
+            raise ConfigError(f"{path}: not weights written by this project; name another file")
+        weights = {k.removeprefix(prefix): v for k, v in student.items() if k.startswith(prefix)}
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{path}: not weights written by this project; name another file")
     network = _build(fields, encoder, path)
     published = {f"base.{k}": v for k, v in _base_state(network).items()} | weights
     try:
@@ -66,9 +68,10 @@ def _build(fields: dict[str, Any], encoder: torch.Tensor | None, path: Path) -> 
         return MfsaNetwork(network_config(fields, path))
     try:
         config = RoutedConfig(**{**fields, "encoder": EncoderOrigin(**fields["encoder"])})
-    except (TypeError, ValueError, KeyError) as error:
-        raise ConfigError(f"{path}: this version cannot build its network: {error}") from error
-    return RoutedNetwork(encoder.numpy().tobytes(), config)
+        return RoutedNetwork(encoder.numpy().tobytes(), config)
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: this version cannot build its network: {reason}") from error
 
 
 def _base_state(network: Network) -> dict[str, torch.Tensor]:

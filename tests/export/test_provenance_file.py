@@ -46,11 +46,23 @@ def test_provenance_of_reference_is_valid() -> None:
         ([FACES.replace(", use: unknown", "")], r"use \(line 2\): required|use: required"),
         ([FACES.replace("unknown", "free")], "commercial, research-only or unknown"),
         ([], "provenance"),
+        ([WEIGHTS.replace("MIT", "licenseref-x")], "licence licenseref-x needs `terms`"),
+        ([WEIGHTS.replace("MIT", "CC-BY-NC-4.0")], "licence CC-BY-NC-4.0 forbids it; write use"),
+        ([WEIGHTS.replace("MIT", "CC-BY-NC-SA-4.0 AND MIT")], "forbids it"),
+        ([WEIGHTS.replace("name: w", 'name: " "')], "name .*expected one line of text, found ' '"),
+        ([WEIGHTS.replace("name: w", r'name: "a\nb"')], r"one line of text, found 'a\\nb'"),
+        ([WEIGHTS.replace("name: w", r'name: "a\u202eb"')], r"one line of text, found 'a\\u202eb'"),
     ],
 )
 def test_provenance_mistake_is_refused(tmp_path: Path, entries: list[str], words: str) -> None:
     with pytest.raises(BundleError, match=words):
         read_provenance(write(tmp_path, *entries), DIGEST)
+
+
+def test_licence_with_commercial_choice_is_kept(tmp_path: Path) -> None:
+    either = WEIGHTS.replace("MIT", "CC-BY-NC-4.0 OR MIT")
+    (weights,) = read_provenance(write(tmp_path, either), DIGEST)
+    assert weights.use == "commercial"
 
 
 def test_provenance_file_missing_is_named(tmp_path: Path) -> None:

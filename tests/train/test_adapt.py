@@ -104,6 +104,17 @@ def test_other_encoder_is_not_resumed(
     assert (out / "targets.npz").read_bytes() != before
 
 
+def test_truncated_targets_are_made_again(
+    encoder: Path, recipe: Path, faces: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert main(arguments(encoder, recipe, faces, out, "--set", "stop_at=8")) == 0
+    before = (out / "targets.npz").read_bytes()
+    (out / "targets.npz").write_bytes(before[: len(before) // 2])
+    assert main(arguments(encoder, recipe, faces, out, "--resume")) == 0
+    assert (out / "targets.npz").read_bytes() == before
+
+
 def no_14x14(path: Path) -> None:
     made = ModelBuilder()
     made.conv((3, 8), 7, stride=7)

@@ -152,7 +152,7 @@ def measure_conventions(run: Run, faces: LabelledFaces, described: str) -> Measu
     for name, convention in CONVENTIONS.items():
         embedding = np.concatenate([run(convention.to_input(chip)) for chip in faces.chips])
         norm = np.linalg.norm(embedding, axis=1, keepdims=True)
-        unit = embedding / np.where(norm > 0, norm, 1)
+        unit = embedding / np.where((norm > 0) & np.isfinite(norm), norm, 1)
         cosine = unit @ unit.T
         threshold = np.quantile(cosine[~same & pairs], 1 - _FMR)
         rates[name] = float((cosine[same & pairs] > threshold).mean())

@@ -29,7 +29,15 @@ def read_encoder(content: bytes, name: str = "encoder") -> fx.GraphModule:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf raises its own types
         raise ConfigError(f"{name}: not an ONNX file ({type(error).__name__})") from error
-    return _Reader(onnx.shape_inference.infer_shapes(model), name).read()
+    try:
+        return _Reader(onnx.shape_inference.infer_shapes(model), name).read()
+    except ConfigError:
+        raise
+    except Exception as error:  # a graph that breaks the rules of ONNX raises many types
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(
+            f"{name}: not a valid ONNX graph ({reason[:200]}); export it again"
+        ) from error
 
 
 def build_module(root: nn.Module, graph: fx.Graph, name: str) -> fx.GraphModule:
@@ -67,6 +75,7 @@ class _Reader:
             for value in (*model.graph.value_info, *model.graph.output, *model.graph.input)
         }
         self.values: dict[str, fx.Node] = {}
+        self.sizes: set[str] = set()  # values computed from sizes, such as the shape of Reshape
         self.count = 0
 
     def read(self) -> fx.GraphModule:
@@ -75,22 +84,26 @@ class _Reader:
         for node in self.model.graph.node:
             self._read_node(node)
         result = self.model.graph.output[0].name
-        self.graph.output(self.values[result])
+        self.graph.output(self.operand(result))
         return build_module(self.root, self.graph, "Encoder")
 
     def _read_node(self, node: onnx.NodeProto) -> None:
         if node.op_type == "Constant":
             self.constants[node.output[0]] = _constant_of(node)
             return
-        # Encoders are computed in float32 throughout.
-        if node.op_type in ("Identity", "Dropout", "Cast"):
+        if node.op_type == "Shape" or self.sizes.intersection(node.input[:1]):
+            self.sizes.update(node.output)
+            return
+        # Encoders are computed in float32 throughout. An expanded value is used by operators that
+        # expand it themselves.
+        if node.op_type in ("Identity", "Dropout", "Cast", "Expand"):
             self._alias(node.input[0], node.output[0])
             return
         read = _LAYERS.get(node.op_type) or _FUNCTIONS.get(node.op_type)
         if read is None:
             raise ConfigError(
                 f"{self.name}: operator {node.op_type} (node {node.name or node.output[0]}) "
-                "is not supported"
+                "is not supported; export the encoder without it"
             )
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         self.values[node.output[0]] = read(self, node, attributes)
@@ -191,7 +204,7 @@ def _gemm(reader: _Reader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
     weight = weight if given.get("transB", 0) else weight.T
     bias = reader.array(node.input[2]) if len(node.input) > 2 else None
     if bias is not None:
-        bias = np.broadcast_to(bias * float(given.get("beta", 1.0)), (weight.shape[0],))
+        bias = np.broadcast_to(bias.reshape(-1) * float(given.get("beta", 1.0)), (weight.shape[0],))
     return reader.layer(_linear(weight, bias), reader.operand(node.input[0]))
 
 
@@ -246,17 +259,44 @@ def _axes(reader: _Reader, node: onnx.NodeProto, given: Attributes) -> tuple[int
     return tuple(int(n) for n in reader.array(node.input[1]).reshape(-1))
 
 
-def _mean(reader: _Reader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
-    return reader.graph.call_function(
-        torch.mean,
-        (reader.operand(node.input[0]), _axes(reader, node, given)),
-        {"keepdim": bool(given.get("keepdims", 1))},
-    )
+def _reduce(
+    function: Callable[..., Tensor],
+) -> Callable[[_Reader, onnx.NodeProto, Attributes], fx.Node]:
+    def read(reader: _Reader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
+        return reader.graph.call_function(
+            function,
+            (reader.operand(node.input[0]),),
+            {"dim": _axes(reader, node, given), "keepdim": bool(given.get("keepdims", 1))},
+        )
+
+    return read
 
 
 def _squeeze(reader: _Reader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
-    axes = _axes(reader, node, given)
-    return reader.graph.call_function(torch.squeeze, (reader.operand(node.input[0]), axes))
+    source = reader.operand(node.input[0])
+    if "axes" not in given and len(node.input) < 2:  # all sizes of one, but not the batch
+        return reader.graph.call_function(torch.flatten, (source, 1))
+    return reader.graph.call_function(torch.squeeze, (source, _axes(reader, node, given)))
+
+
+def _unsqueeze(reader: _Reader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
+    source = reader.operand(node.input[0])
+    for axis in sorted(_axes(reader, node, given)):
+        source = reader.graph.call_function(torch.unsqueeze, (source, axis))
+    return source
+
+
+def _normalise(reader: _Reader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
+    return reader.graph.call_function(
+        F.normalize,
+        (reader.operand(node.input[0]), float(given.get("p", 2)), int(given.get("axis", -1))),
+    )
+
+
+def _leaky_relu(reader: _Reader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
+    return reader.graph.call_function(
+        F.leaky_relu, (reader.operand(node.input[0]), float(given.get("alpha", 0.01)))
+    )
 
 
 def _slice(reader: _Reader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
@@ -329,7 +369,12 @@ _LAYERS: dict[str, Callable[[_Reader, onnx.NodeProto, Attributes], fx.Node]] = {
     "Reshape": _reshape,
     "Flatten": _flatten,
     "Transpose": _transpose,
-    "ReduceMean": _mean,
+    "ReduceMean": _reduce(torch.mean),
+    "ReduceSum": _reduce(torch.sum),
+    "ReduceL2": _reduce(torch.linalg.vector_norm),
+    "LpNormalization": _normalise,
+    "LeakyRelu": _leaky_relu,
+    "Unsqueeze": _unsqueeze,
     "Squeeze": _squeeze,
     "Slice": _slice,
     "Concat": _concat,

@@ -54,13 +54,12 @@ class Encoder:
 
 
 def open_encoder(
-    path: Path, work: Path, asked: str | None = None, faces: LabelledFaces | None = None
+    path: Path, asked: str | None = None, faces: LabelledFaces | None = None
 ) -> Encoder:
     """Open an encoder: ONNX, TFLite, a public state dict, or a checkpoint of this project.
 
-    `work` is a folder for temporary files, `asked` an input convention. Conventions are measured on
-    `faces`, by default views of two portraits. Raises ConfigError for an encoder that cannot be
-    adapted, with the reason.
+    `asked` is an input convention. Conventions are measured on `faces`, by default views of two
+    portraits. Raises ConfigError for an encoder that cannot be adapted, with the reason.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; name an encoder: ONNX, TFLite or a state dict")
@@ -69,33 +68,32 @@ def open_encoder(
     model, kind, original = _read(path)
     _check_input(model, path)
     _check_cut(model, path)
-    file = work / "encoder-source.onnx"
-    file.write_bytes(model.SerializeToString())
-    run = _runner(file)
+    _flatten_output(model)
+    run = _runner(model, path)
     chips = [load_chip(COLLINS), load_chip(HOPPER)]
     described = "portraits" if faces is None else f"{len(faces.chips)} faces of the data"
     measured = measure_conventions(original or run, faces or portrait_views(chips), described)
     convention = _own(path, asked) if kind == OWN else choose_convention(measured, asked, str(path))
     content = with_convention(model, convention).SerializeToString()
     cosine = _conversion_cosine(content, original or run, convention, chips, path)
-    file.unlink()
     return Encoder(content, kind, file_digest(path), convention, measured, cosine)
 
 
 def _read(path: Path) -> tuple[onnx.ModelProto, str, Run | None]:
     """Return the model as ONNX, its kind, and the original to compare with if it is a network."""
-    if path.suffix == ".onnx":
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
         return _read_onnx(path), "ONNX", None
-    if path.suffix == ".tflite":
+    if suffix == ".tflite":
         from train.encoders.tflite_to_onnx import convert_tflite
 
         return convert_tflite(path), "TFLite", None
-    if path.suffix == ".safetensors" or _is_own_checkpoint(path):
+    if suffix == ".safetensors" or _is_own_checkpoint(path):
         own = _EmbeddingOnly(load_network(path)).eval()
-        return _to_onnx(own), OWN, _torch_runner(own)
-    if path.suffix in _STATE_DICTS:
+        return _to_onnx(own, path), OWN, _torch_runner(own)
+    if suffix in _STATE_DICTS:
         network, kind = state_dicts.build(state_dicts.load_state(path), str(path))
-        return _to_onnx(network), kind, _torch_runner(network)
+        return _to_onnx(network, path), kind, _torch_runner(network)
     raise ConfigError(
         f"{path}: unknown kind of file; expected .onnx, .tflite, .safetensors or a state dict "
         f"({', '.join(_STATE_DICTS)})"
@@ -139,12 +137,19 @@ def _check_input(model: onnx.ModelProto, path: Path) -> None:
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
         raise ConfigError(
-            f"{path}: expected one input, found {len(inputs)}: "
-            f"{', '.join(value.name for value in inputs)}"
+            f"{path}: expected one input, found {len(inputs)}"
+            f"{': ' if inputs else ''}{', '.join(value.name for value in inputs)}; "
+            "export the encoder alone"
         )
     # Weights that are also listed as inputs, as old exporters do.
     del model.graph.input[:]
     model.graph.input.extend(inputs)
+    kind = inputs[0].type.tensor_type.elem_type
+    if kind != onnx.TensorProto.FLOAT:
+        raise ConfigError(
+            f"{path}: its input has the type {onnx.TensorProto.DataType.Name(kind).lower()}; "
+            "export it with a float32 input"
+        )
     dims = inputs[0].type.tensor_type.shape.dim
     shape = [d.dim_value or d.dim_param or "?" for d in dims]
     text = f"({', '.join(map(str, shape))})"
@@ -159,6 +164,11 @@ def _check_input(model: onnx.ModelProto, path: Path) -> None:
     if shape[1:] != [3, SIZE, SIZE]:
         raise ConfigError(
             f"{path}: its input is {text}; MFSA needs an encoder for chips (N, 3, {SIZE}, {SIZE})"
+        )
+    if isinstance(shape[0], int) and shape[0] > 1:
+        raise ConfigError(
+            f"{path}: its input {text} has a fixed batch of {shape[0]}; "
+            f"export it for (N, 3, {SIZE}, {SIZE}) or (1, 3, {SIZE}, {SIZE})"
         )
 
 
@@ -179,13 +189,40 @@ def _check_cut(model: onnx.ModelProto, path: Path) -> None:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _to_onnx(network: nn.Module) -> onnx.ModelProto:
+def _flatten_output(model: onnx.ModelProto) -> None:
+    """Make the embedding (N,D) if the model gives it as (N,D,1,1)."""
+    graph = read_encoder(model.SerializeToString())
+    with torch.no_grad():
+        size = graph(torch.zeros(1, 3, SIZE, SIZE)).shape[1:]
+    if len(size) == 1:
+        return
+    name = model.graph.output[0].name
+    model.graph.node.append(onnx.helper.make_node("Flatten", [name], ["flat_embedding"]))
+    del model.graph.output[:]
+    model.graph.output.append(
+        onnx.helper.make_tensor_value_info(
+            "flat_embedding", onnx.TensorProto.FLOAT, ["batch", size.numel()]
+        )
+    )
+
+
+def _to_onnx(network: nn.Module, path: Path) -> onnx.ModelProto:
+    """Return a network as ONNX; raises ConfigError if it does not take the chips."""
+    chip = torch.zeros(1, 3, SIZE, SIZE)
+    try:
+        with torch.no_grad():
+            network(chip)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"{path}: the encoder does not take {SIZE}x{SIZE} pictures: {reason}"
+        ) from error
     with warnings.catch_warnings(), TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
         file = Path(folder) / "encoder.onnx"
         torch.onnx.export(
             network,
-            (torch.zeros(1, 3, SIZE, SIZE),),
+            (chip,),
             str(file),
             input_names=["chip"],
             output_names=["embedding"],
@@ -204,12 +241,16 @@ def _torch_runner(network: nn.Module) -> Run:
     return run
 
 
-def _runner(file: Path) -> Run:
-    """Run an ONNX file picture by picture: its batch may be fixed to one."""
-    try:
-        engine = open_engine(file, threads=1)
-    except EngineError as error:
-        raise ConfigError(f"the encoder cannot be run: {error}") from error
+def _runner(model: onnx.ModelProto, path: Path) -> Run:
+    """Run an ONNX model picture by picture: its batch may be fixed to one."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / path.name
+        file.write_bytes(model.SerializeToString())
+        try:
+            engine = open_engine(file, threads=1)
+        except EngineError as error:
+            reason = " ".join(str(error).replace(str(file), path.name).split())
+            raise ConfigError(f"{path}: the encoder cannot be run: {reason}") from error
 
     def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
         rows = [next(iter(engine.run(row[None]).values())).reshape(1, -1) for row in x]
@@ -230,6 +271,11 @@ def _conversion_cosine(
     weight, bias = convention.matrix()
     given = np.einsum("oc,nchw->nohw", weight, x) + bias[:, None, None]
     expected = original(np.asarray(given, np.float32))
+    if not (np.isfinite(expected).all() and expected.any(axis=1).all()):
+        raise ConfigError(
+            f"{path}: gives an embedding of a portrait that is zero or not finite; "
+            "its weights are damaged, export it again"
+        )
     found = _torch_runner(read_encoder(content, str(path)))(x)
     if found.shape != expected.shape:
         raise ConfigError(f"{path}: converted to {found.shape}, the file gives {expected.shape}")

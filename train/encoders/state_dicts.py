@@ -53,13 +53,14 @@ def build(state: State, name: str) -> tuple[nn.Module, str]:
                 raise ConfigError(
                     f"{name}: looks like {kind}, but a weight is missing: {error.args[0]}"
                 ) from error
-            except (RuntimeError, ValueError) as error:
+            # Weights of another rank, or without channels.
+            except (RuntimeError, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
                 raise ConfigError(
                     f"{name}: looks like {kind}, but its weights do not fit: "
                     f"{' '.join(str(error).split())}"
                 ) from error
     raise ConfigError(
-        f"{name}: unknown weights, such as {', '.join(list(state)[:3])}; "
+        f"{name}: unknown weights, such as {', '.join(list(state)[:3]) or 'none'}; "
         f"known are {', '.join(_KINDS)}; export another encoder to ONNX"
     )
 

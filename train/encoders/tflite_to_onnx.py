@@ -42,8 +42,9 @@ def convert_tflite(path: Path) -> onnx.ModelProto:
     except ConfigError:
         raise
     except Exception as error:  # flatbuffers raises many types for invalid bytes
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(
-            f"{path}: not a readable TFLite model ({type(error).__name__}: {error})"
+            f"{path}: not a readable TFLite model ({reason}); download or export it again"
         ) from error
 
 

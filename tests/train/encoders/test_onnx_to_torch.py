@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,11 @@ OPERATORS: list[tuple[str, list[np.ndarray], dict[str, Any], int]] = [
     ("Div", [np.float32([2.0])], {}, 17),
     ("Pow", [np.float32([2.0])], {}, 17),
     ("Cast", [], {"to": 1}, 17),
+    ("ReduceSum", [np.array([1])], {"keepdims": 0}, 17),
+    ("ReduceL2", [], {"axes": [1], "keepdims": 1}, 17),
+    ("LpNormalization", [], {"axis": 1, "p": 2}, 17),
+    ("LeakyRelu", [], {"alpha": 0.2}, 17),
+    ("Unsqueeze", [np.array([2])], {}, 17),
 ]
 
 
@@ -93,6 +99,64 @@ def test_squeeze_and_concat_equal_onnx_runtime() -> None:
     made.add("Concat", first, axis=1)
     made.add("Squeeze", np.array([2, 3]))
     check_equal(made.build([2, 3, 8, 8]), 2, 3, 8, 8)
+
+
+def test_flattening_by_computed_shape_is_read() -> None:
+    made = ModelBuilder()
+    before = made.last
+    made.add("Shape")
+    made.add("Gather", np.array(0), axis=0)
+    made.add("Unsqueeze", np.array([0]))
+    shape = made.add("Concat", np.array([-1]), axis=0)
+    made.last = before
+    made.add("Reshape", shape)
+    made.add("Gemm", floats(3 * 8 * 8, 5), floats(1, 5))
+    check_equal(made.build(["batch", 3, 8, 8]), 2, 3, 8, 8)
+
+
+def test_unit_norm_by_expand_equals_onnx_runtime() -> None:
+    made = ModelBuilder()
+    before = made.add("Flatten")
+    shape = made.add("Shape")
+    made.last = before
+    made.add("ReduceL2", axes=[1], keepdims=1)
+    norm = made.add("Expand", shape)
+    made.last = before
+    made.add("Div", norm)
+    check_equal(made.build(["batch", 3, 8, 8]), 2, 3, 8, 8)
+
+
+def test_squeeze_without_axes_keeps_the_batch() -> None:
+    made = ModelBuilder()
+    made.add("GlobalAveragePool")
+    made.add("Squeeze")
+    check_equal(made.build([2, 3, 8, 8]), 2, 3, 8, 8)
+
+
+def without_outputs(model: onnx.ModelProto) -> None:
+    del model.graph.output[:]
+
+
+def without_slope(model: onnx.ModelProto) -> None:
+    del model.graph.node[1].input[1:]
+
+
+def with_other_domain(model: onnx.ModelProto) -> None:
+    model.graph.node[0].domain = "example"
+
+
+def with_wrong_weight(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].dims[0] = 9
+
+
+@pytest.mark.parametrize(
+    "damage", [without_outputs, without_slope, with_other_domain, with_wrong_weight]
+)
+def test_invalid_graph_is_refused(damage: Callable[[onnx.ModelProto], None]) -> None:
+    model = encoder_model()
+    damage(model)
+    with pytest.raises(ConfigError, match=r"mine\.onnx: not a valid ONNX graph .*export it again"):
+        read_encoder(model.SerializeToString(), "mine.onnx")
 
 
 def test_constant_node_is_read() -> None:

@@ -69,6 +69,8 @@ def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
         ),
         (lambda s: s.update(extra=torch.zeros(1)), "unexpected weights extra"),
         (lambda s: s.update({"fc.bias": torch.zeros(3)}), "do not fit"),
+        (lambda s: s.update({"conv1.weight": torch.zeros(5)}), "do not fit"),
+        (lambda s: s.update({"bn1.running_mean": torch.tensor(1.0)}), "do not fit"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(
