@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -88,7 +89,7 @@ def targets_key(encoder: bytes, section: DataRecipe) -> str:
 def has_targets(path: Path, made_from: str) -> bool:
     """Return True if a file contains the targets of this encoder and these sources."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return str(archive["made_from"]) == made_from
     except (OSError, EOFError, KeyError, ValueError, BadZipFile, zlib.error):
         return False
@@ -144,11 +145,26 @@ def labelled_faces(root: Path, section: DataRecipe) -> LabelledFaces | None:
             for name, encoded in read_chips(root / source):
                 if not has_real_mask(name):
                     photos.setdefault(name.split("/")[0], []).append((name, encoded))
-    people = [found for found in photos.values() if len(found) >= _PHOTOS][:_PEOPLE]
+    people: list[list[NDArray[np.uint8]]] = []
+    for found in photos.values():
+        if len(people) < _PEOPLE and len(chips := _readable_chips(found)) == _PHOTOS:
+            people.append(chips)
     if len(people) < _PEOPLE:
         return None
-    chips = [decode_chip(e, n) for found in people for n, e in found[:_PHOTOS]]
-    return LabelledFaces(chips, np.repeat(np.arange(len(people)), _PHOTOS))
+    return LabelledFaces(
+        [chip for chips in people for chip in chips], np.repeat(np.arange(len(people)), _PHOTOS)
+    )
+
+
+def _readable_chips(photos: list[tuple[str, bytes]]) -> list[NDArray[np.uint8]]:
+    """Return the first eight chips of a person that can be decoded; none of fewer photos."""
+    chips: list[NDArray[np.uint8]] = []
+    for name, encoded in photos if len(photos) >= _PHOTOS else ():
+        with contextlib.suppress(ConfigError):  # named when the targets are written
+            chips.append(decode_chip(encoded, name))
+        if len(chips) == _PHOTOS:
+            break
+    return chips
 
 
 def adapt(
@@ -165,6 +181,9 @@ def adapt(
     The converted encoder and its embeddings are kept in `out`. Raises ConfigError.
     """
     check_output(out, resume)
+    file = out / ENCODER
+    if file.exists() and file.samefile(source.path):
+        raise ConfigError(f"{file}: would be replaced by its converted form; name another --out")
     encoder = open_encoder(source.path, source.convention, labelled_faces(data, recipe.data))
     graph = read_encoder(encoder.content, str(source.path))
     origin = EncoderOrigin(
@@ -177,7 +196,6 @@ def adapt(
     config = routed_config(graph, recipe.network, origin)
     _print_encoder(encoder, find_cuts(graph), config)
     _check_same(out / CHECKPOINT, config)
-    file = out / ENCODER
     write_atomic(file, encoder.content, 0o644)
     targets = out / TARGETS
     made_from = targets_key(encoder.content, recipe.data)

@@ -130,7 +130,7 @@ def _load_teacher(path: Path | None, embedding: int) -> tuple[dict[str, int], ND
     if path is None:
         return {}, np.zeros((0, embedding), np.float32)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names, embeddings = archive["names"], archive["embeddings"].astype(np.float32)
     except (OSError, EOFError, KeyError, ValueError, BadZipFile, zlib.error) as error:
         raise ConfigError(

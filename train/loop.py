@@ -158,9 +158,10 @@ class TrainingRun:
         state = load_checkpoint(checkpoint)
         try:
             earlier = parse_json(type(self.recipe), state["recipe"])
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
             raise ConfigError(
-                f"{checkpoint}: made by another version of the recipe: {error}"
+                f"{checkpoint}: made by another version of the recipe: {reason}"
             ) from error
         differing = [
             name
@@ -175,12 +176,13 @@ class TrainingRun:
         try:
             self.student.load_state_dict(state["student"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:
+            torch.set_rng_state(state["torch_rng"])
+            self.seen, self.best = int(state["seen"]), float(state["best"])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ConfigError(
-                f"{checkpoint}: not of this recipe: {str(error).splitlines()[0]}"
+                f"{checkpoint}: not of this recipe, or damaged ({reason[:200]}); name another --out"
             ) from error
-        torch.set_rng_state(state["torch_rng"])
-        self.seen, self.best = int(state["seen"]), float(state["best"])
 
     def save(self, checkpoint: Path) -> None:
         """Write a checkpoint atomically; raises MfsaError."""

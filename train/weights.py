@@ -22,7 +22,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for invalid files
         raise ConfigError(
-            f"{path}: not a readable checkpoint of mfsa-train ({type(error).__name__})"
+            f"{path}: not a readable checkpoint of mfsa-train ({type(error).__name__}); "
+            "name another file, or remove it and start again"
         ) from error
     missing = {"network", "student", "seen", "best", "recipe"} - set(
         state if isinstance(state, dict) else ()

@@ -6,16 +6,17 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from edge.errors import ConfigError
 from tests.train.encoders.onnx_models import ModelBuilder, encoder_model, save_encoder
-from train.adapt import choose_cuts
+from train.adapt import choose_cuts, labelled_faces
 from train.cli.adapt import main
 from train.encoders.onnx_to_torch import read_encoder
-from train.recipe import RoutedRecipe
+from train.recipe import DataRecipe, RoutedRecipe
 from train.routed import RoutedNetwork
 from train.weights import load_checkpoint, load_network
 
@@ -115,6 +116,60 @@ def test_truncated_targets_are_made_again(
     assert (out / "targets.npz").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("student", 3),
+        ("optimizer", None),
+        ("torch_rng", torch.zeros(3)),
+        ("seen", "x"),
+        ("best", None),
+        ("recipe", "{}"),
+        ("recipe", None),
+    ],
+    ids=str,
+)
+def test_damaged_checkpoint_is_not_resumed(
+    encoder: Path,
+    recipe: Path,
+    faces: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+    value: object,
+) -> None:
+    out = tmp_path / "run"
+    assert main(arguments(encoder, recipe, faces, out, "--set", "stop_at=8")) == 0
+    torch.save(load_checkpoint(out / "checkpoint.pt") | {key: value}, out / "checkpoint.pt")
+    capsys.readouterr()
+    assert main(arguments(encoder, recipe, faces, out, "--resume")) == 2
+    message = capsys.readouterr().err.strip()
+    assert "checkpoint.pt: " in message and len(message.splitlines()) == 1
+
+
+def test_encoder_in_its_output_folder_is_kept(
+    recipe: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    encoder = save_encoder(tmp_path / "run" / "encoder.onnx")
+    before = encoder.read_bytes()
+    assert main(arguments(encoder, recipe, faces, tmp_path / "run")) == 2
+    assert "would be replaced by its converted form" in capsys.readouterr().err
+    assert encoder.read_bytes() == before
+
+
+def test_unreadable_chips_are_not_measured(tmp_path: Path) -> None:
+    chip = cv2.imencode(".png", np.zeros((112, 112, 3), np.uint8))[1].tobytes()
+    for person in range(21):
+        folder = tmp_path / "people" / str(person)
+        folder.mkdir(parents=True)
+        for photo in range(8):
+            broken = person == 0 and photo == 0
+            (folder / f"{photo}.png").write_bytes(b"broken" if broken else chip)
+    found = labelled_faces(tmp_path, DataRecipe(sources=("people",)))
+    assert found is not None and len(found.chips) == 160
+
+
 def no_14x14(path: Path) -> None:
     made = ModelBuilder()
     made.conv((3, 8), 7, stride=7)
@@ -132,6 +187,8 @@ def no_14x14(path: Path) -> None:
         (save_encoder, ("--input", "yuv"), "--input: expected one of"),
         (save_encoder, ("--save-every", "0"), "--save-every: expected at least 1"),
         (save_encoder, ("--set", "network.shared_blocks=7"), "has 3 features at 14x14, found 7"),
+        (save_encoder, ("--licence", "MIT\nX: y"), r"--licence: expected one line of 1 to 300"),
+        (save_encoder, ("--origin", " "), "--origin: expected one line of 1 to 300"),
         (save_encoder, ("--set", "frozen=true"), "frozen"),
         (save_encoder, ("--set", "data.teacher=t.npz"), "data.teacher: the encoder is the teacher"),
         (save_encoder, ("--data", "/nowhere"), "/nowhere"),
