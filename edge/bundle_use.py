@@ -11,6 +11,7 @@ from edge.errors import BundleError
 from edge.provenance import ProvenanceEntry, Use
 from edge.validation_messages import format_problems
 
+_NETWORKS = ("weights", "liveness")  # roles of entries that have the digest of a network
 USE_WORDS: dict[Use, str] = {
     "commercial": "commercial",
     "research-only": "research only",
@@ -61,7 +62,7 @@ def _gaps(manifest: Manifest) -> Iterator[str]:
     if not manifest.provenance:
         yield "no provenance list: licence and origin of weights and data are unknown"
         return
-    digests = {entry.sha256 for entry in manifest.provenance}
+    digests = {entry.sha256 for entry in manifest.provenance if entry.role in _NETWORKS}
     roles = {entry.role for entry in manifest.provenance}
     for name, file in manifest.files.items():
         if not name.endswith(".onnx"):

@@ -72,6 +72,12 @@ def test_gate_names_networks_without_entry() -> None:
     assert assess_use(listing(*known, files=added)).use == "commercial"
 
 
+def test_digest_in_entry_of_data_is_no_entry() -> None:
+    file = BundledFile(sha256="1" * 64, origin="", licence="")
+    manifest = listing(entry(sha256="1" * 64), files={LIVENESS: file})
+    assert assess_use(manifest).gaps == ("liveness.onnx: not in the provenance list",)
+
+
 def test_old_manifest_reads_as_unknown(tmp_path: Path) -> None:
     manifest = read_manifest(reference_bundle())
     (tmp_path / "manifest.json").write_text(manifest.model_dump_json(exclude={"provenance"}))
