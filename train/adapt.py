@@ -81,13 +81,30 @@ def routed_config(
     )
 
 
-def targets_key(encoder: bytes, section: DataRecipe) -> str:
-    """Return what the targets are made from: digest of the encoder, and the sources."""
-    return " ".join([hashlib.sha256(encoder).hexdigest(), *section.sources])
+BareChips = list[tuple[str, bytes]]  # (<source>/<identity>/<image>, encoded)
+
+
+def read_bare_chips(root: Path, section: DataRecipe) -> BareChips:
+    """Return all chips without a real mask."""
+    return [
+        (f"{Path(source).stem}/{name}", encoded)
+        for source in section.sources
+        for name, encoded in read_chips(root / source)
+        if not has_real_mask(name)
+    ]
+
+
+def targets_key(encoder: bytes, chips: BareChips) -> str:
+    """Return a digest of what targets are made from: the encoder, and names and bytes of chips."""
+    digest = hashlib.sha256(hashlib.sha256(encoder).digest())
+    for name, encoded in chips:
+        digest.update(hashlib.sha256(name.encode()).digest())
+        digest.update(hashlib.sha256(encoded).digest())
+    return digest.hexdigest()
 
 
 def has_targets(path: Path, made_from: str) -> bool:
-    """Return True if a file contains the targets of this encoder and these sources."""
+    """Return True if a file contains the targets of `targets_key`."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return str(archive["made_from"]) == made_from
@@ -95,21 +112,14 @@ def has_targets(path: Path, made_from: str) -> bool:
         return False
 
 
-def write_targets(
-    engine: Engine, root: Path, section: DataRecipe, path: Path, made_from: str
-) -> None:
-    """Write the encoder's embeddings of all bare chips, the targets of their masked views.
+def write_targets(engine: Engine, chips: BareChips, path: Path, made_from: str) -> None:
+    """Write the encoder's embeddings of bare chips, the targets of their masked views.
 
-    An embedding is the mean of those of a chip and its mirror image.
+    An embedding is the mean of those of a chip and its mirror image. Raises ConfigError if no chip
+    can be read.
     """
     names: list[str] = []
     found: list[NDArray[np.float32]] = []
-    chips = [
-        (f"{Path(source).stem}/{name}", encoded)
-        for source in section.sources
-        for name, encoded in read_chips(root / source)
-        if not has_real_mask(name)
-    ]
     for name, encoded in tqdm(chips, desc="embeddings of the encoder", unit="chip"):
         try:
             found.append(_mirrored_mean(engine, decode_chip(encoded, name)))
@@ -118,7 +128,7 @@ def write_targets(
         else:
             names.append(name)
     if not names:
-        raise ConfigError(f"{root}: no readable chips in {', '.join(section.sources)}")
+        raise ConfigError("the recipe's sources contain no readable chip without a real mask")
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -198,10 +208,11 @@ def adapt(
     _check_same(out / CHECKPOINT, config)
     write_atomic(file, encoder.content, 0o644)
     targets = out / TARGETS
-    made_from = targets_key(encoder.content, recipe.data)
+    bare = read_bare_chips(data, recipe.data)
+    made_from = targets_key(encoder.content, bare)
     if not has_targets(targets, made_from):
         engine = open_engine(file, threads=max(1, (os.cpu_count() or 2) // 2))
-        write_targets(engine, data, recipe.data, targets, made_from)
+        write_targets(engine, bare, targets, made_from)
     chips = load_chips(data, recipe.data, config.embedding, targets)
     return run_training(
         recipe,

@@ -105,6 +105,27 @@ def test_other_encoder_is_not_resumed(
     assert (out / "targets.npz").read_bytes() != before
 
 
+def test_targets_of_changed_chips_are_made_again(
+    encoder: Path, recipe: Path, faces: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert main(arguments(encoder, recipe, faces, out, "--set", "stop_at=8")) == 0
+    before = (out / "targets.npz").read_bytes()
+    pictures = [p for p in sorted((faces / "people").rglob("*.jpg")) if p.name[:2] != "m_"]
+    pictures[0].write_bytes(pictures[-1].read_bytes())
+    assert main(arguments(encoder, recipe, faces, out, "--resume")) == 0
+    assert (out / "targets.npz").read_bytes() != before
+
+
+def test_own_add_on_is_no_encoder(
+    encoder: Path, recipe: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(encoder, recipe, faces, tmp_path / "run", "--set", "stop_at=8")) == 0
+    made = tmp_path / "run" / "checkpoint.pt"
+    assert main(arguments(made, recipe, faces, tmp_path / "again")) == 2
+    assert "an add-on of mfsa-adapt already" in capsys.readouterr().err
+
+
 def test_truncated_targets_are_made_again(
     encoder: Path, recipe: Path, faces: Path, tmp_path: Path
 ) -> None:

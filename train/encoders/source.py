@@ -34,6 +34,7 @@ from train.encoders.conventions import (
 )
 from train.encoders.cut import at_14x14, find_cuts
 from train.encoders.onnx_to_torch import read_encoder
+from train.routed import RoutedNetwork
 from train.weights import load_checkpoint, load_network
 
 OWN = "network of mfsa-train"
@@ -89,11 +90,16 @@ def _read(path: Path) -> tuple[onnx.ModelProto, str, Run | None]:
 
         return convert_tflite(path), "TFLite", None
     if suffix == ".safetensors" or _is_own_checkpoint(path):
-        own = _EmbeddingOnly(load_network(path)).eval()
+        network = load_network(path)
+        if isinstance(network, RoutedNetwork):
+            raise ConfigError(
+                f"{path}: an add-on of mfsa-adapt already; name the encoder that it was made for"
+            )
+        own = _EmbeddingOnly(network).eval()
         return _to_onnx(own, path), OWN, _torch_runner(own)
     if suffix in _STATE_DICTS:
-        network, kind = state_dicts.build(state_dicts.load_state(path), str(path))
-        return _to_onnx(network, path), kind, _torch_runner(network)
+        public, kind = state_dicts.build(state_dicts.load_state(path), str(path))
+        return _to_onnx(public, path), kind, _torch_runner(public)
     raise ConfigError(
         f"{path}: unknown kind of file; expected .onnx, .tflite, .safetensors or a state dict "
         f"({', '.join(_STATE_DICTS)})"
