@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from edge.chip import SIZE
 from edge.face.regions import MASK_SHARE, landmark_regions
 from train.linear_end import split_linear_end
-from train.network import MASK, UNMASKED, pool_features, unit_maps
+from train.network import MASK, UNMASKED, mask_head_input, unit_maps
 from train.routed import Network, RoutedNetwork
 
 
@@ -112,7 +112,6 @@ class ExplanationNetwork(nn.Module):
         seen = maps[:, UNMASKED : UNMASKED + 1] * features
         if self.bare is None:
             return features, seen, maps, torch.ones(len(chip), dtype=torch.bool)
-        read = pool_features(attended, maps, MASK)
-        if not self.network.variant.mask_map:
-            read = attended.mean(dim=(2, 3))
-        return features, seen, maps, torch.maximum(*self.network.heads.classify(read)) > 0
+        heads = self.network.heads
+        read = mask_head_input(attended, maps, self.network.variant)
+        return features, seen, maps, heads.is_hidden(*heads.classify(read))

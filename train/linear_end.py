@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from edge.errors import ConfigError
 from edge.face.regions import CELLS
-from train.encoders.onnx_to_torch import build_module
+from train.encoders.cut import copy_nodes
 
 _FEWEST_CELLS = 7  # per side: coarser cells mix the regions of a face
 _LAYERS = (
@@ -93,8 +93,8 @@ def split_linear_end(network: nn.Module, sample: Tensor) -> tuple[nn.Module, Cel
         last = source
     shape = last.meta["tensor_meta"].shape
     _check_map(last, shape)
-    body = _copy_nodes(traced, None, last)
-    end = _copy_nodes(traced, last, output.args[0])
+    body = copy_nodes(traced, None, last)
+    end = copy_nodes(traced, last, output.args[0])
     return body, _compose(end, shape[1:])
 
 
@@ -122,23 +122,6 @@ def _check_map(node: fx.Node, shape: torch.Size) -> None:
             f"{node.target} with an output of shape {tuple(shape[1:])}, expected a map of 7x7 or "
             "14x14 cells; its score cannot be split by cells, leave out --explanation"
         )
-
-
-def _copy_nodes(module: fx.GraphModule, source: fx.Node | None, last: fx.Node) -> fx.GraphModule:
-    """Return the nodes after `source` up to `last`; None: from the input on."""
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {}
-    is_past = source is None
-    for node in module.graph.nodes:
-        if source is not None and node is source:
-            copies[node] = graph.placeholder("x")
-            is_past = True
-        elif node.op == "get_attr" or (is_past and node.op != "output"):
-            copies[node] = graph.node_copy(node, copies.__getitem__)
-        if node is last:
-            break
-    graph.output(copies[last])
-    return build_module(module, graph, "Part")
 
 
 def _compose(end: nn.Module, shape: torch.Size) -> CellParts:

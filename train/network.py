@@ -100,6 +100,22 @@ def pool_features(features: Tensor, maps: Tensor, which: int) -> Tensor:
     return (maps[:, which : which + 1].to(features.dtype) * features).mean(dim=(2, 3))
 
 
+def mask_head_input(features: Tensor, maps: Tensor, variant: Variant) -> Tensor:
+    """Return what the mask and cover heads read (B,C): the mean of A_m * F.
+
+    Without A_m it is the mean of all features, without a gradient to the backbone.
+    """
+    if variant.mask_map:
+        return pool_features(features, maps, MASK)
+    return features.detach().mean(dim=(2, 3))
+
+
+def initialise_convolutions(module: nn.Module) -> None:
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+
 def unit_maps(features: Tensor) -> Tensor:
     """Return the maps (B,3,H,W) of a network without attention: A_u = 1."""
     one = torch.ones_like(features[:, :1]).float()
@@ -123,6 +139,11 @@ class HiddenFaceHeads(nn.Module):
             self.mask(mask_features).float().squeeze(1),
             self.cover(mask_features).float().squeeze(1),
         )
+
+    @staticmethod
+    def is_hidden(mask_logit: Tensor, cover_logit: Tensor) -> Tensor:
+        """Return True (B,) for faces that a mask or another object hides."""
+        return torch.maximum(mask_logit, cover_logit) > 0
 
     def predict_similarity(self, embedding: Tensor, unmasked_features: Tensor) -> Tensor:
         """Return the expected cosine (B,) in 0..1 to the embedding of the clear face.
@@ -187,9 +208,7 @@ class MfsaNetwork(nn.Module):
             else None
         )
         self.heads = HiddenFaceHeads(channels, config.embedding)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise_convolutions(self)
         if self.attention is not None:
             self.attention.initialise_open()
 
@@ -197,12 +216,7 @@ class MfsaNetwork(nn.Module):
         features = self.stem(chip)
         maps = unit_maps(features) if self.attention is None else self.attention(features)
         seen = maps[:, UNMASKED : UNMASKED + 1].to(features.dtype) * features
-        # Without A_m the mask head reads all features, without a gradient to the backbone.
-        mask_features = (
-            pool_features(features, maps, MASK)
-            if self.variant.mask_map
-            else features.detach().mean(dim=(2, 3))
-        )
+        mask_features = mask_head_input(features, maps, self.variant)
         embedding = self.tail(seen).float()
         return Output(
             embedding,

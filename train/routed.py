@@ -25,13 +25,14 @@ from train.encoders.cut import split
 from train.encoders.onnx_to_torch import read_encoder
 from train.network import (
     BACKGROUND,
-    MASK,
     UNMASKED,
     VARIANTS,
     HiddenFaceHeads,
     MfsaNetwork,
     Output,
     SpatialAttention,
+    initialise_convolutions,
+    mask_head_input,
     pool_features,
     unit_maps,
 )
@@ -112,9 +113,7 @@ class RoutedNetwork(nn.Module):
         self.branch.requires_grad_(True)
         self.heads = HiddenFaceHeads(config.channels, config.embedding)
         if self.attention is not None:
-            for module in self.attention.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            initialise_convolutions(self.attention)
             self.attention.initialise_open()
 
     def train(self, mode: bool = True) -> RoutedNetwork:
@@ -129,17 +128,13 @@ class RoutedNetwork(nn.Module):
         maps = unit_maps(features) if self.attention is None else self.attention(features)
         seen = maps[:, UNMASKED : UNMASKED + 1].to(gated.dtype) * gated
         embedding = self.branch(seen).float()
-        mask_features = (
-            pool_features(features, maps, MASK)
-            if self.variant.mask_map
-            else features.mean(dim=(2, 3))
-        )
+        mask_features = mask_head_input(features, maps, self.variant)
         mask_logit, cover_logit = self.heads.classify(mask_features)
         similarity = self.heads.predict_similarity(
             embedding, pool_features(features, maps, UNMASKED)
         )
         if not self.training:
-            hidden = (torch.maximum(mask_logit, cover_logit) > 0)[:, None]
+            hidden = self.heads.is_hidden(mask_logit, cover_logit)[:, None]
             embedding = torch.where(hidden, embedding, self.base.top(features).float())
         return Output(
             embedding,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import fx
 
 from edge.chip import SIZE
 from edge.errors import ConfigError
@@ -83,39 +84,31 @@ def at_14x14(cuts: list[Cut]) -> list[Cut]:
 def split(encoder: fx.GraphModule, cuts: list[str]) -> list[fx.GraphModule]:
     """Return the parts of an encoder before, between and after cuts, in this order.
 
-    A cut named twice gives an empty part.
+    A cut named twice gives an empty part. Raises ValueError for an unknown cut.
     """
-    order = [node.name for node in encoder.graph.nodes]
-    bounds = [order.index(name) for name in cuts]
-    parts, start = [], -1
-    for end in (*bounds, len(order)):
-        parts.append(_part(encoder, order[start] if start >= 0 else None, start, end))
-        start = end
-    return parts
+    nodes = {node.name: node for node in encoder.graph.nodes}
+    if unknown := [name for name in cuts if name not in nodes]:
+        raise ValueError(f"the encoder has no node {unknown[0]}")
+    (output,) = (node for node in encoder.graph.nodes if node.op == "output")
+    bounds = [None, *(nodes[name] for name in cuts), output.args[0]]
+    return [copy_nodes(encoder, first, last) for first, last in pairwise(bounds)]
 
 
-def _part(encoder: fx.GraphModule, source: str | None, start: int, end: int) -> fx.GraphModule:
-    """Return the nodes after `start` up to `end`; the node `source` becomes the input."""
-    graph, root = fx.Graph(), nn.Module()
+def copy_nodes(module: fx.GraphModule, source: fx.Node | None, last: fx.Node) -> fx.GraphModule:
+    """Return the nodes after `source`, which becomes the input, up to `last`; None: from the input.
+
+    The layers are shared with the module.
+    """
+    graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    result: fx.Node | None = None
-    for i, node in enumerate(encoder.graph.nodes):
-        if node.name == source or (source is None and node.op == "placeholder"):
-            copies[node] = result = graph.placeholder("x")
-        elif node.op == "get_attr" or start < i <= end:
-            if node.op == "output":
-                break
+    is_past = source is None
+    for node in module.graph.nodes:
+        if source is not None and node is source:
+            copies[node] = graph.placeholder("x")
+            is_past = True
+        elif node.op == "get_attr" or (is_past and node.op != "output"):
             copies[node] = graph.node_copy(node, copies.__getitem__)
-            result = result if node.op == "get_attr" else copies[node]
-            _take(root, encoder, node)
-    assert result is not None
-    graph.output(result)
-    return build_module(root, graph, "Part")
-
-
-def _take(root: nn.Module, encoder: fx.GraphModule, node: fx.Node) -> None:
-    """Give the new module the layer or buffer of a node."""
-    if node.op == "call_module":
-        root.add_module(str(node.target), encoder.get_submodule(str(node.target)))
-    elif node.op == "get_attr" and not hasattr(root, str(node.target)):
-        root.register_buffer(str(node.target), encoder.get_buffer(str(node.target)))
+        if node is last:
+            break
+    graph.output(copies[last])
+    return build_module(module, graph, "Part")
