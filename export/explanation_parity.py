@@ -10,8 +10,9 @@ from edge.chip import to_input
 from edge.engine import Engine
 from edge.errors import EngineError
 from edge.face.explanation import OUTPUTS
+from export.parity import PARITY_BOUNDS, row_cosines
 
-_COSINE_MIN = 0.9999  # that of FP32 forms of an embedder
+_COSINE_MIN = PARITY_BOUNDS["fp32"].cosine
 
 
 def check_explanation(
@@ -33,14 +34,11 @@ def check_explanation(
         if missing:
             raise EngineError(f"not a network of mfsa-export --explanation: no {missing[0]}")
         found.append(outputs["cells"][0].sum(axis=0) + outputs["bias"][0])
-    sums = np.stack(found).astype(np.float64)
+    sums = np.stack(found)
     if sums.shape != embeddings.shape:
         reason, cosine = f"its parts have {sums.shape[1]} dimensions", -1.0
     else:
-        lengths = np.linalg.norm(sums, axis=1) * np.linalg.norm(embeddings, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            cosines = (sums * embeddings).sum(axis=1) / lengths
-        cosine = float(np.nan_to_num(cosines, nan=-1.0).min())
+        cosine = float(row_cosines(sums, embeddings).min())
         reason = "" if cosine >= _COSINE_MIN else "it is of another network"
     if reason:
         reason += f": its parts do not add up to the embeddings (cosine {cosine:.4f})"

@@ -107,15 +107,20 @@ def run_chips(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def compare_outputs(found: Outputs, expected: Outputs) -> Parity:
-    """Compare the outputs of the same chips."""
-    a, b = found["embedding"].astype(np.float64), expected["embedding"].astype(np.float64)
+def row_cosines(found: NDArray[np.floating], expected: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the cosine (N,) of each row of (N,D) arrays; -1 if it is not finite."""
+    a, b = found.astype(np.float64), expected.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-    cosine = np.nan_to_num(cosine, nan=-1.0)
+    return np.asarray(np.nan_to_num(cosine, nan=-1.0))
+
+
+def compare_outputs(found: Outputs, expected: Outputs) -> Parity:
+    """Compare the outputs of the same chips."""
+    cosine = row_cosines(found["embedding"], expected["embedding"])
     attention = np.abs(found["attention"] - expected["attention"])
     return Parity(
-        chips=len(a),
+        chips=len(cosine),
         min_cosine=float(cosine.min()),
         mean_cosine=float(cosine.mean()),
         attention_error=float(attention.max()),

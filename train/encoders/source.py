@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import fx, nn
 
 from edge.chip import SIZE, to_input
 from edge.engine import open_engine
@@ -68,8 +68,9 @@ def open_encoder(
         raise ConfigError(f"--input: expected one of {', '.join(CONVENTIONS)}, found {asked!r}")
     model, kind, original = _read(path)
     _check_input(model, path)
-    _check_cut(model, path)
-    _flatten_output(model)
+    graph = read_encoder(model.SerializeToString(), str(path))
+    _check_cut(graph, path)
+    _flatten_output(model, graph)
     run = _runner(model, path)
     chips = [load_chip(COLLINS), load_chip(HOPPER)]
     described = "portraits" if faces is None else f"{len(faces.chips)} faces of the data"
@@ -187,17 +188,15 @@ def _own(path: Path, asked: str | None) -> Convention:
     return NATIVE
 
 
-def _check_cut(model: onnx.ModelProto, path: Path) -> None:
-    graph = read_encoder(model.SerializeToString(), str(path))
+def _check_cut(graph: fx.GraphModule, path: Path) -> None:
     try:
         at_14x14(find_cuts(graph))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _flatten_output(model: onnx.ModelProto) -> None:
-    """Make the embedding (N,D) if the model gives it as (N,D,1,1)."""
-    graph = read_encoder(model.SerializeToString())
+def _flatten_output(model: onnx.ModelProto, graph: fx.GraphModule) -> None:
+    """Make the embedding (N,D) if the model, with this graph, gives it as (N,D,1,1)."""
     with torch.no_grad():
         size = graph(torch.zeros(1, 3, SIZE, SIZE)).shape[1:]
     if len(size) == 1:
@@ -273,16 +272,13 @@ def _conversion_cosine(
     path: Path,
 ) -> float:
     """Return the least cosine of the torch form and the original; raises ConfigError if low."""
-    x = to_input(np.stack(chips))
-    weight, bias = convention.matrix()
-    given = np.einsum("oc,nchw->nohw", weight, x) + bias[:, None, None]
-    expected = original(np.asarray(given, np.float32))
+    expected = original(np.concatenate([convention.to_input(chip) for chip in chips]))
     if not (np.isfinite(expected).all() and expected.any(axis=1).all()):
         raise ConfigError(
             f"{path}: gives an embedding of a portrait that is zero or not finite; "
             "its weights are damaged, export it again"
         )
-    found = _torch_runner(read_encoder(content, str(path)))(x)
+    found = _torch_runner(read_encoder(content, str(path)))(to_input(np.stack(chips)))
     if found.shape != expected.shape:
         raise ConfigError(f"{path}: converted to {found.shape}, the file gives {expected.shape}")
     norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
