@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from edge import masks
-from edge.chip import PREPROCESSING, SIZE, to_input
+from edge.chip import PREPROCESSING, to_input
 from edge.errors import ConfigError
 from edge.face.explanation import OUTPUTS
 from export.onnx_transforms import decompose_prelu, has_prelu
-from export.to_onnx import IR_VERSION, OPSET
 from export.version import code_version
 from train.explanation import ExplanationNetwork
+from train.onnx_export import trace_to_onnx
 from train.routed import Network
 
 _FEWEST_FACES = 50
@@ -43,19 +42,7 @@ def export_explanation(network: Network, path: Path, faces: NDArray[np.uint8]) -
     """
     explanation = ExplanationNetwork(network).eval()
     explanation.set_average(torch.from_numpy(to_input(faces)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
-        torch.onnx.export(
-            explanation,
-            (torch.zeros(1, 3, SIZE, SIZE),),
-            str(path),
-            input_names=["chip"],
-            output_names=list(OUTPUTS),
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load(path)
-    model.ir_version = IR_VERSION
+    model = trace_to_onnx(explanation, path, OUTPUTS, dynamic_batch=False)
     model.producer_name = "mfsa-export"
     onnx.helper.set_model_props(
         model, {"preprocessing": PREPROCESSING, "code_version": code_version()}

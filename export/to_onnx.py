@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from calibration.faces import pick_faces
 from edge.bundle import prelu_file
-from edge.chip import PREPROCESSING, SIZE
+from edge.chip import PREPROCESSING
 from export.onnx_transforms import decompose_prelu, has_prelu, with_batch
 from export.parity_data import portrait_chips
 from export.version import code_version
 from train.network import count_parameters
+from train.onnx_export import trace_to_onnx
 from train.routed import Network, RoutedNetwork
 from train.torch_engine import EXPORTED_OUTPUTS, DeployedNetwork
-
-OPSET = 17
-IR_VERSION = 8  # what TensorRT 8 reads
 
 
 def export(network: Network, path: Path, *, batch: int | None = None) -> bool:
@@ -35,20 +31,7 @@ def export(network: Network, path: Path, *, batch: int | None = None) -> bool:
     is a second file.
     """
     deployed = DeployedNetwork(_folded(network)).eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
-        torch.onnx.export(
-            deployed,
-            (torch.zeros(1, 3, SIZE, SIZE),),
-            str(path),
-            input_names=["chip"],
-            output_names=list(EXPORTED_OUTPUTS),
-            dynamic_axes={name: {0: "batch"} for name in ("chip", *EXPORTED_OUTPUTS)},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load(path)
-    model.ir_version = IR_VERSION
+    model = trace_to_onnx(deployed, path, EXPORTED_OUTPUTS, dynamic_batch=True)
     model.producer_name = "mfsa-export"
     properties = {
         "preprocessing": PREPROCESSING,

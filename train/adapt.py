@@ -147,26 +147,27 @@ def _mirrored_mean(engine: Engine, chip: NDArray[np.uint8]) -> NDArray[np.float3
     return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
 
-def labelled_faces(root: Path, section: DataRecipe) -> LabelledFaces | None:
+def labelled_faces(chips: BareChips, section: DataRecipe) -> LabelledFaces | None:
     """Return faces to measure input conventions; None without enough people of eight photos."""
-    photos: dict[str, list[tuple[str, bytes]]] = {}
-    for source in section.sources:
-        if source not in section.unlabelled:
-            for name, encoded in read_chips(root / source):
-                if not has_real_mask(name):
-                    photos.setdefault(name.split("/")[0], []).append((name, encoded))
+    unlabelled = {Path(source).stem for source in section.unlabelled}
+    photos: dict[str, BareChips] = {}
+    for name, encoded in chips:
+        source, person, _ = name.split("/", 2)
+        if source not in unlabelled:
+            photos.setdefault(person, []).append((name, encoded))
     people: list[list[NDArray[np.uint8]]] = []
     for found in photos.values():
-        if len(people) < _PEOPLE and len(chips := _readable_chips(found)) == _PHOTOS:
-            people.append(chips)
+        if len(people) < _PEOPLE and len(readable := _readable_chips(found)) == _PHOTOS:
+            people.append(readable)
     if len(people) < _PEOPLE:
         return None
     return LabelledFaces(
-        [chip for chips in people for chip in chips], np.repeat(np.arange(len(people)), _PHOTOS)
+        [chip for readable in people for chip in readable],
+        np.repeat(np.arange(len(people)), _PHOTOS),
     )
 
 
-def _readable_chips(photos: list[tuple[str, bytes]]) -> list[NDArray[np.uint8]]:
+def _readable_chips(photos: BareChips) -> list[NDArray[np.uint8]]:
     """Return the first eight chips of a person that can be decoded; none of fewer photos."""
     chips: list[NDArray[np.uint8]] = []
     for name, encoded in photos if len(photos) >= _PHOTOS else ():
@@ -194,7 +195,8 @@ def adapt(
     file = out / ENCODER
     if file.exists() and file.samefile(source.path):
         raise ConfigError(f"{file}: would be replaced by its converted form; name another --out")
-    encoder = open_encoder(source.path, source.convention, labelled_faces(data, recipe.data))
+    bare = read_bare_chips(data, recipe.data)
+    encoder = open_encoder(source.path, source.convention, labelled_faces(bare, recipe.data))
     graph = read_encoder(encoder.content, str(source.path))
     origin = EncoderOrigin(
         encoder.kind,
@@ -208,7 +210,6 @@ def adapt(
     _check_same(out / CHECKPOINT, config)
     write_atomic(file, encoder.content, 0o644)
     targets = out / TARGETS
-    bare = read_bare_chips(data, recipe.data)
     made_from = targets_key(encoder.content, bare)
     if not has_targets(targets, made_from):
         engine = open_engine(file, threads=max(1, (os.cpu_count() or 2) // 2))

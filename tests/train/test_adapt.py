@@ -13,7 +13,7 @@ import torch
 
 from edge.errors import ConfigError
 from tests.train.encoders.onnx_models import ModelBuilder, encoder_model, save_encoder
-from train.adapt import choose_cuts, labelled_faces
+from train.adapt import choose_cuts, labelled_faces, read_bare_chips
 from train.cli.adapt import main
 from train.encoders.onnx_to_torch import read_encoder
 from train.recipe import DataRecipe, RoutedRecipe
@@ -187,7 +187,8 @@ def test_unreadable_chips_are_not_measured(tmp_path: Path) -> None:
         for photo in range(8):
             broken = person == 0 and photo == 0
             (folder / f"{photo}.png").write_bytes(b"broken" if broken else chip)
-    found = labelled_faces(tmp_path, DataRecipe(sources=("people",)))
+    section = DataRecipe(sources=("people",))
+    found = labelled_faces(read_bare_chips(tmp_path, section), section)
     assert found is not None and len(found.chips) == 160
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +33,7 @@ from train.encoders.conventions import (
 )
 from train.encoders.cut import at_14x14, find_cuts
 from train.encoders.onnx_to_torch import read_encoder
+from train.onnx_export import trace_to_onnx
 from train.routed import RoutedNetwork
 from train.weights import load_checkpoint, load_network
 
@@ -213,29 +213,17 @@ def _flatten_output(model: onnx.ModelProto, graph: fx.GraphModule) -> None:
 
 def _to_onnx(network: nn.Module, path: Path) -> onnx.ModelProto:
     """Return a network as ONNX; raises ConfigError if it does not take the chips."""
-    chip = torch.zeros(1, 3, SIZE, SIZE)
     try:
         with torch.no_grad():
-            network(chip)
+            network(torch.zeros(1, 3, SIZE, SIZE))
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
             f"{path}: the encoder does not take {SIZE}x{SIZE} pictures: {reason}"
         ) from error
-    with warnings.catch_warnings(), TemporaryDirectory() as folder:
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
+    with TemporaryDirectory() as folder:
         file = Path(folder) / "encoder.onnx"
-        torch.onnx.export(
-            network,
-            (chip,),
-            str(file),
-            input_names=["chip"],
-            output_names=["embedding"],
-            dynamic_axes={"chip": {0: "batch"}, "embedding": {0: "batch"}},
-            opset_version=17,
-            dynamo=False,
-        )
-        return onnx.load(file)
+        return trace_to_onnx(network, file, ["embedding"], dynamic_batch=True)
 
 
 def _torch_runner(network: nn.Module) -> Run:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.errors import ConfigError
+from train.onnx_export import IR_VERSION, OPSET
 
-OPSET = 17
 _OPERATOR_NAMES = {
     code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)
 }
@@ -99,7 +99,7 @@ class _Converter:
             [numpy_helper.from_array(value, name) for name, value in self.weights.items()],
         )
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-        made.ir_version = 8
+        made.ir_version = IR_VERSION
         onnx.checker.check_model(made, full_check=True)
         return made
 
