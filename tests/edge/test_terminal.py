@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,10 @@ class Site:
 
     def daemon(self, name: str = "daemon") -> Process:
         return Process(DAEMON, "--config", self.config_path, log=self.folder / f"{name}.log")
+
+    def enroll(self, *options: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run edge-enroll in this process."""
+        return call(enroll.main, "--config", self.config_path, *options)
 
     def door_state(self) -> str | None:
         client = DoorClient(self.config.socket_path, timeout_s=TIMEOUT_S)
@@ -221,7 +226,7 @@ def test_camera_rotated_recognises_and_enrolls(
     with site.door(), site.daemon():
         until(lambda: "unlocked" in site.door_events(), "opened")
         person = ("--subject", "Eileen Collins", "--frontal-only")
-        done = call(enroll.main, "--config", site.config_path, *person)
+        done = site.enroll(*person)
         assert done.returncode == 0 and "3 of 3 poses done" in done.stderr, done.stderr
 
 
@@ -472,10 +477,7 @@ def test_missing_recording_stops_the_start(site: Site) -> None:
 def test_unusable_photos_store_nothing(site: Site) -> None:
     bad = site.folder / "bad.jpg"
     bad.write_text("not a picture")
-    done = call(
-        enroll.main,
-        "--config",
-        site.config_path,
+    done = site.enroll(
         "--subject",
         "Eve",
         "--json",
@@ -524,10 +526,7 @@ def test_extended_time_reaches_the_door(site: Site, write_config: Callable[..., 
 def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:
     with site.door(), site.daemon() as recogniser:
         until(lambda: "unlocked" in site.door_events(), "opened")
-        done = call(
-            enroll.main,
-            "--config",
-            site.config_path,
+        done = site.enroll(
             "--subject",
             "Eileen Collins",
             "--frontal-only",
@@ -538,10 +537,7 @@ def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:
         )
         assert "(1 in total), 1 photo already" in done.stdout
         until(lambda: recogniser.said("gallery changed: 1 subjects"), "noticed")
-        done = call(
-            enroll.main,
-            "--config",
-            site.config_path,
+        done = site.enroll(
             "--subject",
             "Colonel Collins",
             "--frontal-only",
@@ -570,10 +566,7 @@ def test_enroll_statement_recorded_by_daemon(site: Site) -> None:
     statement = ("--not-a-duplicate", "Eileen Collins", "--reason", "twins")
     with site.daemon():
         until(lambda: bool(site.decisions(kind="started")), "started")
-        done = call(
-            enroll.main,
-            "--config",
-            site.config_path,
+        done = site.enroll(
             "--subject",
             "Colonel Collins",
             *statement,
@@ -596,10 +589,7 @@ def test_enroll_unrecorded_statement_stores_none(site: Site) -> None:
     with site.daemon() as recogniser:
         until(lambda: bool(site.decisions(kind="started")), "started")
         recogniser.popen.send_signal(signal.SIGSTOP)
-        done = call(
-            enroll.main,
-            "--config",
-            site.config_path,
+        done = site.enroll(
             "--subject",
             "Colonel Collins",
             *statement,
@@ -615,10 +605,7 @@ def test_enroll_unreachable_daemon_is_reported(site: Site) -> None:
     with site.daemon() as recogniser:
         until(lambda: recogniser.said("running with 1 subject,"), "runs")
         (site.config.state / "enroll.sock").unlink()
-        done = call(
-            enroll.main,
-            "--config",
-            site.config_path,
+        done = site.enroll(
             "--subject",
             "Eileen Collins",
             "--frontal-only",
@@ -630,10 +617,7 @@ def test_enroll_unreachable_daemon_is_reported(site: Site) -> None:
 
 
 def test_enroll_from_camera_without_daemon(site: Site) -> None:
-    done = call(
-        enroll.main,
-        "--config",
-        site.config_path,
+    done = site.enroll(
         "--subject",
         "Eileen Collins",
         "--frontal-only",
