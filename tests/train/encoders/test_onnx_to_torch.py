@@ -80,6 +80,44 @@ OPERATORS: list[tuple[str, list[np.ndarray], dict[str, Any], int]] = [
     ("LpNormalization", [], {"axis": 1, "p": 2}, 17),
     ("LeakyRelu", [], {"alpha": 0.2}, 17),
     ("Unsqueeze", [np.array([2])], {}, 17),
+    ("Conv", [floats(4, 3, 3, 3)], {"auto_pad": "SAME_UPPER", "strides": [2, 2]}, 17),
+    ("Conv", [floats(4, 3, 2, 4)], {"auto_pad": "SAME_LOWER", "strides": [1, 3]}, 17),
+    ("MaxPool", [], {"kernel_shape": [3, 3], "auto_pad": "SAME_UPPER", "strides": [2, 2]}, 17),
+    ("MaxPool", [], {"kernel_shape": [2, 2], "pads": [1, 0, 0, 1]}, 17),
+    ("MaxPool", [], {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}, 17),
+    ("AveragePool", [], {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}, 17),
+    ("AveragePool", [], {"kernel_shape": [3, 3], "auto_pad": "SAME_LOWER", "strides": [2, 2]}, 17),
+    (
+        "AveragePool",
+        [],
+        {"kernel_shape": [2, 2], "pads": [1, 0, 0, 1], "count_include_pad": 1},
+        17,
+    ),
+    ("Pad", [np.array([0, 0, 1, 2, 0, 0, 0, 1])], {}, 17),
+    ("Pad", [np.array([0, 0, 1, 2, 0, 4, 0, 1]), np.float32(0.5)], {"mode": "constant"}, 17),
+    ("Pad", [np.array([1, 2, 0, 1]), "", np.array([2, 3])], {"mode": "edge"}, 18),
+    ("Pad", [np.array([0, 0, 1, 2, 0, 0, 0, 1])], {"mode": "reflect"}, 17),
+    ("Pad", [], {"pads": [0, 0, 1, 1, 0, 0, 1, 1]}, 9),
+    ("Elu", [], {}, 17),
+    ("Elu", [], {"alpha": 0.7}, 17),
+    ("Gelu", [], {"approximate": "tanh"}, 20),
+    ("Softplus", [], {}, 17),
+    ("Exp", [], {}, 17),
+    ("Reciprocal", [], {}, 17),
+    ("Max", [floats(3, 1, 1), floats(8)], {}, 17),
+    ("Min", [floats(3, 1, 1)], {}, 17),
+    ("Sum", [floats(3, 1, 1), floats(8)], {}, 17),
+    ("ReduceMax", [], {"axes": [2, 3]}, 17),
+    ("ReduceSumSquare", [], {"axes": [1], "keepdims": 0}, 17),
+    ("GlobalMaxPool", [], {}, 17),
+    ("LayerNormalization", [floats(8), floats(8)], {"axis": -1, "epsilon": 1e-3}, 17),
+    ("LayerNormalization", [floats(8)], {}, 17),
+    ("InstanceNormalization", [floats(3), floats(3)], {}, 17),
+    ("Gather", [np.array(1)], {"axis": 2}, 17),
+    ("Slice", [], {"starts": [1], "ends": [7], "axes": [3]}, 9),
+    ("Reshape", [np.array([0, 0, -1])], {}, 17),
+    ("Reshape", [np.array([0, -1])], {}, 17),
+    ("Reshape", [np.array([0, -1, 2, 8])], {}, 17),
 ]
 
 
@@ -91,6 +129,76 @@ def test_operator_equals_onnx_runtime(
     made.add("Identity")
     made.add(kind, *operands, **given)
     check_equal(made.build([1, 3, 8, 8], opset), 1, 3, 8, 8)
+
+
+@pytest.mark.parametrize("given", [{}, {"split": np.array([1, 3, 4])}])
+def test_split_equals_onnx_runtime(given: dict[str, np.ndarray]) -> None:
+    made = ModelBuilder()
+    operands = [made.weight(value) for value in given.values()]
+    parts = ["a", "b", "c"] if given else ["a", "b"]
+    made.nodes.append(helper.make_node("Split", ["chip", *operands], parts, axis=2))
+    made.last = parts[0]
+    made.add("Concat", parts[-1], axis=2)
+    check_equal(made.build([2, 3, 8, 8]), 2, 3, 8, 8)
+
+
+@pytest.mark.parametrize("target", [[0, 0, -1], [0, -1]])
+def test_reshape_of_any_batch_is_read(target: list[int]) -> None:
+    made = ModelBuilder()
+    made.conv((3, 4), stride=2)
+    made.add("Reshape", np.array(target))
+    check_equal(made.build(["batch", 3, 8, 8]), 2, 3, 8, 8)
+
+
+def test_zero_padding_before_convolution_is_read() -> None:
+    made = ModelBuilder()
+    made.add("Pad", np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+    made.conv((3, 4), stride=2, pads=[0, 0, 0, 0])
+    made.add("Pad", np.array([0, 0, 1, 1, 0, 0, 1, 1]))
+    made.add("MaxPool", kernel_shape=[3, 3], strides=[2, 2])
+    check_equal(made.build(["batch", 3, 16, 16]), 2, 3, 16, 16)
+
+
+def test_weights_computed_of_constants_are_read() -> None:
+    made = ModelBuilder()
+    weight = made.weight(floats(3, 3, 3, 4))  # as TensorFlow stores it
+    made.nodes.append(helper.make_node("Transpose", [weight], ["kernel"], perm=[3, 2, 0, 1]))
+    slope = made.weight(floats(4))
+    made.nodes.append(
+        helper.make_node("Unsqueeze", [slope, made.weight(np.array([1, 2]))], ["slope"])
+    )
+    made.add("Conv", "kernel", kernel_shape=[3, 3])
+    made.add("PRelu", "slope")
+    check_equal(made.build(["batch", 3, 8, 8]), 2, 3, 8, 8)
+
+
+def test_unit_norm_of_tensorflow_is_read() -> None:
+    made = ModelBuilder()
+    before = made.add("Flatten")
+    made.add("ReduceSumSquare", axes=[1], keepdims=1)
+    made.add("Max", np.float32(1e-12))
+    made.add("Sqrt")
+    made.add("Reciprocal")
+    made.add("Mul", before)
+    check_equal(made.build(["batch", 3, 8, 8]), 2, 3, 8, 8)
+
+
+BAD_FORMS: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [
+    ("Pad", [np.array([1, 0, 0, 0, 0, 0, 0, 0])], {}),
+    ("Gather", [np.array([1, 2])], {"axis": 1}),
+    ("Slice", [np.array([0]), np.array([1]), np.array([0])], {}),
+    ("Conv", [floats(4, 3, 3)], {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "operands", "given"), BAD_FORMS)
+def test_unknown_form_of_operator_is_refused(
+    kind: str, operands: list[np.ndarray], given: dict[str, Any]
+) -> None:
+    made = ModelBuilder()
+    made.add(kind, *operands, **given)
+    with pytest.raises(ConfigError, match=rf"operator {kind} \(node v0\) has an unknown form"):
+        read_encoder(made.build([2, 3, 8, 8]).SerializeToString())
 
 
 def test_squeeze_and_concat_equal_onnx_runtime() -> None:
