@@ -18,6 +18,7 @@ from torch import fx
 from tqdm import tqdm
 
 from calibration.chips import decode_chip, has_real_mask, read_chips
+from edge import masks
 from edge.chip import SIZE, to_input
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
@@ -35,6 +36,7 @@ from train.weights import load_checkpoint
 TARGETS = "targets.npz"
 ENCODER = "encoder.onnx"
 _PEOPLE, _PHOTOS = 20, 8  # to measure input conventions
+_STATISTICS_CHIPS = 500  # for the norms of the branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +217,30 @@ def adapt(
         engine = open_engine(file, threads=max(1, (os.cpu_count() or 2) // 2))
         write_targets(engine, bare, targets, made_from)
     chips = load_chips(data, recipe.data, config.embedding, targets)
+
+    def build() -> RoutedNetwork:
+        network = RoutedNetwork(encoder.content, config)
+        network.fit_branch(torch.from_numpy(to_input(_faces_with_masks(bare))))
+        return network
+
     return run_training(
         recipe,
-        lambda: RoutedNetwork(encoder.content, config),
+        build,
         chips,
         out,
         save_every=save_every,
     )
+
+
+def _faces_with_masks(chips: BareChips) -> NDArray[np.uint8]:
+    """Return chips (N,112,112,3) from all over the data, half of them with drawn masks."""
+    every = max(1, len(chips) // _STATISTICS_CHIPS)
+    faces = []
+    for name, encoded in chips[::every]:
+        with contextlib.suppress(ConfigError):  # named when the targets are written
+            chip = decode_chip(encoded, name)
+            faces.append(chip if len(faces) % 2 else masks.draw_protocol(chip, name)[0])
+    return np.stack(faces)
 
 
 def _check_same(checkpoint: Path, config: RoutedConfig) -> None:

@@ -114,4 +114,4 @@ class ExplanationNetwork(nn.Module):
             return features, seen, maps, torch.ones(len(chip), dtype=torch.bool)
         heads = self.network.heads
         read = mask_head_input(attended, maps, self.network.variant)
-        return features, seen, maps, heads.is_hidden(*heads.classify(read))
+        return features, seen, maps, self.network.is_mask_worn(heads.classify(read)[0])

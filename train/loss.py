@@ -237,11 +237,6 @@ class Criterion(nn.Module):
             )
             if self.bank is not None:
                 parts |= self._against_bank(student, teacher, batch, taught)
-        if w.alikeness > 0 and self.bank is not None and not bool(taught.all()):
-            # Faces without a target, such as real masks of uncertain identity: only not alike.
-            cosine = unit[~taught] @ self.bank.T
-            same = self._same_person(batch, ~taught)
-            parts["alike_untaught"] = w.alikeness * alikeness_loss(cosine, _ALIKE, same)
         if self.arcface is not None:
             parts["arcface"] = w.arcface * self.arcface(unit, batch.label)
         return parts

@@ -127,11 +127,13 @@ class HiddenFaceHeads(nn.Module):
 
     def __init__(self, channels: int, embedding: int) -> None:
         super().__init__()
-        self.mask = nn.Linear(channels, 1)
-        self.cover = nn.Linear(channels, 1)
-        self.similarity = nn.Sequential(
-            nn.Linear(embedding + channels, 64), nn.ReLU(inplace=True), nn.Linear(64, 1)
-        )
+        self.mask = self._head(channels)
+        self.cover = self._head(channels)
+        self.similarity = self._head(embedding + channels)
+
+    @staticmethod
+    def _head(inputs: int) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(inputs, 64), nn.ReLU(inplace=True), nn.Linear(64, 1))
 
     def classify(self, mask_features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits (B,) of "a mask is worn" and "another object covers the face"."""
@@ -139,11 +141,6 @@ class HiddenFaceHeads(nn.Module):
             self.mask(mask_features).float().squeeze(1),
             self.cover(mask_features).float().squeeze(1),
         )
-
-    @staticmethod
-    def is_hidden(mask_logit: Tensor, cover_logit: Tensor) -> Tensor:
-        """Return True (B,) for faces that a mask or another object hides."""
-        return torch.maximum(mask_logit, cover_logit) > 0
 
     def predict_similarity(self, embedding: Tensor, unmasked_features: Tensor) -> Tensor:
         """Return the expected cosine (B,) in 0..1 to the embedding of the clear face.

@@ -1,11 +1,11 @@
-"""Routed MFSA network: a frozen encoder and a trained branch for hidden faces.
+"""Routed MFSA network: a frozen encoder and a trained branch for masked faces.
 
     chip (B,3,112,112) -> low -> G (B,C,14,14) -> middle -> F (B,C',14,14) -> top -> e_bare
                                  |                 g(F): A_u, A_m, A_b (B,3,14,14)
-                                 A_u * G -> branch (trained copy of middle and top) -> e_hidden
+                                 A_u * G -> branch (trained copy of middle and top) -> e_masked
                                                    A_m * F -> GAP -> mask worn? other cover?
                                                    A_b * F -> GAP -> the same heads (training)
-    embedding = e_hidden if a mask or another cover is worn, else e_bare
+    embedding = e_masked if a mask is worn, else e_bare
 
 Bare faces keep the embedding of the encoder, bit for bit. The templates of the encoder are the
 targets of the branch, so both embeddings are compared with the same gallery.
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from train.backbones import Bottleneck
+from train.batch_norms import add_batch_norms, fit_batch_norms
 from train.encoders.cut import split
 from train.encoders.onnx_to_torch import read_encoder
 from train.network import (
@@ -109,7 +110,10 @@ class RoutedNetwork(nn.Module):
         ]
         for block in added:
             block.start_as_identity()
-        self.branch = nn.Sequential(copy.deepcopy(middle), *added, copy.deepcopy(top))
+        first, last = copy.deepcopy(middle), copy.deepcopy(top)
+        for part in (first, last):
+            add_batch_norms(part)
+        self.branch = nn.Sequential(first, *added, last)
         self.branch.requires_grad_(True)
         self.heads = HiddenFaceHeads(config.channels, config.embedding)
         if self.attention is not None:
@@ -120,6 +124,21 @@ class RoutedNetwork(nn.Module):
         super().train(mode)
         self.base.eval()
         return self
+
+    @torch.no_grad()
+    def fit_branch(self, chips: Tensor) -> None:
+        """Set the statistics of the branch's norms from chips (N,3,112,112), before training."""
+        self.eval()
+        gated = [self.base.low(part) for part in torch.split(chips, 32)]
+        fit_batch_norms(self.branch, lambda: [self.branch(part) for part in gated])
+
+    @staticmethod
+    def is_mask_worn(mask_logit: Tensor) -> Tensor:
+        """Return True (B,) for faces that the branch embeds.
+
+        Terminals use the threshold for masked faces from the same probability on, 0.5.
+        """
+        return mask_logit > 0
 
     def forward(self, chip: Tensor) -> Output:
         with torch.no_grad():
@@ -134,8 +153,8 @@ class RoutedNetwork(nn.Module):
             embedding, pool_features(features, maps, UNMASKED)
         )
         if not self.training:
-            hidden = self.heads.is_hidden(mask_logit, cover_logit)[:, None]
-            embedding = torch.where(hidden, embedding, self.base.top(features).float())
+            worn = self.is_mask_worn(mask_logit)[:, None]
+            embedding = torch.where(worn, embedding, self.base.top(features).float())
         return Output(
             embedding,
             maps,

@@ -60,12 +60,11 @@ def to_onnx(encoder: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def set_route(network: Network, hidden: bool) -> None:
-    """Make all faces count as hidden, or none."""
+def set_route(network: Network, masked: bool) -> None:
+    """Make all faces count as masked, or none."""
     with torch.no_grad():
-        for head in (network.heads.mask, network.heads.cover):
-            head.weight.zero_()
-            head.bias.fill_(1.0 if hidden else -1.0)
+        network.heads.mask[-1].weight.zero_()
+        network.heads.mask[-1].bias.fill_(1.0 if masked else -1.0)
 
 
 def portraits() -> torch.Tensor:

@@ -61,7 +61,7 @@ def test_run_writes_a_routed_network(
     assert "<- gated by A_u, the branch begins" in printed.out + printed.err
     line = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
     assert line["seen"] == 16
-    assert {"distil", "match", "alike", "alike_untaught", "similarity", "covered"} <= line.keys()
+    assert {"distil", "match", "alike", "similarity", "covered"} <= line.keys()
     network = load_network(out / "checkpoint.pt")
     assert isinstance(network, RoutedNetwork)
     assert network.config.encoder.licence == "MIT" and network.config.encoder.origin == "the tests"

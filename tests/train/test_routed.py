@@ -32,13 +32,17 @@ def make_routed(*, mask_logit: float = -9.0, **changes: object) -> RoutedNetwork
     """Return a network that finds a mask on all faces, or none, whose branch is not the base."""
     torch.manual_seed(0)
     network = RoutedNetwork(ENCODER, replace(CONFIG, **changes))
+    set_mask_logit(network, mask_logit)
     with torch.no_grad():
-        for head, bias in ((network.heads.mask, mask_logit), (network.heads.cover, -9.0)):
-            head.weight.zero_()
-            head.bias.fill_(bias)
         for parameter in network.branch.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     return network.eval()
+
+
+def set_mask_logit(network: RoutedNetwork, value: float) -> None:
+    with torch.no_grad():
+        network.heads.mask[-1].weight.zero_()
+        network.heads.mask[-1].bias.fill_(value)
 
 
 def run(network: RoutedNetwork) -> torch.Tensor:
@@ -55,7 +59,7 @@ def test_bare_faces_keep_the_encoders_embedding(variant: str) -> None:
     assert not torch.allclose(run(network.train()), own, atol=0.01)  # the branch in training
 
 
-def test_hidden_faces_get_the_branch() -> None:
+def test_masked_faces_get_the_branch() -> None:
     bare, masked = make_routed(), make_routed(mask_logit=9.0)
     with torch.no_grad():
         x = torch.from_numpy(CHIPS)
@@ -65,17 +69,17 @@ def test_hidden_faces_get_the_branch() -> None:
     assert torch.equal(run(masked), expected)
     assert not torch.allclose(run(masked), run(bare), atol=0.01)
     with torch.no_grad():
-        bare.heads.cover.bias.fill_(9.0)
-    assert torch.equal(run(bare), expected)
+        bare.heads.cover[-1].bias.fill_(9.0)
+        assert torch.equal(run(bare), read_encoder(ENCODER)(x))  # other covers are not routed
 
 
 def test_rows_of_a_batch_are_routed_each() -> None:
     network = make_routed()
     with torch.no_grad():
-        network.heads.mask.weight.copy_(10 * torch.randn(1, 16))
-        network.heads.mask.bias.zero_()
+        network.heads.mask[-1].weight.copy_(10 * torch.randn(1, 64))
+        network.heads.mask[-1].bias.zero_()
         logit = network(torch.from_numpy(CHIPS)).mask_logit
-        network.heads.mask.bias.fill_(-logit.median())
+        network.heads.mask[-1].bias.fill_(-logit.median())
         shares = network(torch.from_numpy(CHIPS)).mask_logit > 0
     assert shares.any() and not shares.all()
     bare, masked = run(make_routed()), run(make_routed(mask_logit=9.0))
@@ -100,7 +104,7 @@ def test_quantisation_leaves_the_route_in_float(tmp_path: Path) -> None:
     export(make_routed(), tmp_path / "routed.onnx")
     plan = plan_quantization(onnx.load(tmp_path / "routed.onnx"))
     parts = sorted({name.split("/")[2] for name in plan.gates})
-    assert parts == ["attention", "cover", "mask", "similarity"]
+    assert parts == ["attention", "mask", "similarity"]
     assert any("branch" in layer.name for layer in plan.layers)
 
 
@@ -117,10 +121,13 @@ def test_gradient_is_in_branch_attention_heads() -> None:
 
 def test_branch_starts_as_the_encoder() -> None:
     network = RoutedNetwork(ENCODER, replace(CONFIG, variant="none", added_blocks=2)).eval()
+    set_mask_logit(network, 99.0)
     with torch.no_grad():
-        network.heads.mask.bias.fill_(99.0)
         own = read_encoder(ENCODER)(torch.from_numpy(CHIPS))
+    assert torch.allclose(run(network), own, atol=1e-3)
+    network.fit_branch(torch.from_numpy(CHIPS))
     assert torch.allclose(run(network), own, atol=1e-5)
+    assert torch.allclose(run(network.train()), own, atol=1e-2)  # the norms see the same chips
 
 
 def test_weights_survive_safetensors(tmp_path: Path) -> None:

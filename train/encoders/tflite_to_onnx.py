@@ -89,7 +89,7 @@ class _Converter:
         batch: list[Any] = ["batch"]
         graph = helper.make_graph(
             self.nodes,
-            self.path.stem,
+            "encoder",  # not the name of the file: equal encoders get equal bytes
             [
                 helper.make_tensor_value_info(
                     f"t{source}", TensorProto.FLOAT, [*batch, 3, *shape[1:3]]
