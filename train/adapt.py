@@ -235,7 +235,7 @@ def adapt(
 def _faces_with_masks(chips: BareChips) -> NDArray[np.uint8]:
     """Return chips (N,112,112,3) from all over the data, half of them with drawn masks."""
     every = max(1, len(chips) // _STATISTICS_CHIPS)
-    faces = []
+    faces: list[NDArray[np.uint8]] = []
     for name, encoded in chips[::every]:
         with contextlib.suppress(ConfigError):  # named when the targets are written
             chip = decode_chip(encoded, name)

@@ -25,7 +25,8 @@ class NormedLayer(nn.Module):
         kind = nn.BatchNorm1d if isinstance(layer, nn.Linear) else nn.BatchNorm2d
         self.norm = kind(len(layer.weight))
         if layer.bias is not None:
-            self.norm.bias = layer.bias
+            with torch.no_grad():
+                self.norm.bias.copy_(layer.bias)
             layer.bias = None
         self.layer = layer
 
@@ -45,7 +46,7 @@ class NormedLayer(nn.Module):
         assert norm.running_mean is not None and norm.running_var is not None
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
-        norm.bias += mean
+        norm.bias.add_(mean)
         norm.weight.copy_((variance + norm.eps).sqrt())
 
 

@@ -112,6 +112,6 @@ class ExplanationNetwork(nn.Module):
         seen = maps[:, UNMASKED : UNMASKED + 1] * features
         if self.bare is None:
             return features, seen, maps, torch.ones(len(chip), dtype=torch.bool)
-        heads = self.network.heads
         read = mask_head_input(attended, maps, self.network.variant)
-        return features, seen, maps, self.network.is_mask_worn(heads.classify(read)[0])
+        mask_logit, _ = self.network.heads.classify(read)
+        return features, seen, maps, RoutedNetwork.is_mask_worn(mask_logit)
