@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edge.frozen_model import FrozenModel, Sha256
@@ -22,7 +23,7 @@ Role = Literal[
 Use = Literal["commercial", "research-only", "unknown"]
 UNKNOWN_LICENCE = "NOASSERTION"  # of SPDX
 ENTRIES_MAX = 200
-_LICENCE = re.compile(r"[A-Za-z0-9.+() -]{1,200}")
+_LICENCE_CHARACTERS = re.compile(r"[A-Za-z0-9.+() -]{1,200}")
 _NON_COMMERCIAL = re.compile(r"-NC(-|$)|noncommercial", re.IGNORECASE)
 
 
@@ -33,6 +34,19 @@ def _check_line(text: str) -> str:
 
 
 _Line = Annotated[str, Field(max_length=300), AfterValidator(_check_line)]
+
+
+def _is_spdx(licence: str) -> bool:
+    """Return True for a valid SPDX licence expression or NOASSERTION."""
+    if licence == UNKNOWN_LICENCE:
+        return True
+    if not _LICENCE_CHARACTERS.fullmatch(licence):
+        return False
+    try:
+        canonicalize_license_expression(licence)
+    except InvalidLicenseExpression:
+        return False
+    return True
 
 
 class Origin(FrozenModel):
@@ -64,10 +78,10 @@ class ProvenanceEntry(FrozenModel):
     @field_validator("licence")
     @classmethod
     def _check_licence(cls, licence: str) -> str:
-        if not _LICENCE.fullmatch(licence):
+        if not _is_spdx(licence):
             raise ValueError(
-                "expected an SPDX licence expression such as MIT, LicenseRef-NAME or "
-                f"{UNKNOWN_LICENCE}, found {licence[:60]!r}"
+                "expected an SPDX licence expression of https://spdx.org/licenses such as MIT, "
+                f"LicenseRef-NAME with `terms`, or {UNKNOWN_LICENCE}, found {licence[:60]!r}"
             )
         return licence
 

@@ -114,6 +114,8 @@ def _phrase(
         return "expected more entries", f"{len(item['input'])}"
     if item["type"] in ("missing", "union_tag_not_found"):
         return f"required; {_purpose(plain, fields.get(plain))}", ""
+    if item["type"] == "value_error" and isinstance(item["input"], (dict, list)):
+        return _expectation(item), ""  # the message of a section names the values
     return _expectation(item), _shown(item)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from pydantic import Field
 
 from edge.errors import BundleError, ConfigError
 from edge.frozen_model import FrozenModel
 from edge.parsing import read_yaml, validate
-from edge.provenance import UNKNOWN_LICENCE, ProvenanceEntry, Role
+from edge.provenance import ProvenanceEntry, Role
 
 _ENTRIES_MAX = 90  # the lists of embedder and liveness network fit into one manifest
 _ADDED = ("detector", "liveness")  # roles of networks that mfsa-bundle make adds
@@ -34,8 +33,7 @@ def read_provenance(path: Path, digest: str, role: Role = "weights") -> tuple[Pr
         raise BundleError(f"{path}: cannot be read: {error}; see docs/licences.md") from error
     except ConfigError as error:
         raise BundleError(f"{path}: {error}") from error
-    for number, entry in enumerate(entries):
-        _check_licence(f"{path}: provenance.{number}.licence", entry.licence)
+    for entry in entries:
         if entry.role in _ADDED and entry.role != role:
             raise BundleError(
                 f"{path}: {entry.name}: role {entry.role} is added by mfsa-bundle make; "
@@ -52,19 +50,6 @@ def read_provenance(path: Path, digest: str, role: Role = "weights") -> tuple[Pr
         entry.model_copy(update={"sha256": digest}) if entry.role == role else entry
         for entry in entries
     )
-
-
-def _check_licence(place: str, licence: str) -> None:
-    """Raise BundleError unless a licence is a valid SPDX expression."""
-    if licence == UNKNOWN_LICENCE:
-        return
-    try:
-        canonicalize_license_expression(licence)
-    except InvalidLicenseExpression as error:
-        raise BundleError(
-            f"{place}: not an SPDX licence expression: {error}; write one of "
-            f"https://spdx.org/licenses, LicenseRef-NAME with `terms`, or {UNKNOWN_LICENCE}"
-        ) from error
 
 
 def _check_digest(path: Path, entry: ProvenanceEntry, digest: str) -> None:

@@ -23,12 +23,12 @@ from edge.chip import SIZE, to_input
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.system.atomic_files import write_atomic
-from train.data import load_chips
+from train.data import ChipSet, load_chips
 from train.encoders.conventions import LabelledFaces
 from train.encoders.cut import Cut, at_14x14, find_cuts
 from train.encoders.onnx_to_torch import read_encoder
 from train.encoders.source import Encoder, open_encoder
-from train.loop import CHECKPOINT, check_output, run_training
+from train.loop import CHECKPOINT, check_output, make_output, run_training
 from train.recipe import AdaptRecipe, DataRecipe, RoutedRecipe
 from train.routed import EncoderOrigin, RoutedConfig, RoutedNetwork
 from train.weights import load_checkpoint
@@ -210,6 +210,7 @@ def adapt(
     config = routed_config(graph, recipe.network, origin)
     _print_encoder(encoder, find_cuts(graph), config)
     _check_same(out / CHECKPOINT, config)
+    make_output(out)
     write_atomic(file, encoder.content, 0o644)
     targets = out / TARGETS
     made_from = targets_key(encoder.content, bare)
@@ -217,6 +218,8 @@ def adapt(
         engine = open_engine(file, threads=max(1, (os.cpu_count() or 2) // 2))
         write_targets(engine, bare, targets, made_from)
     chips = load_chips(data, recipe.data, config.embedding, targets)
+    for missing in missing_people(*chips):
+        tqdm.write(f"warning: {missing}")
 
     def build() -> RoutedNetwork:
         network = RoutedNetwork(encoder.content, config)
@@ -241,6 +244,29 @@ def _faces_with_masks(chips: BareChips) -> NDArray[np.uint8]:
             chip = decode_chip(encoded, name)
             faces.append(chip if len(faces) % 2 else masks.draw_protocol(chip, name)[0])
     return np.stack(faces)
+
+
+def missing_people(trained: ChipSet, held_out: ChipSet | None) -> list[str]:
+    """Return what the data lacks in named people, and what follows."""
+    missing = []
+    if trained.identities == 0:
+        missing.append(
+            "no person is named in the data to train on: the losses match and alikeness treat "
+            "photos of one person as different people; add a source with one folder per person"
+        )
+    elif trained.identities == 1 and all(item.label >= 0 for item in trained.items):
+        missing.append(
+            "the data to train on contains one person: hidden faces of different people cannot be "
+            "kept apart, so strangers in masks may match; add a source of several people"
+        )
+    if held_out is None or held_out.identities < 2:
+        people = 0 if held_out is None else held_out.identities
+        missing.append(
+            f"{people} people are kept for validation, at least 2 are needed: the run has no "
+            "recognition figures to choose best.pt by, and no people for mfsa-threshold; add a "
+            "source of several people to data.split"
+        )
+    return missing
 
 
 def _check_same(checkpoint: Path, config: RoutedConfig) -> None:

@@ -289,6 +289,7 @@ def train(
         )
     teacher = None if recipe.data.teacher is None else data / recipe.data.teacher
     chips, held_out = load_chips(data, recipe.data, recipe.network.embedding, teacher)
+    make_output(out)
 
     def build() -> MfsaNetwork:
         network = MfsaNetwork(recipe.network.config())
@@ -302,11 +303,15 @@ def train(
 
 
 def check_output(out: Path, resume: bool) -> None:
-    """Make the output folder; raises ConfigError if it holds a run that is not to be resumed."""
+    """Raise ConfigError if the output folder holds a run that is not to be resumed."""
     if (out / CHECKPOINT).exists() and not resume:
         raise ConfigError(
             f"{out / CHECKPOINT} exists; add --resume to continue, or name another --out"
         )
+
+
+def make_output(out: Path) -> None:
+    """Make the output folder; raises ConfigError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

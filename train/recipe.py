@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge import masks
 from edge.errors import ConfigError
@@ -27,6 +27,9 @@ _RENAMED = Renamed(
     },
     {},
 )
+
+
+_IDENTITY_LOSSES = ("distil", "relation", "neighbours", "match")
 
 
 class LossWeights(FrozenModel):
@@ -180,6 +183,16 @@ class TrainingRecipe(FrozenModel):
     seed: int = Field(0, ge=0)
     validate_every: int = Field(50_000, gt=0, description="chips")
 
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _weights_are_named(cls, section: Any) -> Any:
+        if section == {}:
+            raise ValueError(
+                "the section is empty; name weights such as distil, or remove the section to use "
+                "the defaults"
+            )
+        return section
+
 
 class AdaptRecipe(TrainingRecipe):
     """Recipe of mfsa-adapt: the encoder is its own teacher."""
@@ -190,6 +203,17 @@ class AdaptRecipe(TrainingRecipe):
     def _encoder_is_the_teacher(self) -> AdaptRecipe:
         if self.data.teacher:
             raise ValueError("data.teacher: the encoder is the teacher; remove the key")
+        return self
+
+    @model_validator(mode="after")
+    def _something_trains_the_branch(self) -> AdaptRecipe:
+        weights = {name: getattr(self.loss, name) for name in _IDENTITY_LOSSES}
+        labelled = set(self.data.sources) - set(self.data.unlabelled)
+        if not any(weights.values()) and not (self.loss.arcface and labelled):
+            raise ValueError(
+                f"no loss for identities: loss.{', loss.'.join(_IDENTITY_LOSSES)} are 0; "
+                "set loss.distil"
+            )
         return self
 
 

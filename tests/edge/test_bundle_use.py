@@ -90,6 +90,9 @@ def test_old_manifest_reads_as_unknown(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"licence": "ask us!"}, "expected an SPDX licence expression"),
+        ({"licence": "MTI"}, "found 'MTI'"),
+        ({"licence": "MIT AND"}, "expected an SPDX licence expression"),
+        ({"licence": "MIT\nOR MIT"}, "expected an SPDX licence expression"),
         ({"licence": "LicenseRef-ours"}, "needs `terms`"),
         ({"licence": "NOASSERTION"}, "the licence is NOASSERTION"),
         ({"origin": {"package": "p"}}, "origin.publisher is missing"),

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator, model_validator
 
 from edge.config import load_config
 from edge.errors import ConfigError
-from edge.parsing import parse_json, read_yaml
+from edge.parsing import parse_json, read_yaml, validate
 from edge.system.strict_json import read_json
 
 WriteConfig = Callable[..., Path]
@@ -53,6 +53,41 @@ def test_yaml_scalar_has_core_schema_type(text: str, value: object) -> None:
 def test_yaml_ambiguity_is_refused(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         read_yaml(text)
+
+
+class _Range(BaseModel):
+    low: int
+    values: list[int] = []
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> _Range:
+        if self.low > 5:
+            raise ValueError(f"low: expected at most 5, is {self.low}")
+        return self
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _is_not_empty(cls, values: object) -> object:
+        if values == []:
+            raise ValueError("needs a value")
+        return values
+
+
+class _Ranges(BaseModel):
+    ranges: list[_Range]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ranges: [{low: 9}]", r"ranges.0 \(line 1\): low: expected at most 5, is 9$"),
+        ("ranges: [{low: 1, values: []}]", r"ranges.0.values \(line 1\): needs a value$"),
+        ("ranges: 3", r"ranges \(line 1\): expected a list such as \[a, b\], found 3$"),
+    ],
+)
+def test_mistake_of_section_shows_no_section(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        validate(_Ranges, read_yaml(text))
 
 
 def test_yaml_alias_bomb_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import torch
 
 from edge.errors import ConfigError
 from tests.train.encoders.onnx_models import ModelBuilder, encoder_model, save_encoder
-from train.adapt import choose_cuts, labelled_faces, read_bare_chips
+from train.adapt import choose_cuts, labelled_faces, missing_people, read_bare_chips
 from train.cli.adapt import main
+from train.data import load_chips
 from train.encoders.onnx_to_torch import read_encoder
 from train.recipe import DataRecipe, RoutedRecipe
 from train.routed import RoutedNetwork
@@ -214,6 +216,12 @@ def no_14x14(path: Path) -> None:
         (save_encoder, ("--set", "frozen=true"), "frozen"),
         (save_encoder, ("--set", "data.teacher=t.npz"), "data.teacher: the encoder is the teacher"),
         (save_encoder, ("--data", "/nowhere"), "/nowhere"),
+        (save_encoder, ("--set", "loss={}"), "loss: the section is empty; name weights such as"),
+        (
+            save_encoder,
+            ("--set", "loss={distil: 0, relation: 0}"),
+            "no loss for identities: loss.distil, loss.relation, loss.neighbours, loss.match are 0",
+        ),
     ],
 )
 def test_bad_input_is_one_line(
@@ -230,7 +238,49 @@ def test_bad_input_is_one_line(
     assert main(arguments(path, recipe, faces, tmp_path / "run", *more)) == 2
     message = capsys.readouterr().err.strip()
     assert part in message and len(message.splitlines()) == 1
-    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "people", "parts"),
+    [
+        ({}, 2, ["0 people are kept for validation, at least 2 are needed"]),
+        (
+            {"unlabelled": ["people"]},
+            2,
+            ["no person is named in the data to train on", "0 people are kept"],
+        ),
+        ({}, 1, ["the data to train on contains one person", "0 people are kept"]),
+    ],
+)
+def test_missing_people_are_named(
+    encoder: Path,
+    write_recipe: WriteRecipe,
+    faces: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    section: dict[str, object],
+    people: int,
+    parts: list[str],
+) -> None:
+    for folder in sorted((faces / "people").iterdir())[people:]:
+        shutil.rmtree(folder)
+    recipe = write_recipe(
+        network={"shared_blocks": 1},
+        data={"sources": ["people"], "split": [], **section},
+        chips=4,
+    )
+    assert main(arguments(encoder, recipe, faces, tmp_path / "run")) == 0
+    printed = "".join(capsys.readouterr())
+    lines = [line for line in printed.splitlines() if line.startswith("warning: ")]
+    assert len(lines) == len(parts)
+    assert all(part in line for part, line in zip(parts, lines, strict=True))
+
+
+def test_several_people_are_not_missed(faces: Path) -> None:
+    section = DataRecipe(sources=("people",), split=())
+    trained, _ = load_chips(faces, section, 32, None)
+    assert missing_people(trained, trained) == []
 
 
 def test_existing_run_is_not_overwritten(
