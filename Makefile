@@ -165,7 +165,7 @@ measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run
 		--report docs/measurements/int8.json --plot $(RUN)/int8.png
 	for form in "" -int8; do \
 		$(BIN)/mfsa-threshold --embedder $(RUN)/embedder$$form.onnx --chips $(VALIDATION) --out $(RUN)/thresholds$$form.json \
-			--det $(RUN)/det$$form.png \
+			--real-masks $(CHIPS)/rmfrd_dev.tar --det $(RUN)/det$$form.png \
 			--description "validation identities of celeba_wild and celeba_small; masks drawn by masks-v1" || exit 1; \
 	done
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle

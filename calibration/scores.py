@@ -66,18 +66,25 @@ class LabelledEmbeddings:
 
 
 def all_scores(
-    probes: LabelledEmbeddings, templates: LabelledEmbeddings
+    probes: LabelledEmbeddings, templates: LabelledEmbeddings, *, same_pictures: bool = True
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mated and non-mated scores of all probes against all templates."""
-    scores, own, wanted = _comparisons(probes, templates)
+    """Return mated and non-mated scores of all probes against all templates.
+
+    `same_pictures`: row i of both sets is the same picture, and is not compared with itself.
+    """
+    scores, own, wanted = _comparisons(probes, templates, same_pictures)
     return scores[own & wanted], scores[~own & wanted]
 
 
 def count_by_person(
-    probes: LabelledEmbeddings, templates: LabelledEmbeddings, threshold: float
+    probes: LabelledEmbeddings,
+    templates: LabelledEmbeddings,
+    threshold: float,
+    *,
+    same_pictures: bool = True,
 ) -> ComparisonCounts:
     """Count comparisons and matches at a threshold, by person, for the bootstrap."""
-    scores, own, wanted = _comparisons(probes, templates)
+    scores, own, wanted = _comparisons(probes, templates, same_pictures)
     people = int(max(probes.labels.max(), templates.labels.max())) + 1
     by_pair = probes.labels[:, None] * people + templates.labels[None]
     hit = scores >= threshold
@@ -94,15 +101,18 @@ def count_by_person(
 
 
 def _comparisons(
-    probes: LabelledEmbeddings, templates: LabelledEmbeddings
+    probes: LabelledEmbeddings, templates: LabelledEmbeddings, same_pictures: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return scores (N,M), which of them are mated, and which of them count.
 
     For one set against itself each unordered pair counts once. For two variants of the same
-    pictures, row by row, all pairs count except a picture with itself.
+    pictures, row by row, all pairs count except a picture with itself. For other pictures all pairs
+    count.
     """
     scores = probes.vectors @ templates.vectors.T
     own = probes.labels[:, None] == templates.labels[None]
     if probes is templates:
         return scores, own, np.triu(np.ones(scores.shape, np.bool_), 1)
+    if not same_pictures:
+        return scores, own, np.ones(scores.shape, np.bool_)
     return scores, own, ~np.eye(*scores.shape, dtype=np.bool_)

@@ -17,7 +17,9 @@ from edge.bundle import (
     MANIFEST,
     SAME_PERSON_FMR,
     Calibration,
+    ImpostorExam,
     Manifest,
+    MaskedImpostors,
     OperatingPoint,
     file_digest,
     open_bundle,
@@ -39,7 +41,15 @@ def measure_operating_point(
 
     Raises ConfigError if the data has too few comparisons.
     """
-    threshold = threshold_at(probes, templates, target_fmr)
+    return operating_point_at(
+        probes, templates, threshold_at(probes, templates, target_fmr), target_fmr
+    )
+
+
+def operating_point_at(
+    probes: LabelledEmbeddings, templates: LabelledEmbeddings, threshold: float, target_fmr: float
+) -> OperatingPoint:
+    """Return the error rates at a threshold."""
     counts = scores.count_by_person(probes, templates, threshold)
     fmr_upper, fnmr_upper = counts.upper_bounds()
     return OperatingPoint(
@@ -54,9 +64,15 @@ def measure_operating_point(
     )
 
 
-def threshold_at(probes: LabelledEmbeddings, templates: LabelledEmbeddings, fmr: float) -> float:
+def threshold_at(
+    probes: LabelledEmbeddings,
+    templates: LabelledEmbeddings,
+    fmr: float,
+    *,
+    same_pictures: bool = True,
+) -> float:
     """Return the threshold at an FMR, rounded up to the four digits of the manifest."""
-    _, non_mated = scores.all_scores(probes, templates)
+    _, non_mated = scores.all_scores(probes, templates, same_pictures=same_pictures)
     try:
         threshold = math.ceil(metrics.threshold_at_fmr(non_mated, fmr) * 1e4) / 1e4
     except ValueError as error:
@@ -100,10 +116,97 @@ class EmbeddedFaces:
         return len(np.unique(self.bare.labels))
 
 
+@dataclass(frozen=True, eq=False)
+class RealMasks:
+    """Embeddings of photos with real masks, and of the same people without."""
+
+    worn: LabelledEmbeddings
+    bare: LabelledEmbeddings | None  # None: no photo without a mask
+
+    @classmethod
+    def embed(cls, engine: Engine, worn: ChipFolder, bare: ChipFolder | None) -> RealMasks:
+        """Embed both folders, which share their labels with each other; raises EngineError."""
+
+        def embed(chips: ChipFolder, what: str) -> LabelledEmbeddings:
+            outputs = scores.embed_chips(engine, len(chips), chips.chip, what=what)
+            return LabelledEmbeddings(outputs["embedding"], chips.labels)
+
+        return cls(
+            embed(worn, "real masks"),
+            None if bare is None else embed(bare, "the same people"),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ImpostorComparison:
+    """Masked probes and the templates of one exam of masked impostors."""
+
+    impostors: MaskedImpostors
+    probes: LabelledEmbeddings
+    templates: LabelledEmbeddings
+    fixes: bool
+    same_pictures: bool = True
+
+    def threshold(self, target_fmr: float) -> tuple[float, float]:
+        """Return the threshold and its FMR: the target, or the smallest that the data supports."""
+        _, non_mated = scores.all_scores(
+            self.probes, self.templates, same_pictures=self.same_pictures
+        )
+        if len(non_mated) < 2:
+            raise ConfigError(
+                f"{self.impostors} impostors: expected at least 2 comparisons of different "
+                f"people, found {len(non_mated)}; name more people"
+            )
+        supported = max(target_fmr, 1 / len(non_mated))
+        threshold = threshold_at(
+            self.probes, self.templates, supported, same_pictures=self.same_pictures
+        )
+        return threshold, supported
+
+    def measure(self, masked_threshold: float, target_fmr: float) -> ImpostorExam:
+        """Measure the exam at the masked threshold."""
+        own, supported = self.threshold(target_fmr)
+        counts = scores.count_by_person(
+            self.probes, self.templates, masked_threshold, same_pictures=self.same_pictures
+        )
+        return ImpostorExam(
+            impostors=self.impostors,
+            fixes=self.fixes,
+            target_fmr=supported,
+            threshold=own,
+            fmr=counts.fmr,
+            fmr_upper=counts.upper_bounds()[0],
+            comparisons=int(counts.non_mated.sum()),
+            pictures=len(self.probes.labels),
+            people=len(np.unique(self.probes.labels)),
+        )
+
+
+def masked_comparisons(faces: EmbeddedFaces, real: RealMasks | None) -> list[ImpostorComparison]:
+    """Return the exams of masked impostors.
+
+    Templates are enrolled unmasked: masked pairs are measured but fix nothing. The same holds for
+    real masks against templates of their own data, where a wrong label is a mated comparison.
+    """
+    exams = [ImpostorComparison("drawn", faces.masked, faces.bare, fixes=True)]
+    if real is None:
+        return exams
+    exams.append(ImpostorComparison("real", real.worn, faces.bare, fixes=True, same_pictures=False))
+    if real.bare is not None:
+        exams.append(
+            ImpostorComparison(
+                "real-own-data", real.worn, real.bare, fixes=False, same_pictures=False
+            )
+        )
+    exams.append(ImpostorComparison("masked-pairs", faces.masked, faces.masked, fixes=False))
+    return exams
+
+
 def calibrate(
     model: Path,
     faces: EmbeddedFaces,
     *,
+    real: RealMasks | None = None,
     target_fmr: float,
     description: str,
     kept_apart: bool,
@@ -111,15 +214,29 @@ def calibrate(
 ) -> Calibration:
     """Return thresholds for unmasked and masked probes, both against unmasked templates.
 
-    Raises ConfigError if the target needs more comparisons.
+    With `real`, the masked threshold is the highest of all exams that fix it. The gallery size
+    rests on the unmasked and drawn probes: real masks are of too few people for its bound. Raises
+    ConfigError if the target needs more comparisons.
     """
     unmasked_point = measure_operating_point(faces.bare, faces.bare, target_fmr)
     masked_point = measure_operating_point(faces.masked, faces.bare, target_fmr)
+    exams: tuple[ImpostorExam, ...] = ()
+    fixed_by: MaskedImpostors | None = None
+    if real is not None:
+        compared = masked_comparisons(faces, real)
+        highest, fixed_by = max(
+            ((c.threshold(target_fmr)[0], c.impostors) for c in compared if c.fixes),
+            key=lambda found: found[0],
+        )
+        masked_point = operating_point_at(faces.masked, faces.bare, highest, target_fmr)
+        exams = tuple(c.measure(highest, target_fmr) for c in compared)
     worst = max(unmasked_point.fmr_upper, masked_point.fmr_upper)
     return Calibration(
         embedder=file_digest(model),
         unmasked=unmasked_point,
         masked=masked_point,
+        masked_exams=exams,
+        masked_fixed_by=fixed_by,
         same_person=threshold_at(faces.bare, faces.bare, max(SAME_PERSON_FMR, target_fmr)),
         kept_apart=kept_apart,
         data=description,

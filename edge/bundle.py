@@ -92,6 +92,11 @@ class BundledFile(FrozenModel):
     verdict: ParityResult | None = Field(None, description="of networks in other precisions")
 
 
+# Drawn masks; real masks against templates of the unmasked data; real masks against unmasked photos
+# of other people in their own data, whose labels may be noisy; drawn masks on both sides.
+MaskedImpostors = Literal["drawn", "real", "real-own-data", "masked-pairs"]
+
+
 class OperatingPoint(FrozenModel):
     """Threshold with the error rates that were measured at it."""
 
@@ -105,12 +110,34 @@ class OperatingPoint(FrozenModel):
     mated: int = Field(ge=0)
 
 
+class ImpostorExam(FrozenModel):
+    """False matches of one kind of masked impostors at the masked threshold."""
+
+    impostors: MaskedImpostors
+    fixes: bool = Field(description="true if the exam takes part in fixing the masked threshold")
+    target_fmr: float = Field(
+        gt=0, lt=1, description="the smallest FMR of at least the target that the data supports"
+    )
+    threshold: float = Field(gt=-1, lt=1, description="at which these impostors meet target_fmr")
+    fmr: float = Field(ge=0, le=1, description="at the masked threshold")
+    fmr_upper: float = Field(ge=0, le=1, description="95 % upper bound by bootstrap over people")
+    comparisons: int = Field(ge=1, description="non-mated")
+    pictures: int = Field(ge=1, description="masked probes")
+    people: int = Field(ge=1, description="people of the masked probes")
+
+
 class Calibration(FrozenModel):
     """Thresholds of an embedder, measured on data that it was not trained on."""
 
     embedder: Sha256 = Field(description="sha256 of the ONNX file that was measured")
     unmasked: OperatingPoint
     masked: OperatingPoint
+    masked_exams: tuple[ImpostorExam, ...] = Field(
+        default=(), description="impostors that were measured at the masked threshold"
+    )
+    masked_fixed_by: MaskedImpostors | None = Field(
+        default=None, description="impostors with the highest threshold; null: drawn masks only"
+    )
     same_person: float = Field(
         gt=-1,
         lt=1,

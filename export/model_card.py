@@ -10,7 +10,14 @@ import onnx
 
 from calibration.metrics import supported_gallery
 from edge import masks
-from edge.bundle import EMBEDDER, EMBEDDER_NETWORK, Manifest, OperatingPoint, onnx_file
+from edge.bundle import (
+    EMBEDDER,
+    EMBEDDER_NETWORK,
+    Calibration,
+    Manifest,
+    OperatingPoint,
+    onnx_file,
+)
 from edge.bundle_use import USE_WORDS, assess_use
 from edge.system.markdown import format_table
 
@@ -37,7 +44,7 @@ Data: {calibration_data}.
 Upper bounds are 95 %, by bootstrap over people.
 
 {points}
-The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates. **At the upper bound
+{exams}The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates. **At the upper bound
 the data supports {gallery_size:,} templates**.
 {int8}
 ## Provenance
@@ -108,6 +115,7 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
             _POINT_COLUMNS,
             [_point("unmasked", calibration.unmasked), _point("masked", calibration.masked)],
         ),
+        exams=_masked_exams(calibration),
         fpir_target=calibration.fpir_target,
         aim=supported_gallery(calibration.unmasked.target_fmr, calibration.fpir_target),
         gallery_size=calibration.gallery_size,
@@ -199,6 +207,15 @@ Files in other precisions have the licence of the network that they were made fr
 listed in the manifest of the complete bundle.
 """
 _POINT_COLUMNS = ("probe", "threshold", "FMR (upper)", "non-mated", "FNMR (upper)", "mated")
+_EXAM_COLUMNS = (
+    "impostors",
+    "fixes",
+    "own threshold at FMR",
+    "FMR (upper)",
+    "times the target",
+    "non-mated",
+    "pictures / people",
+)
 _INT8_COLUMNS = (
     "probe against template",
     "accuracy, difference to FP32",
@@ -316,6 +333,30 @@ def _row(name: str, f: dict[str, Any]) -> tuple[str, ...]:
     accuracy = f"{f['accuracy']:.2%} ± {f['accuracy_std']:.2%}"
     tar = (f"{f['tar_at_fmr_0.01']:.1%}", f"{f['tar_at_fmr_0.001']:.1%}")
     return (name, accuracy, f"{f['eer']:.2%}", *tar)
+
+
+def _masked_exams(calibration: Calibration) -> str:
+    """Return the table of masked impostors; empty where only drawn masks were measured."""
+    if not calibration.masked_exams:
+        return ""
+    rows = [
+        (
+            exam.impostors,
+            "yes" if exam.fixes else "no",
+            f"{exam.threshold:.4f} at {exam.target_fmr:.1e}",
+            f"{exam.fmr:.1e} ({exam.fmr_upper:.1e})",
+            f"{exam.fmr / calibration.masked.target_fmr:.2g}",
+            f"{exam.comparisons:,}",
+            f"{exam.pictures:,} / {exam.people:,}",
+        )
+        for exam in calibration.masked_exams
+    ]
+    return (
+        "\nMasked impostors at the masked threshold, which is fixed by: "
+        f"**{calibration.masked_fixed_by}**.\n"
+        "A threshold for more than the target FMR: the data has too few comparisons for the "
+        f"target.\n\n{format_table(_EXAM_COLUMNS, rows)}\n"
+    )
 
 
 def _point(name: str, p: OperatingPoint) -> tuple[str, ...]:

@@ -175,6 +175,15 @@ def threshold_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--chips", type=Path, nargs="+", help=".tar files or folders of <person>/<image>, unmasked"
     )
+    parser.add_argument(
+        "--real-masks",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="SOURCE",
+        help="the same, with real masks in m_<image>: impostors that can raise the masked "
+        "threshold",
+    )
     options.add_all_identities(parser)
     parser.add_argument(
         "--target-fmr", type=float, help=f"default {TARGET_FMR:g}: FPIR 1%% at 1,000 templates"

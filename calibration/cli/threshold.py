@@ -11,7 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from calibration import metrics, scores
-from calibration.chips import validation_chips
+from calibration.chips import (
+    ChipFolder,
+    has_real_mask,
+    is_validation_identity,
+    read_chips,
+    validation_chips,
+)
 from calibration.cli import parsers
 from calibration.faces import check_folder
 from calibration.scores import LabelledEmbeddings
@@ -19,6 +25,7 @@ from calibration.threshold import (
     FPIR_TARGET,
     GALLERY_SIZES,
     EmbeddedFaces,
+    RealMasks,
     calibrate,
     plot_det,
     threshold_at,
@@ -84,10 +91,12 @@ def _threshold(args: argparse.Namespace) -> int:
     chips = validation_chips(args.chips, all_identities=args.all_identities)
     check_folder(chips, "--chips")
     described = args.description or ", ".join(source.stem for source in args.chips)
+    masked_photos = _real_masks(args, chips)
     faces = EmbeddedFaces.embed(engine, chips)
     result = calibrate(
         model,
         faces,
+        real=RealMasks.embed(engine, *masked_photos) if masked_photos else None,
         target_fmr=target,
         description=described,
         kept_apart=not args.all_identities,
@@ -105,6 +114,29 @@ def _threshold(args: argparse.Namespace) -> int:
     if args.det:
         plot_det(faces, result, args.det)
     return common.DONE
+
+
+def _real_masks(
+    args: argparse.Namespace, chips: ChipFolder
+) -> tuple[ChipFolder, ChipFolder | None] | None:
+    """Return the photos with real masks and those of the same data without, or None.
+
+    Raises ConfigError if no photo has a real mask.
+    """
+    if not args.real_masks:
+        return None
+    everyone = args.all_identities
+    worn = validation_chips(
+        args.real_masks, all_identities=everyone, real_masks=True, labels_of=chips
+    )
+    if not any(
+        not has_real_mask(name) and (everyone or is_validation_identity(name.split("/")[0]))
+        for source in args.real_masks
+        for name, _ in read_chips(source)
+    ):
+        return worn, None
+    bare = validation_chips(args.real_masks, all_identities=everyone, labels_of=worn)
+    return worn, bare
 
 
 def _open(args: argparse.Namespace) -> tuple[Path, Engine]:
@@ -132,6 +164,7 @@ def _describe(result: Calibration, chips: int) -> str:
         f"FNMR {point.fnmr:.1%} (upper {point.fnmr_upper:.1%}, {point.mated:,} comparisons)"
         for name, point in (("unmasked", result.unmasked), ("masked", result.masked))
     ]
+    lines += _describe_exams(result)
     worst = max(result.unmasked.fmr_upper, result.masked.fmr_upper)
     table = ", ".join(f"{fpir(worst, size):.1%} at {size:,}" for size in GALLERY_SIZES)
     lines.append(f"FPIR at the upper bound by gallery size: {table}")
@@ -146,11 +179,35 @@ def _describe(result: Calibration, chips: int) -> str:
     return "\n".join(lines)
 
 
+def _describe_exams(result: Calibration) -> list[str]:
+    """Return a line for each exam of masked impostors; names exams with too few comparisons."""
+    lines = []
+    for exam in result.masked_exams:
+        role = "" if exam.fixes else ", shown only"
+        lines.append(
+            f"masked impostors, {exam.impostors}{role}: own threshold {exam.threshold:.4f}; at "
+            f"{result.masked.threshold:.4f} FMR {exam.fmr:.1e} "
+            f"({exam.fmr / result.masked.target_fmr:.2g} times the target, upper "
+            f"{exam.fmr_upper:.1e}, {exam.comparisons:,} comparisons, {exam.pictures:,} pictures "
+            f"of {exam.people} people)"
+        )
+        if exam.target_fmr > result.masked.target_fmr:
+            lines.append(
+                f"  too few for FMR {result.masked.target_fmr:.1e}: its own threshold is for "
+                f"{exam.target_fmr:.1e}, the smallest FMR that {exam.comparisons:,} comparisons "
+                "support; name more people"
+            )
+    if result.masked_fixed_by is not None:
+        lines.append(f"the masked threshold is fixed by: {result.masked_fixed_by}")
+    return lines
+
+
 def _site(args: argparse.Namespace) -> int:
     """Check the thresholds against the templates of a terminal, without writing anything."""
-    if args.chips or args.out or args.det or args.plan:
+    if args.chips or args.real_masks or args.out or args.det or args.plan:
         raise ConfigError(
-            "--config checks enrolled people only; remove --chips, --out, --det and --plan"
+            "--config checks enrolled people only; remove --chips, --real-masks, --out, --det "
+            "and --plan"
         )
     config = load_config(args.config)
     if not has_gallery(config):

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from calibration.cli.threshold import main
+from calibration.scores import LabelledEmbeddings
+from calibration.threshold import EmbeddedFaces, RealMasks, calibrate
 from edge.bundle import read_manifest
 from edge.config import load_config
 from edge.gallery.key import load_key_and_drop_privileges
@@ -79,6 +81,66 @@ def test_thresholds_by_fpir_and_gallery(
         assert part in capsys.readouterr().err
     assert main(["--embedder", str(MODEL), "--chips", str(people)]) == 2
     assert "--out with --embedder" in capsys.readouterr().err
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _faces(rng: np.random.Generator, people: int = 30) -> EmbeddedFaces:
+    labels = np.repeat(np.arange(people), 3)
+    centres = _unit(rng.normal(size=(people, 64)))
+    bare, masked = (
+        LabelledEmbeddings(_unit(centres[labels] + rng.normal(size=(len(labels), 64)) * s), labels)
+        for s in (0.05, 0.1)
+    )
+    return EmbeddedFaces(bare, masked)
+
+
+@pytest.mark.parametrize(("pull", "fixed_by"), [(0.0, "drawn"), (3.0, "real")])
+def test_masked_threshold_is_highest_of_exams(pull: float, fixed_by: str) -> None:
+    rng = np.random.default_rng(1)
+    faces = _faces(rng)
+    # Strangers who all resemble the people of the templates when masked, or resemble none.
+    noise = rng.normal(size=(40, 64)) * (1.0 if pull else 0.0)
+    away = -faces.bare.vectors.mean(axis=0) + noise * 0.02 + 1e-3
+    near = faces.bare.vectors[rng.integers(0, 90, 40)] * pull + noise * 0.1
+    strangers = LabelledEmbeddings(_unit(near if pull else away), np.repeat(np.arange(30, 40), 4))
+    before = calibrate(MODEL, faces, target_fmr=0.01, description="", kept_apart=True)
+    after = calibrate(
+        MODEL,
+        faces,
+        real=RealMasks(strangers, None),
+        target_fmr=0.01,
+        description="",
+        kept_apart=True,
+    )
+    exams = {exam.impostors: exam for exam in after.masked_exams}
+    assert list(exams) == ["drawn", "real", "masked-pairs"] and after.masked_fixed_by == fixed_by
+    assert before.masked_exams == () and before.masked_fixed_by is None
+    assert after.masked.threshold == max(exams["drawn"].threshold, exams["real"].threshold)
+    assert after.masked.threshold >= before.masked.threshold == exams["drawn"].threshold
+    assert max(exams["drawn"].fmr, exams["real"].fmr) <= 0.01
+    assert exams["real"].comparisons == 40 * 90 and exams["real"].people == 10
+    assert after.unmasked == before.unmasked and after.same_person == before.same_person
+
+
+def test_few_real_impostors_are_reported(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "thresholds.json"
+    command = ["--embedder", str(MODEL), "--chips", str(people), "--all-identities"]
+    command += ["--target-fmr", "0.12", "--out", str(out), "--real-masks", str(people)]
+    assert main(command) == 0
+    output, written = capsys.readouterr().out, json.loads(out.read_text())
+    exams = {exam["impostors"]: exam for exam in written["masked_exams"]}
+    assert list(exams) == ["drawn", "real", "real-own-data", "masked-pairs"]
+    assert exams["real"]["comparisons"] == 6  # the own people are mated
+    assert exams["real"]["target_fmr"] == pytest.approx(1 / 6)
+    assert "too few for FMR 1.2e-01: its own threshold is for 1.7e-01" in output
+    assert f"fixed by: {written['masked_fixed_by']}" in output
+    assert main([*command[:-1], str(people / "none")]) == 2
+    assert "expected a .tar file or a folder" in capsys.readouterr().err
 
 
 def test_thresholds_go_into_a_bundle(
