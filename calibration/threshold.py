@@ -202,6 +202,18 @@ def masked_comparisons(faces: EmbeddedFaces, real: RealMasks | None) -> list[Imp
     return exams
 
 
+def _raise_threshold(
+    point: OperatingPoint, faces: EmbeddedFaces, threshold: float
+) -> OperatingPoint:
+    """Return the rates of drawn masks at a higher threshold.
+
+    The bound of the lower threshold remains valid, and is kept where it is smaller: without any
+    false match the bound is the rule of three over pairs of people.
+    """
+    raised = operating_point_at(faces.masked, faces.bare, threshold, point.target_fmr)
+    return raised.model_copy(update={"fmr_upper": min(raised.fmr_upper, point.fmr_upper)})
+
+
 def calibrate(
     model: Path,
     faces: EmbeddedFaces,
@@ -228,7 +240,7 @@ def calibrate(
             ((c.threshold(target_fmr)[0], c.impostors) for c in compared if c.fixes),
             key=lambda found: found[0],
         )
-        masked_point = operating_point_at(faces.masked, faces.bare, highest, target_fmr)
+        masked_point = _raise_threshold(masked_point, faces, highest)
         exams = tuple(c.measure(highest, target_fmr) for c in compared)
     worst = max(unmasked_point.fmr_upper, masked_point.fmr_upper)
     return Calibration(
