@@ -212,12 +212,8 @@ def adapt(
     _check_same(out / CHECKPOINT, config)
     make_output(out)
     write_atomic(file, encoder.content, 0o644)
-    targets = out / TARGETS
-    made_from = targets_key(encoder.content, bare)
-    if not has_targets(targets, made_from):
-        engine = open_engine(file, threads=max(1, (os.cpu_count() or 2) // 2))
-        write_targets(engine, bare, targets, made_from)
-    chips = load_chips(data, recipe.data, config.embedding, targets)
+    _update_targets(file, encoder, bare)
+    chips = load_chips(data, recipe.data, config.embedding, out / TARGETS)
     for missing in missing_people(*chips):
         tqdm.write(f"warning: {missing}")
 
@@ -233,6 +229,15 @@ def adapt(
         out,
         save_every=save_every,
     )
+
+
+def _update_targets(file: Path, encoder: Encoder, bare: BareChips) -> None:
+    """Write the targets beside an encoder's file unless they are there already."""
+    targets = file.with_name(TARGETS)
+    made_from = targets_key(encoder.content, bare)
+    if not has_targets(targets, made_from):
+        engine = open_engine(file, threads=max(1, (os.cpu_count() or 2) // 2))
+        write_targets(engine, bare, targets, made_from)
 
 
 def _faces_with_masks(chips: BareChips) -> NDArray[np.uint8]:
