@@ -44,7 +44,8 @@ Data: {calibration_data}.
 Upper bounds are 95 %, by bootstrap over people.
 
 {points}
-{exams}The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates. **At the upper bound
+{exams}\
+The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates. **At the upper bound
 the data supports {gallery_size:,} templates**.
 {int8}
 ## Provenance

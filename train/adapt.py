@@ -232,7 +232,7 @@ def adapt(
 
 
 def _update_targets(file: Path, encoder: Encoder, bare: BareChips) -> None:
-    """Write the targets beside an encoder's file unless they are there already."""
+    """Write the targets next to an encoder's file unless they exist."""
     targets = file.with_name(TARGETS)
     made_from = targets_key(encoder.content, bare)
     if not has_targets(targets, made_from):

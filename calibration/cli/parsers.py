@@ -138,17 +138,7 @@ def quantize_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def threshold_parser() -> argparse.ArgumentParser:
-    """Options of mfsa-threshold."""
-    parser = common.parser(
-        "mfsa-threshold",
-        "Determine the thresholds for unmasked and masked probes, with bootstrap bounds over "
-        "people, the FPIR by gallery size and the smallest FMR that the data supports. With "
-        "--config: "
-        "check a site's own enrolled people against them.",
-        "mfsa-threshold --embedder embedder.onnx --chips faces/a.tar faces/b.tar --fpir 0.01 "
-        "--gallery 500 --out thresholds.json",
-    )
+def _add_measured_model(parser: argparse.ArgumentParser) -> None:
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--embedder", type=Path, help="ONNX file")
     model.add_argument(
@@ -172,6 +162,20 @@ def threshold_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="measure the bundle's TensorRT engine instead of its ONNX file",
     )
+
+
+def threshold_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-threshold."""
+    parser = common.parser(
+        "mfsa-threshold",
+        "Determine the thresholds for unmasked and masked probes, with bootstrap bounds over "
+        "people, the FPIR by gallery size and the smallest FMR that the data supports. With "
+        "--config: "
+        "check a site's own enrolled people against them.",
+        "mfsa-threshold --embedder embedder.onnx --chips faces/a.tar faces/b.tar --fpir 0.01 "
+        "--gallery 500 --out thresholds.json",
+    )
+    _add_measured_model(parser)
     parser.add_argument(
         "--chips", type=Path, nargs="+", help=".tar files or folders of <person>/<image>, unmasked"
     )
