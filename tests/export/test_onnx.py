@@ -153,7 +153,7 @@ def test_prelu_network_has_two_files(
     assert capsys.readouterr().out.count("chips: cosine min") == 3
     with_prelu = onnx.load(tmp_path / "net-whole.onnx")
     assert has_prelu(with_prelu) and not has_prelu(onnx.load(out))
-    assert len(plan_quantization(with_prelu).gates) == 5  # attention, mask worn, similarity
+    assert len(plan_quantization(with_prelu).gates) == 6  # attention, mask worn, similarity
     for i in range(-8, 8):
         (tmp_path / "faces" / "p").mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "faces" / "p" / f"{i}.png"), np.roll(collins_chip, i, axis=1))
