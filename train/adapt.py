@@ -219,7 +219,8 @@ def adapt(
 
     def build() -> RoutedNetwork:
         network = RoutedNetwork(encoder.content, config)
-        network.fit_branch(torch.from_numpy(to_input(_faces_with_masks(bare))))
+        if not (out / CHECKPOINT).exists():  # which has the statistics
+            network.fit_branch(torch.from_numpy(to_input(_faces_with_masks(bare))))
         return network
 
     return run_training(

@@ -128,9 +128,11 @@ class RoutedNetwork(nn.Module):
     @torch.no_grad()
     def fit_branch(self, chips: Tensor) -> None:
         """Set the statistics of the branch's norms from chips (N,3,112,112), before training."""
+        was_training = self.training
         self.eval()
         gated = [self.base.low(part) for part in torch.split(chips, 32)]
         fit_batch_norms(self.branch, lambda: [self.branch(part) for part in gated])
+        self.train(was_training)
 
     @staticmethod
     def is_mask_worn(mask_logit: Tensor) -> Tensor:

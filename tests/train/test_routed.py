@@ -125,7 +125,9 @@ def test_branch_starts_as_the_encoder() -> None:
     with torch.no_grad():
         own = read_encoder(ENCODER)(torch.from_numpy(CHIPS))
     assert torch.allclose(run(network), own, atol=1e-3)
-    network.fit_branch(torch.from_numpy(CHIPS))
+    network.train().fit_branch(torch.from_numpy(CHIPS))
+    assert network.training  # else a run would train with fixed norms and the encoder's answers
+    network.eval()
     assert torch.allclose(run(network), own, atol=1e-5)
     assert torch.allclose(run(network.train()), own, atol=1e-2)  # the norms see the same chips
 
