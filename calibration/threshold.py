@@ -163,9 +163,8 @@ class ImpostorComparison:
         )
         return threshold, supported
 
-    def measure(self, masked_threshold: float, target_fmr: float) -> ImpostorExam:
-        """Measure the exam at the masked threshold."""
-        own, supported = self.threshold(target_fmr)
+    def measure(self, masked_threshold: float, own: float, supported: float) -> ImpostorExam:
+        """Measure the exam at the masked threshold; `own` and `supported` are of `threshold`."""
         counts = scores.count_by_person(
             self.probes, self.templates, masked_threshold, same_pictures=self.same_pictures
         )
@@ -182,16 +181,16 @@ class ImpostorComparison:
         )
 
 
-def masked_comparisons(faces: EmbeddedFaces, real: RealMasks | None) -> list[ImpostorComparison]:
+def masked_comparisons(faces: EmbeddedFaces, real: RealMasks) -> list[ImpostorComparison]:
     """Return the exams of masked impostors.
 
     Templates are enrolled unmasked: masked pairs are measured but fix nothing. The same holds for
     real masks against templates of their own data, where a wrong label is a mated comparison.
     """
-    exams = [ImpostorComparison("drawn", faces.masked, faces.bare, fixes=True)]
-    if real is None:
-        return exams
-    exams.append(ImpostorComparison("real", real.worn, faces.bare, fixes=True, same_pictures=False))
+    exams = [
+        ImpostorComparison("drawn", faces.masked, faces.bare, fixes=True),
+        ImpostorComparison("real", real.worn, faces.bare, fixes=True, same_pictures=False),
+    ]
     if real.bare is not None:
         exams.append(
             ImpostorComparison(
@@ -236,12 +235,13 @@ def calibrate(
     fixed_by: MaskedImpostors | None = None
     if real is not None:
         compared = masked_comparisons(faces, real)
+        own = {c.impostors: c.threshold(target_fmr) for c in compared}
         highest, fixed_by = max(
-            ((c.threshold(target_fmr)[0], c.impostors) for c in compared if c.fixes),
+            ((own[c.impostors][0], c.impostors) for c in compared if c.fixes),
             key=lambda found: found[0],
         )
         masked_point = _raise_threshold(masked_point, faces, highest)
-        exams = tuple(c.measure(highest, target_fmr) for c in compared)
+        exams = tuple(c.measure(highest, *own[c.impostors]) for c in compared)
     worst = max(unmasked_point.fmr_upper, masked_point.fmr_upper)
     return Calibration(
         embedder=file_digest(model),
