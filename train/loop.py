@@ -343,6 +343,7 @@ def run_training(
         run.resume(checkpoint)
     elif start_from is not None:
         run.load_initial_weights(start_from)
+    run.student.train()  # parts of an encoder are built in evaluation mode
     world.check_same_start(run.seen, checkpoint)
     run.compile_and_wrap()
     if world.is_first:

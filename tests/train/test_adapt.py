@@ -74,9 +74,9 @@ def test_run_writes_a_routed_network(
         )
 
 
-def test_resumed_run_equals_uninterrupted_run(
-    encoder: Path, recipe: Path, faces: Path, tmp_path: Path
-) -> None:
+def test_resumed_run_equals_uninterrupted_run(recipe: Path, faces: Path, tmp_path: Path) -> None:
+    encoder = save_encoder(tmp_path / "encoder.onnx", norm=True)
+
     def options(out: str, *more: str) -> list[str]:
         return arguments(encoder, recipe, faces, tmp_path / out, *more)
 

@@ -79,12 +79,13 @@ def encoder_model(
     first_bias: float | None = None,
     shape: list[Any] | None = None,
     seed: int = 0,
+    norm: bool = False,
 ) -> onnx.ModelProto:
     """Return an untrained encoder with two residual blocks at 14x14 for `size` 112.
 
     It answers to differences of grey levels, so all input conventions suit it. `first_bias` is
     subtracted before the first activation, whose weights are positive then: the encoder answers
-    only to values of that size.
+    only to values of that size. `norm` adds a batch norm that no layer before it can absorb.
     """
     made = ModelBuilder(seed=seed)
     made.conv((3, 8), 2, stride=2, pads=[0, 0, 0, 0])
@@ -111,6 +112,9 @@ def encoder_model(
     for name, value in made.weights.items():
         if value.ndim == 1 and name != "w1":
             value[:] = 0  # the embedding has the scale of the input
+    if norm:
+        one, zero = np.ones(16, np.float32), np.zeros(16, np.float32)
+        made.add("BatchNormalization", one, zero, zero, one)
     made.add("Flatten")
     cells = (size // 16) ** 2
     weight = made.rng.normal(0, (16 * cells) ** -0.5, (embedding, 16 * cells))
