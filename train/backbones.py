@@ -42,7 +42,7 @@ class Convolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.groups > 1 and self.stride != (1, 1) and x.device.type == "cpu":
-            full = F.conv2d(x, self.weight, None, 1, self.padding, groups=self.groups)
+            full = F.conv2d(x, self.weight, self.bias, 1, self.padding, self.dilation, self.groups)
             return full[:, :, :: self.stride[0], :: self.stride[1]]
         return super().forward(x)
 

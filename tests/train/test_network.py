@@ -107,10 +107,14 @@ def test_the_mask_head_sees_only_the_mask_map() -> None:
     assert torch.allclose(a, b, atol=1e-5)
 
 
-def test_fast_depthwise_convolution_is_equal() -> None:
-    conv = Convolution(6, 6, 3, 2, 1, groups=6, bias=False)
+@pytest.mark.parametrize("dilation", [1, (1, 2)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_fast_depthwise_convolution_is_equal(bias: bool, dilation: int | tuple[int, int]) -> None:
+    fast = Convolution(6, 6, 3, (2, 3), 1, dilation, groups=6, bias=bias).train()
+    plain = torch.nn.Conv2d(6, 6, 3, (2, 3), 1, dilation, groups=6, bias=bias)
+    plain.load_state_dict(fast.state_dict())
     x = torch.randn(2, 6, 15, 16)
-    assert torch.allclose(conv.train()(x), conv.eval()(x), atol=1e-6)
+    assert torch.allclose(fast(x), plain(x), atol=1e-6)
 
 
 def test_the_adversary_s_gradient_is_reversed() -> None:
