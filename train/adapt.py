@@ -36,7 +36,7 @@ from train.weights import load_checkpoint
 TARGETS = "targets.npz"
 ENCODER = "encoder.onnx"
 _PEOPLE, _PHOTOS = 20, 8  # to measure input conventions
-_STATISTICS_CHIPS = 500  # for the norms of the branch
+_STATISTICS_CHIPS, _STATISTICS_SEED = 500, 0  # for the norms of the branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,8 @@ def adapt(
     def build() -> RoutedNetwork:
         network = RoutedNetwork(encoder.content, config)
         if not (out / CHECKPOINT).exists():  # which has the statistics
-            network.fit_branch(torch.from_numpy(to_input(_faces_with_masks(bare))))
+            faces = statistics_faces(chips[0], recipe.draw.families, _STATISTICS_CHIPS)
+            network.fit_branch(torch.from_numpy(to_input(faces)))
         return network
 
     return run_training(
@@ -241,14 +242,21 @@ def _update_targets(file: Path, encoder: Encoder, bare: BareChips) -> None:
         write_targets(engine, bare, targets, made_from)
 
 
-def _faces_with_masks(chips: BareChips) -> NDArray[np.uint8]:
-    """Return chips (N,112,112,3) from all over the data, half of them with drawn masks."""
-    every = max(1, len(chips) // _STATISTICS_CHIPS)
+def statistics_faces(trained: ChipSet, families: tuple[str, ...], most: int) -> NDArray[np.uint8]:
+    """Return at most `most` chips (N,112,112,3), evenly spaced, every second one with a drawn mask.
+
+    They are readable chips to train on without a real mask. All calls draw the same masks.
+    """
+    bare = [item for item in trained.items if item.target_row >= 0]  # a target was made of each
+    count = min(len(bare), most)
+    rng = np.random.default_rng(_STATISTICS_SEED)
     faces: list[NDArray[np.uint8]] = []
-    for name, encoded in chips[::every]:
-        with contextlib.suppress(ConfigError):  # named when the targets are written
-            chip = decode_chip(encoded, name)
-            faces.append(chip if len(faces) % 2 else masks.draw_protocol(chip, name)[0])
+    for number in range(count):
+        item = bare[number * len(bare) // count]
+        chip = decode_chip(item.encoded, item.name)
+        if number % 2 == 0:
+            chip, _ = masks.draw(chip, masks.random_style(rng, families))
+        faces.append(chip)
     return np.stack(faces)
 
 

@@ -14,9 +14,15 @@ import torch
 
 from edge.errors import ConfigError
 from tests.train.encoders.onnx_models import ModelBuilder, encoder_model, save_encoder
-from train.adapt import choose_cuts, labelled_faces, missing_people, read_bare_chips
+from train.adapt import (
+    choose_cuts,
+    labelled_faces,
+    missing_people,
+    read_bare_chips,
+    statistics_faces,
+)
 from train.cli.adapt import main
-from train.data import load_chips
+from train.data import ChipItem, ChipSet, load_chips
 from train.encoders.onnx_to_torch import read_encoder
 from train.recipe import DataRecipe, RoutedRecipe
 from train.routed import RoutedNetwork
@@ -192,6 +198,26 @@ def test_unreadable_chips_are_not_measured(tmp_path: Path) -> None:
     section = DataRecipe(sources=("people",))
     found = labelled_faces(read_bare_chips(tmp_path, section), section)
     assert found is not None and len(found.chips) == 160
+
+
+def grey_chips(count: int) -> ChipSet:
+    """Return chips of the grey levels 0, 1, ...; those after the first `count` have real masks."""
+    items = []
+    for level in range(2 * count):
+        encoded = cv2.imencode(".png", np.full((112, 112, 3), level, np.uint8))[1].tobytes()
+        is_bare = level < count
+        items.append(ChipItem(f"s/p/{level}", encoded, 0, level if is_bare else -1, not is_bare))
+    return ChipSet(tuple(items), np.zeros((count, 4), np.float32), 1)
+
+
+def test_statistics_faces_are_spread_bare_chips() -> None:
+    chips = grey_chips(7)
+    found = statistics_faces(chips, ("scarf",), 4)
+    assert found.shape == (4, 112, 112, 3)
+    assert found[:, 0, 0, 0].tolist() == [0, 1, 3, 5]  # masks leave the forehead
+    assert [len(np.unique(face)) > 1 for face in found] == [True, False, True, False]
+    assert np.array_equal(found, statistics_faces(chips, ("scarf",), 4))
+    assert len(statistics_faces(chips, ("scarf",), 500)) == 7
 
 
 def no_14x14(path: Path) -> None:
