@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edge.chip import SIZE
 from train.backbones import Bottleneck
 from train.batch_norms import add_batch_norms, fit_batch_norms
 from train.encoders.cut import split
@@ -111,8 +112,10 @@ class RoutedNetwork(nn.Module):
         for block in added:
             block.start_as_identity()
         first, last = copy.deepcopy(middle), copy.deepcopy(top)
-        for part in (first, last):
-            add_batch_norms(part)
+        with torch.no_grad():
+            gated = low(torch.zeros(1, 3, SIZE, SIZE))
+            add_batch_norms(first, gated)
+            add_batch_norms(last, middle(gated))
         self.branch = nn.Sequential(first, *added, last)
         self.branch.requires_grad_(True)
         self.heads = HiddenFaceHeads(config.channels, config.embedding)
@@ -130,8 +133,10 @@ class RoutedNetwork(nn.Module):
         """Set the statistics of the branch's norms from chips (N,3,112,112), before training."""
         was_training = self.training
         self.eval()
-        gated = [self.base.low(part) for part in torch.split(chips, 32)]
-        fit_batch_norms(self.branch, lambda: [self.branch(part) for part in gated])
+        fit_batch_norms(
+            self.branch,
+            lambda: [self.branch(self.base.low(part)) for part in torch.split(chips, 32)],
+        )
         self.train(was_training)
 
     @staticmethod
