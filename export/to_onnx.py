@@ -17,6 +17,7 @@ from edge.chip import PREPROCESSING
 from export.onnx_transforms import decompose_prelu, has_prelu, with_batch
 from export.parity_data import portrait_chips
 from export.version import code_version
+from train.batch_norms import NormedLayer
 from train.network import count_parameters
 from train.onnx_export import trace_to_onnx
 from train.routed import Network, RoutedNetwork
@@ -51,12 +52,16 @@ def export(network: Network, path: Path, *, batch: int | None = None) -> bool:
 
 
 def _folded(network: Network) -> Network:
-    """Return a copy with the last norm folded into the last linear layer.
+    """Return a copy with the norms behind linear layers folded into them.
 
-    The exporter folds the norms of convolutions only.
+    The exporter folds the norms of convolutions only. The encoder of a routed network stays as it
+    is: it answers as its own file does.
     """
     folded = copy.deepcopy(network).eval()
-    if isinstance(folded, RoutedNetwork):  # its encoder answers as its own file does
+    if isinstance(folded, RoutedNetwork):
+        for name, part in list(folded.branch.named_modules()):
+            if isinstance(part, NormedLayer) and isinstance(part.layer, nn.Linear):
+                folded.branch.set_submodule(name, fuse_linear_bn_eval(part.layer, part.norm))
         return folded
     *body, linear, norm = folded.tail
     assert isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d)

@@ -100,6 +100,17 @@ def test_exported_bare_faces_are_bit_identical(tmp_path: Path, mask_logit: float
     np.testing.assert_allclose(found["embedding"], run(network).numpy(), rtol=1e-3, atol=1e-4)
 
 
+def test_branch_is_exported_without_norms(tmp_path: Path) -> None:
+    network = make_routed(mask_logit=9.0)
+    network.fit_branch(torch.from_numpy(CHIPS))
+    export(network, tmp_path / "routed.onnx")
+    nodes = onnx.load(tmp_path / "routed.onnx").graph.node
+    assert any("/branch/" in node.name for node in nodes)
+    assert not any(node.op_type == "BatchNormalization" for node in nodes)
+    found = onnx_runner(tmp_path / "routed.onnx")(CHIPS)["embedding"]
+    np.testing.assert_allclose(found, run(network).numpy(), rtol=1e-3, atol=1e-4)
+
+
 def test_quantisation_leaves_the_route_in_float(tmp_path: Path) -> None:
     export(make_routed(), tmp_path / "routed.onnx")
     plan = plan_quantization(onnx.load(tmp_path / "routed.onnx"))
