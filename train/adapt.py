@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -270,17 +271,23 @@ def missing_people(trained: ChipSet, held_out: ChipSet | None) -> list[str]:
         )
     elif trained.identities == 1 and all(item.label >= 0 for item in trained.items):
         missing.append(
-            "the data to train on contains one person: hidden faces of different people cannot be "
+            "the data to train on contains one person: masked faces of different people cannot be "
             "kept apart, so strangers in masks may match; add a source of several people"
         )
-    if held_out is None or held_out.identities < 2:
-        people = 0 if held_out is None else held_out.identities
+    people = 0 if held_out is None else _people_to_compare(held_out)
+    if people < 2:
         missing.append(
-            f"{people} people are kept for validation, at least 2 are needed: the run has no "
-            "recognition figures to choose best.pt by, and no people for mfsa-threshold; add a "
-            "source of several people to data.split"
+            f"{people} people with two bare photos are kept for validation, at least 2 are needed: "
+            "the run has no recognition figures to choose best.pt by, and no people for "
+            "mfsa-threshold; add a source of several people to data.split"
         )
     return missing
+
+
+def _people_to_compare(chips: ChipSet) -> int:
+    """Return the number of people with two bare photos or more; overlapping sources count once."""
+    photos = {item.name.split("/", 1)[1]: item.label for item in chips.items if not item.real_mask}
+    return sum(count > 1 for count in Counter(photos.values()).values())
 
 
 def _check_same(checkpoint: Path, config: RoutedConfig) -> None:

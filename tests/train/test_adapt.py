@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -270,13 +271,13 @@ def test_bad_input_is_one_line(
 @pytest.mark.parametrize(
     ("section", "people", "parts"),
     [
-        ({}, 2, ["0 people are kept for validation, at least 2 are needed"]),
+        ({}, 2, ["0 people with two bare photos are kept for validation, at least 2 are"]),
         (
             {"unlabelled": ["people"]},
             2,
-            ["no person is named in the data to train on", "0 people are kept"],
+            ["no person is named in the data to train on", "0 people with two bare photos"],
         ),
-        ({}, 1, ["the data to train on contains one person", "0 people are kept"]),
+        ({}, 1, ["the data to train on contains one person", "0 people with two bare photos"]),
     ],
 )
 def test_missing_people_are_named(
@@ -307,6 +308,18 @@ def test_several_people_are_not_missed(faces: Path) -> None:
     section = DataRecipe(sources=("people",), split=())
     trained, _ = load_chips(faces, section, 32, None)
     assert missing_people(trained, trained) == []
+    bare = [item for item in trained.items if not item.real_mask]
+    one_photo = bare[0]
+    again = replace(one_photo, name=one_photo.name.replace("people/", "copy/"))
+    other = next(item for item in bare if item.label != one_photo.label)
+    worn = [item for item in trained.items if item.real_mask]
+    # Neither a photo with a mask nor the same photo in another source is a second bare photo.
+    few = replace(trained, items=(one_photo, again, other, *worn))
+    (missing,) = missing_people(trained, few)
+    assert missing.startswith("0 people with two bare photos are kept for validation")
+    few = replace(trained, items=(*(i for i in bare if i.label == other.label), one_photo))
+    (missing,) = missing_people(trained, few)
+    assert missing.startswith("1 people with two bare photos are kept for validation")
 
 
 def test_existing_run_is_not_overwritten(
