@@ -269,7 +269,7 @@ def missing_people(trained: ChipSet, held_out: ChipSet | None) -> list[str]:
             "no person is named in the data to train on: the losses match and alikeness treat "
             "photos of one person as different people; add a source with one folder per person"
         )
-    elif trained.identities == 1 and all(item.label >= 0 for item in trained.items):
+    elif trained.identities == 1 and all(i.label >= 0 for i in trained.items if not i.real_mask):
         missing.append(
             "the data to train on contains one person: masked faces of different people cannot be "
             "kept apart, so strangers in masks may match; add a source of several people"

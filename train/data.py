@@ -119,9 +119,11 @@ def _chip_set(
     for source, name, encoded in found:
         key, person = f"{Path(source).stem}/{name}", name.split("/")[0]
         real_mask = has_real_mask(name)
-        # The teacher's embedding of a masked photo would teach its weakness.
+        # The teacher's embedding of a masked photo would teach its weakness, and the names of
+        # people in masks are often uncertain.
         row = -1 if real_mask else rows.get(key, -1)
-        label = UNLABELLED if source in unlabelled else labels.setdefault(person, len(labels))
+        is_unlabelled = real_mask or source in unlabelled
+        label = UNLABELLED if is_unlabelled else labels.setdefault(person, len(labels))
         items.append(ChipItem(key, encoded, label, row, real_mask))
     return ChipSet(tuple(items), teacher, len(labels))
 

@@ -28,12 +28,14 @@ def load(faces: Path, **changes: object) -> ChipSet:
     return load_chips(faces, section(**changes), 32, faces / "teacher.npz")[0]
 
 
-def test_real_mask_has_no_identity_target(faces: Path) -> None:
+def test_real_mask_has_no_target_and_no_label(faces: Path) -> None:
     chips = load(faces)
     assert len(chips) == 8 and chips.identities == 2
     real = [item for item in chips.items if item.real_mask]
-    assert len(real) == 2 and all(item.target_row == -1 and item.label >= 0 for item in real)
-    assert all(item.target_row >= 0 for item in chips.items if not item.real_mask)
+    assert len(real) == 2
+    assert all(item.target_row == -1 and item.label == UNLABELLED for item in real)
+    bare = [item for item in chips.items if not item.real_mask]
+    assert all(item.target_row >= 0 and item.label >= 0 for item in bare)
 
 
 def test_teacher_bank_has_bare_pictures_only(faces: Path) -> None:
