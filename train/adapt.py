@@ -1,4 +1,4 @@
-"""Adapt an encoder to hidden faces: targets of its own, cut at 14x14, routed training."""
+"""Adapt an encoder to masked faces: targets of its own, cut at 14x14, routed training."""
 
 from __future__ import annotations
 

@@ -69,16 +69,19 @@ class ExplanationNetwork(nn.Module):
         """Set the average face of each route from those of the faces (N,3,112,112) that take it."""
         found: dict[bool, list[Tensor]] = {True: [], False: []}
         for batch in torch.split(faces, 32):
-            features, seen, _, hidden = self._gate(batch)
-            for takes, route, x in ((hidden, self.masked, seen), (~hidden, self.bare, features)):
+            features, seen, _, is_masked = self._gate(batch)
+            for takes, route, x in (
+                (is_masked, self.masked, seen),
+                (~is_masked, self.bare, features),
+            ):
                 if route is not None and takes.any():
                     found[route is self.masked].append(route(x[takes]))
-        for is_masked, route in ((True, self.masked), (False, self.bare)):
-            if route is not None and found[is_masked]:
-                route.reference.copy_(torch.cat(found[is_masked]).mean(dim=0))
+        for route in (self.masked, self.bare):
+            if route is not None and found[route is self.masked]:
+                route.reference.copy_(torch.cat(found[route is self.masked]).mean(dim=0))
 
     def forward(self, chip: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        features, seen, maps, hidden = self._gate(chip)
+        features, seen, maps, is_masked = self._gate(chip)
         mask = (maps[:, MASK : MASK + 1] > MASK_SHARE).to(features.dtype)
         regions = torch.cat([self.landmark_regions * (1 - mask), mask], dim=1)
         cells, bias = self.masked.split(seen)
@@ -87,13 +90,13 @@ class ExplanationNetwork(nn.Module):
             return cells, bias, closed, regions, torch.ones_like(cells[:, 0, 0])
         bare_cells, bare_bias = self.bare.split(features)
         bare_closed = self.bare.close_regions(features, regions)
-        choice = hidden[:, None, None]
+        choice = is_masked[:, None, None]
         return (
             torch.where(choice, cells, bare_cells),
-            torch.where(hidden[:, None], bias, bare_bias),
+            torch.where(is_masked[:, None], bias, bare_bias),
             torch.where(choice, closed, bare_closed),
             regions,
-            hidden.to(features.dtype),
+            is_masked.to(features.dtype),
         )
 
     def _features(self, chip: Tensor) -> tuple[Tensor, Tensor]:

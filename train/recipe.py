@@ -146,7 +146,7 @@ class DataRecipe(FrozenModel):
 
 
 class RoutedRecipe(FrozenModel):
-    """Add-on of an encoder: a branch for hidden faces, and the attention that gates it."""
+    """Add-on of an encoder: a branch for masked faces, and the attention that gates it."""
 
     variant: Literal["none", "sa", "cal", "mfsa", "mfsa-product"] = "mfsa"
     shared_blocks: int = Field(
