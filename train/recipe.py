@@ -29,6 +29,7 @@ _RENAMED = Renamed(
 )
 
 
+# Losses that compare identities with a teacher's embeddings; loss.arcface needs labels instead.
 _IDENTITY_LOSSES = ("distil", "relation", "neighbours", "match")
 
 
@@ -193,6 +194,12 @@ class TrainingRecipe(FrozenModel):
             )
         return section
 
+    def has_identity_loss(self, has_teacher: bool) -> bool:
+        """Return True if identities are trained: against a teacher, or by ArcFace on labels."""
+        is_labelled = bool(set(self.data.sources) - set(self.data.unlabelled))
+        is_taught = any(getattr(self.loss, name) for name in _IDENTITY_LOSSES)
+        return (has_teacher and is_taught) or (is_labelled and self.loss.arcface > 0)
+
 
 class AdaptRecipe(TrainingRecipe):
     """Recipe of mfsa-adapt: the encoder is its own teacher."""
@@ -207,9 +214,7 @@ class AdaptRecipe(TrainingRecipe):
 
     @model_validator(mode="after")
     def _something_trains_the_branch(self) -> AdaptRecipe:
-        weights = {name: getattr(self.loss, name) for name in _IDENTITY_LOSSES}
-        labelled = set(self.data.sources) - set(self.data.unlabelled)
-        if not any(weights.values()) and not (self.loss.arcface and labelled):
+        if not self.has_identity_loss(has_teacher=True):
             raise ValueError(
                 f"no loss for identities: loss.{', loss.'.join(_IDENTITY_LOSSES)} are 0; "
                 "set loss.distil"
@@ -225,11 +230,7 @@ class Recipe(TrainingRecipe):
 
     @model_validator(mode="after")
     def _something_teaches_identities(self) -> Recipe:
-        taught = self.data.teacher and (
-            self.loss.distil or self.loss.relation or self.loss.neighbours
-        )
-        labelled = set(self.data.sources) - set(self.data.unlabelled)
-        if not taught and not (self.loss.arcface and labelled):
+        if not self.has_identity_loss(has_teacher=bool(self.data.teacher)):
             raise ValueError(
                 "no loss for identities: set loss.arcface, or data.teacher with loss.distil"
             )
