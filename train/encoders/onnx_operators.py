@@ -17,6 +17,9 @@ from torch.nn import functional as F
 from train.backbones import Convolution
 from train.encoders.graph_reader import Array, Attributes, GraphReader
 
+_INDEX_MAX = 2**31 - 1  # larger bounds of slices mean the end
+_SOFTMAX_OF_ONE_AXIS = 13  # opset
+
 Read = Callable[[GraphReader, onnx.NodeProto, Attributes], fx.Node | list[fx.Node]]
 
 
@@ -85,17 +88,19 @@ def _conv(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.No
         (pads[0], pads[1]),
         tuple(given.get("dilations", (1, 1))),
         groups,
-        bias=len(node.input) > 2 and node.input[2] != "",
+        bias=(bias := reader.optional(node, 2)) is not None,
     )
     _load(layer.weight, weight)
-    if layer.bias is not None:
-        _load(layer.bias, reader.array(node.input[2]))
+    if layer.bias is not None and bias is not None:
+        _load(layer.bias, bias)
     return reader.layer(layer, source)
 
 
 def _norm(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
     scale, shift, mean, variance = (reader.array(name) for name in node.input[1:5])
-    is_flat = reader.rank(node.input[0]) == 2
+    if given.get("training_mode", 0):
+        raise reader.unknown_form(node, "training_mode is set")
+    is_flat = reader.rank(node.input[0]) < 4
     layer = (nn.BatchNorm1d if is_flat else nn.BatchNorm2d)(
         len(scale), eps=float(given.get("epsilon", 1e-5))
     )
@@ -108,11 +113,13 @@ def _norm(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.No
 
 
 def _layer_norm(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
-    scale = reader.array(node.input[1])
+    scale, shift = reader.array(node.input[1]), reader.optional(node, 2)
+    axis = reader.axis(node, int(given.get("axis", -1)))
+    if scale.ndim != reader.rank(node.input[0]) - axis:
+        raise reader.unknown_form(node, "its scale has not the shape of the normalised axes")
     layer = nn.LayerNorm(scale.shape, eps=float(given.get("epsilon", 1e-5)))
     _load(layer.weight, scale)
-    shift = reader.array(node.input[2]) if len(node.input) > 2 else np.zeros_like(scale)
-    _load(layer.bias, shift)
+    _load(layer.bias, np.zeros_like(scale) if shift is None else shift)
     return reader.layer(layer, reader.operand(node.input[0]))
 
 
@@ -125,7 +132,11 @@ def _instance_norm(reader: GraphReader, node: onnx.NodeProto, given: Attributes)
 
 
 def _prelu(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
-    slope = reader.array(node.input[1]).reshape(-1)
+    given_slope = reader.array(node.input[1])
+    slope = given_slope.reshape(-1)
+    channels = given_slope.ndim - reader.rank(node.input[0]) + 1  # their place in the slope
+    if len(slope) != 1 and not (channels >= 0 and given_slope.shape[channels] == len(slope)):
+        raise reader.unknown_form(node, "its slope is not one value per channel")
     layer = nn.PReLU(len(slope))
     _load(layer.weight, slope)
     return reader.layer(layer, reader.operand(node.input[0]))
@@ -136,7 +147,9 @@ def _gemm(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.No
         raise reader.unknown_form(node)
     weight = reader.array(node.input[1]) * float(given.get("alpha", 1.0))
     weight = weight if given.get("transB", 0) else weight.T
-    bias = reader.array(node.input[2]) if len(node.input) > 2 else None
+    bias = reader.optional(node, 2)
+    if weight.ndim != 2 or (bias is not None and bias.size > 1 and bias.size != bias.shape[-1]):
+        raise reader.unknown_form(node)
     if bias is not None:
         bias = np.broadcast_to(bias.reshape(-1) * float(given.get("beta", 1.0)), (weight.shape[0],))
     return reader.layer(_linear(weight, bias), reader.operand(node.input[0]))
@@ -162,49 +175,68 @@ def _clip(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.No
         reader.array(name).item() if name else None for name in [*node.input[1:3], "", ""][:2]
     ]
     low, high = given.get("min", bounds[0]), given.get("max", bounds[1])
-    return reader.call(torch.clamp, reader.operand(node.input[0]), min=low, max=high)
+    source = reader.operand(node.input[0])
+    if low is None and high is None:
+        return source
+    return reader.call(torch.clamp, source, min=low, max=high)
 
 
 def _reshape(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
     source = reader.operand(node.input[0])
-    if reader.rank(node.output[0]) == 2 or node.input[1] not in reader.constants:
+    if node.input[1] in reader.computed_sizes:
         return reader.call(torch.flatten, source, 1)
+    before = reader.sizes(node.input[0])
     shape = [int(n) for n in reader.array(node.input[1])][1:]
-    if 0 in shape:
+    if 0 in shape and not given.get("allowzero", 0):
         # A zero keeps the size of the input at its place.
-        before = reader.sizes(node.input[0])
         shape = [n or before[i] for i, n in enumerate(shape)]
     if -1 in shape:
         known = math.prod(n for n in shape if n != -1)
-        rest = math.prod(reader.sizes(node.input[0])) // known
-        shape = [rest if n == -1 else n for n in shape]
+        shape = [math.prod(before) // known if n == -1 else n for n in shape]
+    if not shape or min(shape) < 1 or math.prod(shape) != math.prod(before):
+        raise reader.unknown_form(node, f"sizes {before} become {shape}")
+    if len(shape) == 1:
+        return reader.call(torch.flatten, source, 1)
     # A batch that is fixed in the file becomes the batch of the input.
     return reader.call(torch.reshape, source, (-1, *shape))
 
 
 def _flatten(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
-    return reader.call(torch.flatten, reader.operand(node.input[0]), int(given.get("axis", 1)))
+    axis = reader.axis(node, int(given.get("axis", 1)))
+    if axis != 1:
+        raise reader.unknown_form(node, f"axis {axis} joins the batch with other axes")
+    return reader.call(torch.flatten, reader.operand(node.input[0]), axis)
 
 
 def _transpose(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
-    order = tuple(int(n) for n in given["perm"])
-    return reader.call(torch.permute, reader.operand(node.input[0]), order)
+    source = reader.operand(node.input[0])
+    rank = reader.rank(node.input[0])
+    order = tuple(int(n) for n in given.get("perm", range(rank)[::-1]))
+    if sorted(order) != list(range(rank)):
+        raise reader.unknown_form(node, f"perm {list(order)[:8]} of {rank} dimensions")
+    return reader.call(torch.permute, source, order)
 
 
-def _axes(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> tuple[int, ...]:
-    if "axes" in given:
-        return tuple(int(n) for n in given["axes"])
-    return tuple(int(n) for n in reader.array(node.input[1]).reshape(-1))
+def _axes(
+    reader: GraphReader, node: onnx.NodeProto, given: Attributes, rank: int | None = None
+) -> tuple[int, ...]:
+    """Return the axes of a node, counted from the first; empty if it has none."""
+    found = given["axes"] if "axes" in given else reader.integers(node, 1) or ()
+    axes = tuple(reader.axis(node, int(n), rank) for n in found)
+    if len(set(axes)) != len(axes):
+        raise reader.unknown_form(node, "an axis is given twice")
+    return axes
 
 
 def _reduce(function: Callable[..., Tensor]) -> Read:
     def read(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
-        return reader.call(
-            function,
-            reader.operand(node.input[0]),
-            dim=_axes(reader, node, given),
-            keepdim=bool(given.get("keepdims", 1)),
-        )
+        source = reader.operand(node.input[0])
+        axes = _axes(reader, node, given)
+        if not axes and given.get("noop_with_empty_axes", 0):
+            return source
+        if not axes:
+            raise reader.unknown_form(node, "without axes it reduces the batch")
+        return reader.call(function, source, dim=axes, keepdim=bool(given.get("keepdims", 1)))
 
     return read
 
@@ -216,21 +248,26 @@ def sum_of_squares(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
 
 def _squeeze(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
     source = reader.operand(node.input[0])
-    if "axes" not in given and len(node.input) < 2:  # all sizes of one, but not the batch
-        return reader.call(torch.flatten, source, 1)
-    return reader.call(torch.squeeze, source, _axes(reader, node, given))
+    sizes = reader.shape(node.input[0])
+    # Without axes: all sizes of one, but not the batch.
+    axes = _axes(reader, node, given) or tuple(i for i, n in enumerate(sizes) if i and n == 1)
+    if any(sizes[axis] != 1 for axis in axes):
+        raise reader.unknown_form(node, f"axes {list(axes)} of the sizes {sizes[1:]}")
+    return reader.call(torch.squeeze, source, axes)
 
 
 def _unsqueeze(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
     source = reader.operand(node.input[0])
-    for axis in sorted(_axes(reader, node, given)):
+    added = len(given.get("axes") or reader.integers(node, 1) or ())
+    for axis in sorted(_axes(reader, node, given, reader.rank(node.input[0]) + added)):
         source = reader.call(torch.unsqueeze, source, axis)
     return source
 
 
 def _normalise(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
     source = reader.operand(node.input[0])
-    return reader.call(F.normalize, source, float(given.get("p", 2)), int(given.get("axis", -1)))
+    axis = reader.axis(node, int(given.get("axis", -1)))
+    return reader.call(F.normalize, source, float(given.get("p", 2)), axis)
 
 
 def _with_alpha(function: Callable[..., Tensor], default: float) -> Read:
@@ -244,30 +281,37 @@ def _with_alpha(function: Callable[..., Tensor], default: float) -> Read:
 
 def _gelu(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
     form = given.get("approximate", b"none").decode()
+    if form not in ("none", "tanh"):
+        raise reader.unknown_form(node)
     return reader.call(F.gelu, reader.operand(node.input[0]), approximate=form)
 
 
 def _slice(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
-    starts = given.get("starts") or reader.integers(node.input, 1) or []
-    ends = given.get("ends") or reader.integers(node.input, 2) or []
-    axes = given.get("axes") or reader.integers(node.input, 3) or range(len(starts))
-    steps = reader.integers(node.input, 4) or [1] * len(starts)
-    index = [slice(None)] * (max(axes) + 1)
+    starts = given.get("starts") or reader.integers(node, 1) or []
+    ends = given.get("ends") or reader.integers(node, 2) or []
+    axes = given.get("axes") or reader.integers(node, 3) or range(len(starts))
+    steps = reader.integers(node, 4) or [1] * len(starts)
+    index = [slice(None)] * reader.rank(node.input[0])
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        if axis < 1 or step < 1:
-            raise reader.unknown_form(node)
-        index[axis] = slice(start, end, step)
+        if step < 1:
+            raise reader.unknown_form(node, f"step {step}")
+        low, high = (max(-_INDEX_MAX, min(n, _INDEX_MAX)) for n in (start, end))
+        index[reader.axis(node, axis)] = slice(low, high, min(step, _INDEX_MAX))
+    while index and index[-1] == slice(None):
+        index.pop()
     return reader.call(operator.getitem, reader.operand(node.input[0]), tuple(index))
 
 
 def _split(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> list[fx.Node]:
-    axis = int(given.get("axis", 0))
-    if axis < 1:
-        raise reader.unknown_form(node)
-    parts = given.get("split") or reader.integers(node.input, 1)
+    axis = reader.axis(node, int(given.get("axis", 0)))
+    size = reader.shape(node.input[0])[axis]
+    parts = given.get("split") or reader.integers(node, 1)
     if not parts:
-        size = math.ceil(reader.sizes(node.input[0])[axis - 1] / len(node.output))
-        parts = [size] * len(node.output)
+        most = math.ceil(size / len(node.output))
+        bounds = [min(i * most, size) for i in range(len(node.output) + 1)]
+        parts = [end - start for start, end in pairwise(bounds)]
+    if len(parts) != len(node.output) or min(parts) < 1 or sum(parts) != size:
+        raise reader.unknown_form(node, f"parts {list(parts)[:8]} of the size {size}")
     source = reader.operand(node.input[0])
     before = [slice(None)] * axis
     return [
@@ -281,33 +325,39 @@ def _gather(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.
     if index.ndim != 0:
         raise reader.unknown_form(node)
     source = reader.operand(node.input[0])
-    return reader.call(torch.select, source, int(given.get("axis", 0)), int(index))
+    axis = reader.axis(node, int(given.get("axis", 0)))
+    return reader.call(torch.select, source, axis, int(index))
 
 
 def _concat(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
-    return reader.call(torch.cat, [reader.operand(n) for n in node.input], int(given["axis"]))
+    axis = reader.axis(node, int(given["axis"]))
+    return reader.call(torch.cat, [reader.operand(n) for n in node.input], axis)
 
 
 def _softmax(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
-    return reader.call(torch.softmax, reader.operand(node.input[0]), int(given.get("axis", -1)))
+    is_flat = reader.opset < _SOFTMAX_OF_ONE_AXIS  # over all axes from this one on
+    axis = reader.axis(node, int(given.get("axis", 1 if is_flat else -1)))
+    if is_flat and axis != reader.rank(node.input[0]) - 1:
+        raise reader.unknown_form(node, f"axis {axis} of opset {reader.opset}")
+    return reader.call(torch.softmax, reader.operand(node.input[0]), axis)
 
 
 def _pad(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
     mode = given.get("mode", b"constant").decode()
-    pads = given.get("pads") or reader.integers(node.input, 1) or []
+    pads = given.get("pads") or reader.integers(node, 1) or []
     value = float(given.get("value", 0.0))
-    if len(node.input) > 2 and node.input[2]:
-        value = float(reader.array(node.input[2]).item())
-    axes = reader.integers(node.input, 3) or range(len(pads) // 2)
+    if (constant := reader.optional(node, 2)) is not None:
+        value = float(constant.item())
+    axes = reader.integers(node, 3) or range(len(pads) // 2)
     rank = reader.rank(node.input[0])
     modes = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
-    if rank is None or mode not in modes:
+    if mode not in modes or len(pads) != 2 * len(axes):
         raise reader.unknown_form(node)
     before, after = [0] * rank, [0] * rank
-    for axis, first, last in zip(axes, pads, pads[len(pads) // 2 :], strict=False):
-        before[axis], after[axis] = first, last
-    if before[0] or after[0]:
-        raise reader.unknown_form(node)
+    for axis, first, last in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
+        if first or last:
+            place = reader.axis(node, axis)
+            before[place], after[place] = first, last
     layer = _Pad(before[1:], after[1:], modes[mode], value)
     return reader.layer(layer, reader.operand(node.input[0]))
 
@@ -332,6 +382,8 @@ def _max_pool(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> f
 def _average_pool(reader: GraphReader, node: onnx.NodeProto, given: Attributes) -> fx.Node:
     pads = _pads(reader, node, given)
     counts_pads = bool(given.get("count_include_pad", 0))
+    if any(n != 1 for n in given.get("dilations", ())):
+        raise reader.unknown_form(node)
     pool = partial(
         nn.AvgPool2d,
         tuple(given["kernel_shape"]),
@@ -345,6 +397,7 @@ def _average_pool(reader: GraphReader, node: onnx.NodeProto, given: Attributes) 
             raise reader.unknown_form(node)
         pad = _Pad(pads[:2], pads[2:], "constant", 0.0)
         height, width = reader.sizes(node.input[0])[1:]
+        reader.spend(4 * (height + pads[0] + pads[2]) * (width + pads[1] + pads[3]))
         layer = (
             nn.Sequential(pad, pool())
             if counts_pads
@@ -386,6 +439,8 @@ def _over_all(function: Callable[..., Tensor]) -> Read:
 
 
 def _load(parameter: Tensor, value: Array) -> None:
+    if parameter.shape != value.shape:
+        raise ValueError(f"weights of {value.shape} for {tuple(parameter.shape)}")
     with torch.no_grad():
         parameter.copy_(torch.from_numpy(np.array(value, np.float32)))
 

@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import onnx
-from onnx.reference import ReferenceEvaluator
 from torch import fx, nn
 
 from edge.errors import ConfigError
-from train.encoders.graph_reader import Array, GraphReader
+from edge.onnx_file import has_external_data
+from train.encoders.constant_folding import FOLDED, fold
+from train.encoders.graph_reader import GraphReader, one_line, refusal
 from train.encoders.onnx_operators import OPERATORS
 
 # Encoders are computed in float32 throughout. An expanded value is used by operators that expand
 # it themselves.
 _UNCHANGED = ("Identity", "Dropout", "Cast", "Expand")
+# Operators that compute the shape of Reshape or Expand at run time.
+_OF_SIZES = frozenset(
+    (
+        *("Shape", "Gather", "Unsqueeze", "Squeeze", "Concat", "Slice", "Cast", "Identity"),
+        *("Reshape", "Add", "Sub", "Mul", "Div", "ConstantOfShape", "Equal", "Where"),
+    )
+)
+_KNOWN = FOLDED | _OF_SIZES | OPERATORS.keys() | set(_UNCHANGED)
+_DOMAINS = ("", "ai.onnx")
+_OPSET_MIN = 7  # earlier operators broadcast by attributes
+_NODES_MAX = 20_000
 
 
 def read_encoder(content: bytes, name: str = "encoder") -> fx.GraphModule:
     """Return the module of an ONNX file's content, from pictures (N,3,H,W) to its first output.
 
-    `name` is shown in messages. Raises ConfigError for operators that encoders do not need.
+    `name` is shown in messages. The content is not trusted: no operator is run but those on
+    constants that are listed, and memory is bounded. Raises ConfigError of one line for weights in
+    other files and for operators that encoders do not need.
     """
     try:
         model = onnx.load_model_from_string(content)
+        is_external = has_external_data(content)
     except Exception as error:  # protobuf raises its own types
         raise ConfigError(f"{name}: not an ONNX file ({type(error).__name__})") from error
+    if is_external:
+        raise ConfigError(f"{name}: its weights are in another file; save it as one file")
     try:
-        return _read_graph(onnx.shape_inference.infer_shapes(model), name)
-    except ConfigError:
-        raise
+        return _read_graph(model, name, len(content))
+    except ConfigError as error:
+        raise ConfigError(one_line(str(error))) from error
     except Exception as error:  # a graph that breaks the rules of ONNX raises many types
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigError(
-            f"{name}: not a valid ONNX graph ({reason[:200]}); export it again"
-        ) from error
+        reason = one_line(f"{type(error).__name__}: {error}", 200)
+        raise ConfigError(f"{name}: not a valid ONNX graph ({reason}); export it again") from error
 
 
 def build_module(root: nn.Module, graph: fx.Graph, name: str) -> fx.GraphModule:
@@ -44,43 +60,63 @@ def build_module(root: nn.Module, graph: fx.Graph, name: str) -> fx.GraphModule:
     return module
 
 
-def _read_graph(model: onnx.ModelProto, name: str) -> fx.GraphModule:
-    reader = GraphReader(model, name)
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    source = next(v for v in model.graph.input if v.name not in reader.constants)
-    reader.values[source.name] = reader.graph.placeholder("chip")
-    computed_sizes: set[str] = set()  # such as the shape of Reshape
+def _read_graph(model: onnx.ModelProto, name: str, file_bytes: int) -> fx.GraphModule:
+    _check_form(model.graph, name)
+    if model.functions:
+        raise ConfigError(f"{name}: functions are not supported; export the encoder without them")
+    reader = GraphReader(model, name, _opset(model, name), file_bytes)
     for node in model.graph.node:
         # Sizes reach other operators than Concat as their first operand.
         operands = node.input if node.op_type == "Concat" else node.input[:1]
-        if node.op_type == "Shape" or computed_sizes.intersection(operands):
-            computed_sizes.update(node.output)
+        if node.op_type == "Shape" or reader.computed_sizes.intersection(operands):
+            if node.op_type not in _OF_SIZES:
+                raise reader.refusal(node, "of computed sizes is not supported")
+            reader.add_sizes(node.output)
         elif all(not operand or operand in reader.constants for operand in node.input):
-            reader.constants.update(zip(node.output, _fold(node, reader, opsets), strict=False))
+            fold(reader, node)
         else:
             _read_node(reader, node)
+    if not model.graph.output:
+        raise ConfigError(f"{name}: the graph has no output; export the model again")
     reader.graph.output(reader.operand(model.graph.output[0].name))
     return build_module(reader.root, reader.graph, "Encoder")
 
 
-def _fold(node: onnx.NodeProto, reader: GraphReader, opsets: dict[str, int]) -> list[Array]:
-    """Return the outputs of a node whose operands are constants."""
-    evaluator = ReferenceEvaluator(node, opsets=opsets)
-    found = evaluator.run(None, {name: reader.constants[name] for name in node.input if name})
-    return [np.asarray(value) for value in found]
+def _check_form(graph: onnx.GraphProto, name: str) -> None:
+    if graph.sparse_initializer:
+        raise ConfigError(f"{name}: sparse weights are not supported; export them as dense ones")
+    if len(graph.node) > _NODES_MAX:
+        raise ConfigError(
+            f"{name}: has {len(graph.node)} nodes, at most {_NODES_MAX} are supported"
+        )
+    for node in graph.node:
+        if node.domain not in _DOMAINS:
+            raise refusal(name, node, f"of the domain {node.domain} is not supported")
+        if node.op_type not in _KNOWN:
+            raise refusal(name, node, "is not supported")
+
+
+def _opset(model: onnx.ModelProto, name: str) -> int:
+    found = [entry.version for entry in model.opset_import if entry.domain in _DOMAINS]
+    if not found or found[0] < _OPSET_MIN:
+        raise ConfigError(
+            f"{name}: opset {found[0] if found else 'unknown'} is not supported; "
+            f"export it with opset {_OPSET_MIN} or later, such as 17"
+        )
+    return int(found[0])
 
 
 def _read_node(reader: GraphReader, node: onnx.NodeProto) -> None:
     if node.op_type in _UNCHANGED:
-        reader.values[node.output[0]] = reader.operand(node.input[0])
+        if node.op_type == "Expand" and node.input[1] in reader.constants:
+            reader.check_values(math.prod(reader.integers(node, 1) or []))
+        reader.set_value(node.output[0], reader.operand(node.input[0]))
         return
     read = OPERATORS.get(node.op_type)
     if read is None:
-        raise ConfigError(
-            f"{reader.name}: operator {node.op_type} (node {node.name or node.output[0]}) "
-            "is not supported; export the encoder without it"
-        )
+        raise reader.refusal(node, "is not supported")
     given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     nodes = read(reader, node, given)
     found = nodes if isinstance(nodes, list) else [nodes]
-    reader.values.update(zip(node.output, found, strict=False))
+    for output, value in zip(node.output, found, strict=False):
+        reader.set_value(output, value)

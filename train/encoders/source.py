@@ -15,7 +15,6 @@ from torch import fx, nn
 from edge.chip import SIZE, to_input
 from edge.engine import open_engine
 from edge.errors import ConfigError, EngineError
-from edge.onnx_file import has_external_data
 from edge.portraits import COLLINS, HOPPER, load_chip
 from edge.system.digest import file_digest
 from train.encoders import state_dicts
@@ -32,6 +31,7 @@ from train.encoders.conventions import (
     with_convention,
 )
 from train.encoders.cut import at_14x14, find_cuts
+from train.encoders.graph_reader import one_line
 from train.encoders.onnx_to_torch import read_encoder
 from train.onnx_export import trace_to_onnx
 from train.routed import RoutedNetwork
@@ -130,22 +130,19 @@ class _EmbeddingOnly(nn.Module):
 def _read_onnx(path: Path) -> onnx.ModelProto:
     content = path.read_bytes()
     try:
-        external = has_external_data(content)
-        model = onnx.load_model_from_string(content)
+        return onnx.load_model_from_string(content)
     except Exception as error:  # protobuf raises its own types
         raise ConfigError(f"{path}: not an ONNX file ({type(error).__name__})") from error
-    if external:
-        raise ConfigError(f"{path}: its weights are in another file; save it as one file")
-    return model
 
 
 def _check_input(model: onnx.ModelProto, path: Path) -> None:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
         raise ConfigError(
             f"{path}: expected one input, found {len(inputs)}"
-            f"{': ' if inputs else ''}{', '.join(value.name for value in inputs)}; "
+            f"{one_line(': ' + names) if names else ''}; "
             "export the encoder alone"
         )
     # Weights that are also listed as inputs, as old exporters do.
@@ -159,7 +156,7 @@ def _check_input(model: onnx.ModelProto, path: Path) -> None:
         )
     dims = inputs[0].type.tensor_type.shape.dim
     shape = [d.dim_value or d.dim_param or "?" for d in dims]
-    text = f"({', '.join(map(str, shape))})"
+    text = one_line(f"({', '.join(map(str, shape))})")
     if len(shape) == 4 and any(not isinstance(n, int) for n in shape[1:]):
         raise ConfigError(
             f"{path}: its input {text} has dynamic sizes; export it for (N, 3, {SIZE}, {SIZE})"

@@ -59,6 +59,11 @@ class ModelBuilder:
         return self.add("PRelu", self.rng.uniform(0.1, 0.4, (channels, 1, 1)).astype(np.float32))
 
     def build(self, shape: list[Any], opset: int = 17) -> onnx.ModelProto:
+        """Return the model with inferred shapes."""
+        return onnx.shape_inference.infer_shapes(self.model(shape, opset))
+
+    def model(self, shape: list[Any], opset: int = 17) -> onnx.ModelProto:
+        """Return the model, which may be invalid."""
         value = helper.make_tensor_value_info
         graph = helper.make_graph(
             self.nodes,
@@ -69,7 +74,7 @@ class ModelBuilder:
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
         model.ir_version = 8
-        return onnx.shape_inference.infer_shapes(model)
+        return model
 
 
 def encoder_model(

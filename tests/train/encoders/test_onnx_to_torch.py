@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -118,6 +117,38 @@ OPERATORS: list[tuple[str, list[np.ndarray], dict[str, Any], int]] = [
     ("Reshape", [np.array([0, 0, -1])], {}, 17),
     ("Reshape", [np.array([0, -1])], {}, 17),
     ("Reshape", [np.array([0, -1, 2, 8])], {}, 17),
+    ("Transpose", [], {"perm": [0, 3, 1, 2]}, 17),
+    ("Unsqueeze", [np.array([-1, -3])], {}, 17),
+    ("Unsqueeze", [], {"axes": [-1]}, 11),
+    ("Slice", [np.array([-3]), np.array([2**63 - 1]), np.array([-1])], {}, 17),
+    ("Slice", [np.array([-(2**63)]), np.array([-1]), np.array([-2]), np.array([3])], {}, 17),
+    ("Slice", [], {"starts": [1], "ends": [7], "axes": [-2]}, 9),
+    ("Split", [], {"axis": -1}, 17),
+    ("Gather", [np.array(-2)], {"axis": -1}, 17),
+    ("Softmax", [], {}, 17),
+    ("Softmax", [], {"axis": 3}, 11),
+    ("LpNormalization", [], {"axis": -3}, 17),
+    ("LpNormalization", [], {}, 17),
+    ("ReduceMean", [], {"axes": [-1, -2]}, 17),
+    ("ReduceMean", [], {"noop_with_empty_axes": 1}, 18),
+    (
+        "ReduceMean",
+        [
+            "",
+        ],
+        {"noop_with_empty_axes": 1},
+        18,
+    ),
+    ("ReduceMax", [np.array([-1])], {"keepdims": 0}, 18),
+    ("Flatten", [], {"axis": -3}, 17),
+    ("Pad", [np.array([1, 0, 0, 2]), "", np.array([-1, -2])], {}, 18),
+    ("Clip", [], {}, 17),
+    ("Clip", ["", np.array(0.5, np.float32)], {}, 17),
+    ("Conv", [floats(4, 3, 3, 3), ""], {}, 17),
+    ("LayerNormalization", [floats(8, 8), floats(8, 8)], {"axis": -2}, 17),
+    ("LayerNormalization", [floats(3, 8, 8)], {"axis": 1}, 17),
+    ("PRelu", [floats(1)], {}, 17),
+    ("PRelu", [floats(1, 3, 1, 1)], {}, 17),
 ]
 
 
@@ -129,6 +160,51 @@ def test_operator_equals_onnx_runtime(
     made.add("Identity")
     made.add(kind, *operands, **given)
     check_equal(made.build([1, 3, 8, 8], opset), 1, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "operands", "given"),
+    [
+        ("Unsqueeze", [np.array([-2, -1])], {}),
+        ("Unsqueeze", [np.array([3, 1])], {}),
+        ("Gemm", [floats(6, 5), ""], {}),
+        ("Gemm", [floats(5, 6), np.float32(2)], {"transB": 1}),
+        ("PRelu", [floats(6)], {}),
+        ("Squeeze", [], {}),
+    ],
+)
+def test_matrix_operator_equals_onnx_runtime(
+    kind: str, operands: list[np.ndarray], given: dict[str, Any]
+) -> None:
+    made = ModelBuilder()
+    made.add("GlobalAveragePool")
+    made.add("Flatten")
+    made.add(kind, *operands, **given)
+    check_equal(made.build(["batch", 6, 4, 4]), 2, 6, 4, 4)
+
+
+def test_layer_norm_with_empty_bias_has_none() -> None:
+    scale, outputs = floats(8), []  # ONNX Runtime 1.32 crashes on an empty bias
+    for operands in ([scale], [scale, ""]):
+        made = ModelBuilder()
+        made.add("LayerNormalization", *operands)
+        module = read_encoder(made.build([1, 3, 8, 8]).SerializeToString())
+        outputs.append(module(torch.linspace(-1, 3, 192).reshape(1, 3, 8, 8)))
+    assert torch.equal(*outputs)
+
+
+def test_transpose_without_perm_reverses_axes() -> None:
+    made = ModelBuilder()
+    made.add("Transpose")
+    made.add("Transpose")
+    check_equal(made.build([2, 3, 4, 5]), 2, 3, 4, 5)
+
+
+def test_squeeze_without_axes_keeps_other_sizes() -> None:
+    made = ModelBuilder()
+    made.add("ReduceMax", axes=[2])
+    made.add("Squeeze")
+    check_equal(made.build([2, 3, 8, 8]), 2, 3, 8, 8)
 
 
 @pytest.mark.parametrize("given", [{}, {"split": np.array([1, 3, 4])}])
@@ -188,6 +264,33 @@ BAD_FORMS: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [
     ("Gather", [np.array([1, 2])], {"axis": 1}),
     ("Slice", [np.array([0]), np.array([1]), np.array([0])], {}),
     ("Conv", [floats(4, 3, 3)], {}),
+    ("Slice", [np.array([0]), np.array([1]), np.array([2**40])], {}),
+    ("Slice", [np.array([0]), np.array([1]), np.array([-4])], {}),
+    ("Slice", [np.array([7]), np.array([0]), np.array([2]), np.array([-1])], {}),
+    ("Split", [], {"axis": 2**40}),
+    ("Split", [], {"axis": -4}),
+    ("Split", [np.array([9])], {"axis": 2}),
+    ("Gather", [np.array(0)], {}),
+    ("Unsqueeze", [np.array([0])], {}),
+    ("Unsqueeze", [np.array([6])], {}),
+    ("Unsqueeze", [np.array([1, 1])], {}),
+    ("Squeeze", [np.array([1])], {}),
+    ("Squeeze", [np.array([-5])], {}),
+    ("ReduceMean", [], {}),
+    ("ReduceMean", [], {"axes": [0, 1]}),
+    ("ReduceMean", [], {"axes": [4]}),
+    ("Transpose", [], {"perm": [0, 1, 2]}),
+    ("Flatten", [], {"axis": 2}),
+    ("Concat", [], {"axis": 0}),
+    ("Softmax", [], {"axis": 9}),
+    ("LpNormalization", [], {"axis": -9}),
+    ("Pad", [np.array([0, 0, 1])], {}),
+    ("PRelu", [floats(8)], {}),
+    ("Reshape", [np.array([-1])], {}),
+    ("Reshape", [np.array([-1, 3])], {}),
+    ("Reshape", [np.array([2, 3, 2**40])], {}),
+    ("Gemm", [floats(8, 4), floats(4, 1)], {}),
+    ("BatchNormalization", [floats(3)] * 4, {"training_mode": 1}),
 ]
 
 
@@ -198,7 +301,7 @@ def test_unknown_form_of_operator_is_refused(
     made = ModelBuilder()
     made.add(kind, *operands, **given)
     with pytest.raises(ConfigError, match=rf"operator {kind} \(node v0\) has an unknown form"):
-        read_encoder(made.build([2, 3, 8, 8]).SerializeToString())
+        read_encoder(made.model([2, 3, 8, 8]).SerializeToString())
 
 
 def test_squeeze_and_concat_equal_onnx_runtime() -> None:
@@ -239,32 +342,6 @@ def test_squeeze_without_axes_keeps_the_batch() -> None:
     made.add("GlobalAveragePool")
     made.add("Squeeze")
     check_equal(made.build([2, 3, 8, 8]), 2, 3, 8, 8)
-
-
-def without_outputs(model: onnx.ModelProto) -> None:
-    del model.graph.output[:]
-
-
-def without_slope(model: onnx.ModelProto) -> None:
-    del model.graph.node[1].input[1:]
-
-
-def with_other_domain(model: onnx.ModelProto) -> None:
-    model.graph.node[0].domain = "example"
-
-
-def with_wrong_weight(model: onnx.ModelProto) -> None:
-    model.graph.initializer[0].dims[0] = 9
-
-
-@pytest.mark.parametrize(
-    "damage", [without_outputs, without_slope, with_other_domain, with_wrong_weight]
-)
-def test_invalid_graph_is_refused(damage: Callable[[onnx.ModelProto], None]) -> None:
-    model = encoder_model()
-    damage(model)
-    with pytest.raises(ConfigError, match=r"mine\.onnx: not a valid ONNX graph .*export it again"):
-        read_encoder(model.SerializeToString(), "mine.onnx")
 
 
 def test_constant_node_is_read() -> None:
