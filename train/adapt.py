@@ -225,13 +225,7 @@ def adapt(
             network.fit_branch(torch.from_numpy(to_input(faces)))
         return network
 
-    return run_training(
-        recipe,
-        build,
-        chips,
-        out,
-        save_every=save_every,
-    )
+    return run_training(recipe, build, chips, out, save_every=save_every)
 
 
 def _update_targets(file: Path, encoder: Encoder, bare: BareChips) -> None:
