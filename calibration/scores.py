@@ -15,6 +15,7 @@ from edge.engine import Engine
 from edge.errors import EngineError
 
 Outputs = dict[str, NDArray[np.float32]]
+PROBE_OUTPUTS = ("mask_worn", "expected_similarity")  # besides embedding and maps
 
 
 def embed_chips(
@@ -24,19 +25,22 @@ def embed_chips(
     *,
     what: str,
     batch: int = 64,
-    keep: Sequence[str] = ("mask_worn",),
+    keep: Sequence[str] = (),
+    optional: Sequence[str] = (),
     quiet: bool = False,
 ) -> Outputs:
     """Return unit-norm `embedding` (N,D) of `count` chips and the outputs in `keep`.
 
-    Shows a progress bar. Raises EngineError for zero or non-finite embeddings.
+    Outputs in `optional` are returned if the network has them. Shows a progress bar. Raises
+    EngineError for zero or non-finite embeddings.
     """
     parts: list[Outputs] = []
     with tqdm(total=count, desc=what, unit="chip", disable=True if quiet else None) as bar:
         for start in range(0, count, batch):
             chips = np.stack([chip(i) for i in range(start, min(start + batch, count))])
             outputs = require_outputs(engine.run(to_input(chips)), "embedding", *keep)
-            parts.append({name: outputs[name] for name in ("embedding", *keep)})
+            names = ("embedding", *keep, *(name for name in optional if name in outputs))
+            parts.append({name: outputs[name] for name in names})
             bar.update(len(chips))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     norm = np.linalg.norm(joined["embedding"], axis=1, keepdims=True)
@@ -50,10 +54,7 @@ def require_outputs(outputs: Outputs, *names: str) -> Outputs:
     """Return the outputs; raises EngineError if one is missing."""
     missing = [name for name in names if name not in outputs]
     if missing:
-        raise EngineError(
-            f"expected the outputs {', '.join(names)}, missing {', '.join(missing)}: "
-            "not an MFSA embedder"
-        )
+        raise EngineError(f"expected the outputs {', '.join(names)}, missing {', '.join(missing)}")
     return outputs
 
 
@@ -98,6 +99,20 @@ def count_by_person(
         mated=pairs(wanted & own).diagonal().copy(),
         true_matches=pairs(wanted & own & hit).diagonal().copy(),
     )
+
+
+def matching_probes(
+    probes: LabelledEmbeddings,
+    templates: LabelledEmbeddings,
+    threshold: float,
+    *,
+    same_pictures: bool = True,
+) -> NDArray[np.bool_]:
+    """Return True (N,) for probes that match a template of their person, of another picture."""
+    own = probes.labels[:, None] == templates.labels[None]
+    if same_pictures:
+        np.fill_diagonal(own, val=False)
+    return np.asarray((own & (probes.vectors @ templates.vectors.T >= threshold)).any(axis=1))
 
 
 def _comparisons(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration import metrics, scores
 from calibration.chips import ChipFolder
 from calibration.det_plot import draw_det_curve, label_det_axes, smallest_rate
+from calibration.hidden_faces import HiddenProbes, least_similarity
 from calibration.scores import LabelledEmbeddings
 from edge import masks
 from edge.bundle import (
@@ -93,27 +96,45 @@ class EmbeddedFaces:
 
     bare: LabelledEmbeddings
     masked: LabelledEmbeddings
+    bare_similarity: NDArray[np.float32]  # (N,) expected similarity of the bare chips
+    masked_similarity: NDArray[np.float32]  # (N,)
 
     @classmethod
     def embed(cls, engine: Engine, chips: ChipFolder) -> EmbeddedFaces:
         """Embed chips bare and masked; raises ConfigError for one person only, EngineError."""
         if chips.people < 2:
             raise ConfigError(f"expected chips of at least two people, found {chips.people}")
-        bare = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")
+        bare = scores.embed_chips(
+            engine, len(chips), chips.chip, what="unmasked", keep=scores.PROBE_OUTPUTS
+        )
         worn = scores.embed_chips(
             engine,
             len(chips),
             lambda i: masks.draw_protocol(chips.chip(i), chips.names[i])[0],
             what="masked",
+            keep=scores.PROBE_OUTPUTS,
         )
         return cls(
             LabelledEmbeddings(bare["embedding"], chips.labels),
             LabelledEmbeddings(worn["embedding"], chips.labels),
+            bare["expected_similarity"],
+            worn["expected_similarity"],
         )
 
     @property
     def people(self) -> int:
         return len(np.unique(self.bare.labels))
+
+    @property
+    def hidden(self) -> list[HiddenProbes]:
+        """Bare and masked chips as probes of the minimum of the expected similarity."""
+        return [
+            HiddenProbes(title, probes, self.bare, similarity)
+            for title, probes, similarity in (
+                ("unmasked", self.bare, self.bare_similarity),
+                ("drawn masks", self.masked, self.masked_similarity),
+            )
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,19 +142,32 @@ class RealMasks:
     """Embeddings of photos with real masks, and of the same people without."""
 
     worn: LabelledEmbeddings
+    worn_similarity: NDArray[np.float32]  # (N,) expected similarity
     bare: LabelledEmbeddings | None  # None: no photo without a mask
 
     @classmethod
     def embed(cls, engine: Engine, worn: ChipFolder, bare: ChipFolder | None) -> RealMasks:
         """Embed both folders, which share their labels with each other; raises EngineError."""
-
-        def embed(chips: ChipFolder, what: str) -> LabelledEmbeddings:
-            outputs = scores.embed_chips(engine, len(chips), chips.chip, what=what)
-            return LabelledEmbeddings(outputs["embedding"], chips.labels)
-
+        shown = scores.embed_chips(
+            engine, len(worn), worn.chip, what="real masks", keep=scores.PROBE_OUTPUTS
+        )
+        templates = None
+        if bare is not None:
+            outputs = scores.embed_chips(engine, len(bare), bare.chip, what="the same people")
+            templates = LabelledEmbeddings(outputs["embedding"], bare.labels)
         return cls(
-            embed(worn, "real masks"),
-            None if bare is None else embed(bare, "the same people"),
+            LabelledEmbeddings(shown["embedding"], worn.labels),
+            shown["expected_similarity"],
+            templates,
+        )
+
+    @property
+    def hidden(self) -> HiddenProbes | None:
+        """Photos with real masks as probes of the minimum of the expected similarity."""
+        if self.bare is None:
+            return None
+        return HiddenProbes(
+            "real masks", self.worn, self.bare, self.worn_similarity, same_pictures=False
         )
 
 
@@ -201,12 +235,29 @@ def masked_comparisons(faces: EmbeddedFaces, real: RealMasks) -> list[ImpostorCo
     return exams
 
 
+def _own_thresholds(
+    compared: Sequence[ImpostorComparison], target_fmr: float
+) -> dict[MaskedImpostors, tuple[float, float]]:
+    """Return `ImpostorComparison.threshold` of each exam.
+
+    Exams that fix nothing are left out if they cannot be measured; the others raise ConfigError.
+    """
+    own = {}
+    for comparison in compared:
+        try:
+            own[comparison.impostors] = comparison.threshold(target_fmr)
+        except ConfigError:
+            if comparison.fixes:
+                raise
+    return own
+
+
 def _raise_threshold(
     point: OperatingPoint, faces: EmbeddedFaces, threshold: float
 ) -> OperatingPoint:
     """Return the rates of drawn masks at a higher threshold.
 
-    The bound of the lower threshold remains valid, and is kept where it is smaller: without any
+    The bound of the lower threshold remains valid, and is kept if it is smaller: without any
     false match the bound is the rule of three over pairs of people.
     """
     raised = operating_point_at(faces.masked, faces.bare, threshold, point.target_fmr)
@@ -226,8 +277,9 @@ def calibrate(
     """Return thresholds for unmasked and masked probes, both against unmasked templates.
 
     With `real`, the masked threshold is the highest of all exams that fix it. The gallery size
-    rests on the unmasked and drawn probes: real masks are of too few people for its bound. Raises
-    ConfigError if the target needs more comparisons.
+    rests on the unmasked and drawn probes: real masks are of too few people for its bound. Without
+    `real` no face is refused as hidden: a network may expect less of real masks than of drawn ones.
+    Raises ConfigError if the target needs more comparisons.
     """
     unmasked_point = measure_operating_point(faces.bare, faces.bare, target_fmr)
     masked_point = measure_operating_point(faces.masked, faces.bare, target_fmr)
@@ -235,13 +287,15 @@ def calibrate(
     fixed_by: MaskedImpostors | None = None
     if real is not None:
         compared = masked_comparisons(faces, real)
-        own = {c.impostors: c.threshold(target_fmr) for c in compared}
+        own = _own_thresholds(compared, target_fmr)
         highest, fixed_by = max(
             ((own[c.impostors][0], c.impostors) for c in compared if c.fixes),
             key=lambda found: found[0],
         )
         masked_point = _raise_threshold(masked_point, faces, highest)
-        exams = tuple(c.measure(highest, *own[c.impostors]) for c in compared)
+        exams = tuple(c.measure(highest, *own[c.impostors]) for c in compared if c.impostors in own)
+    hidden = None if real is None else real.hidden
+    same_person = threshold_at(faces.bare, faces.bare, max(SAME_PERSON_FMR, target_fmr))
     worst = max(unmasked_point.fmr_upper, masked_point.fmr_upper)
     return Calibration(
         embedder=file_digest(model),
@@ -249,7 +303,11 @@ def calibrate(
         masked=masked_point,
         masked_exams=exams,
         masked_fixed_by=fixed_by,
-        same_person=threshold_at(faces.bare, faces.bare, max(SAME_PERSON_FMR, target_fmr)),
+        same_person=same_person,
+        min_expected_similarity=0.0
+        if hidden is None
+        # Several templates and frames give a face more than one chance: a looser match counts.
+        else least_similarity([*faces.hidden, hidden], same_person),
         kept_apart=kept_apart,
         data=description,
         people=faces.people,

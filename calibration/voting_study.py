@@ -129,9 +129,16 @@ class PhotoStreams:
             row, at = person.stream[frame % len(person.stream)], frame / _FPS
             embedding = self._shown["embedding"][row]
             mask_worn = float(self._shown["mask_worn"][row])
-            track.add_probe(Probe(embedding, _NO_MAP, mask_worn), at, same_person=-1.0)
+            similarity = float(self._shown["expected_similarity"][row])
+            if policy.is_face_hidden(similarity, rules):
+                continue
+            track.add_probe(Probe(embedding, _NO_MAP, mask_worn, similarity), at, same_person=-1.0)
             decision = policy.decide_frame(
-                index.search(embedding), track.mask_worn if voted else mask_worn, rules, at
+                index.search(embedding),
+                track.mask_worn if voted else mask_worn,
+                rules,
+                at,
+                frame_mask_worn=mask_worn,
             )
             if voted:
                 decision = voting.add_frame(1, decision, 1.0, LivenessResult(LivenessState.PASSED))

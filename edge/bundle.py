@@ -19,7 +19,7 @@ from edge.provenance import ENTRIES_MAX, ProvenanceEntry
 from edge.system.digest import file_digest as file_digest
 from edge.values import Precision
 
-SCHEMA = 1
+SCHEMA = 2  # 2: min_expected_similarity of a calibration
 PARITY = "parity.npz"  # chips and the outputs of the FP32 embedder for them
 SCENE = "parity-detector.npz"  # a picture with faces and the results of the FP32 detectors
 COMPATIBLE_MAX = 20  # embedders whose templates are accepted
@@ -55,16 +55,8 @@ def detector_file(size: str) -> str:
     return onnx_file(detector_network(size))
 
 
-def prelu_file(path: Path) -> Path:
-    """Return the path of a network's file with PReLU nodes, which TensorRT needs.
-
-    The file at `path` has PReLU decomposed for ONNX Runtime.
-    """
-    return path.with_name(f"{path.stem}-whole{path.suffix}")
-
-
 EMBEDDER = onnx_file(EMBEDDER_NETWORK)
-EMBEDDER_PRELU = prelu_file(Path(EMBEDDER)).name
+EMBEDDER_PRELU = "embedder-prelu.onnx"  # with PReLU nodes, for TensorRT
 LIVENESS = "liveness.onnx"  # optional, network of the layer `passive`
 EXPLANATION = "explanation.onnx"  # optional, splits scores over the face
 REQUIRED_FILES = (EMBEDDER, PARITY, SCENE, *(detector_file(size) for size in DETECTOR_SIZES))
@@ -143,6 +135,11 @@ class Calibration(FrozenModel):
         lt=1,
         description="least score between photos of one person at enrollment: FMR 1e-2, unmasked",
     )
+    min_expected_similarity: float = Field(
+        ge=0,
+        le=1,
+        description="expected similarity below which a face is refused as hidden; 0: none is",
+    )
     data: str
     people: int = Field(ge=0)
     kept_apart: bool = Field(
@@ -175,7 +172,7 @@ class BundledLiveness(FrozenModel):
 class Manifest(FrozenModel):
     """Content of manifest.json."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     name: str = Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     preprocessing: str
     embedding: int = Field(ge=1, le=65536)

@@ -56,6 +56,7 @@ class Probe:
     embedding: NDArray[np.float32]  # (D,) unit norm
     attention: NDArray[np.float32]  # (3,14,14), 0..1: unmasked face, mask, background
     mask_worn: float  # probability 0..1
+    expected_similarity: float  # 0..1, expected cosine to the embedding of the clear face
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,17 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """Visibility of a face by the attention maps: 0 to 100. The last is not in the standard."""
+    """Visibility of a face by the outputs of the embedder: 0 to 100.
+
+    ISO/IEC 29794-5 has no counterpart of the last two. `recognisability` is the expected similarity
+    of the probe, an uncertainty that the network learns as in A. Kendall and Y. Gal, "What
+    Uncertainties Do We Need in Bayesian Deep Learning for Computer Vision?", NeurIPS 2017.
+    """
 
     eyes_visible: float
     mouth_occlusion_prevention: float
     attention_on_face: float  # share of the attention on neither mask nor background
+    recognisability: float  # expected similarity to the embedding of the clear face
 
 
 @dataclass(frozen=True, slots=True)

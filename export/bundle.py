@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from calibration.prelu import has_prelu, join_prelu
 from edge.bundle import (
     DETECTOR_SIZES,
     EMBEDDER,
@@ -99,28 +100,44 @@ def make_bundle(
             if name in manifest.files or (base / name).exists():
                 (fresh / name).write_bytes(read_file(base / name))
         entries = {**manifest.files, **_detectors(fresh)}
-        embedder = onnx.load(fresh / (EMBEDDER_PRELU if EMBEDDER_PRELU in entries else EMBEDDER))
-        forms: list[tuple[str, Precision, onnx.ModelProto]] = [
-            (onnx_file(EMBEDDER_NETWORK, "fp16"), "fp16", embedder)
-        ]
-        if manifest.int8 is not None:
-            quantised = onnx.load(fresh / onnx_file(EMBEDDER_NETWORK, "int8"))
-            forms.append((onnx_file(EMBEDDER_NETWORK, "int8", fp16_scales=True), "int8", quantised))
-        for name, precision, source in forms:
-            onnx.save(to_fp16(source), fresh / name)
-            origin = (
-                f"{EMBEDDER} in half precision"
-                if precision == "fp16"
-                else "the INT8 embedder, the rest in half precision"
-            )
-            entries[name] = converted_network(
-                fresh, name, origin, precision, manifest.licence, reference=entries[EMBEDDER].sha256
+        for form in _embedder_forms(fresh, has_int8=manifest.int8 is not None):
+            onnx.save(form.model, fresh / form.name)
+            entries[form.name] = converted_network(
+                fresh,
+                form.name,
+                form.origin,
+                form.precision,
+                manifest.licence,
+                reference=entries[EMBEDDER].sha256,
             )
         liveness = manifest.liveness
         if passive is not None:
             liveness, entries[LIVENESS] = _passive(fresh, passive)
         write_manifest(fresh, manifest.model_copy(update={"files": entries, "liveness": liveness}))
         return check_bundle(fresh)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Embedder in another form, made from the files of a model."""
+
+    name: str
+    precision: Precision
+    model: onnx.ModelProto
+    origin: str
+
+
+def _embedder_forms(folder: Path, *, has_int8: bool) -> Iterator[_Form]:
+    embedder = join_prelu(onnx.load(folder / EMBEDDER))
+    if has_prelu(embedder):
+        yield _Form(EMBEDDER_PRELU, "fp32", embedder, f"{EMBEDDER} with PReLU nodes")
+    half = onnx_file(EMBEDDER_NETWORK, "fp16")
+    yield _Form(half, "fp16", to_fp16(embedder), f"{EMBEDDER} in half precision")
+    if has_int8:
+        quantised = onnx.load(folder / onnx_file(EMBEDDER_NETWORK, "int8"))
+        mixed = onnx_file(EMBEDDER_NETWORK, "int8", fp16_scales=True)
+        origin = "the INT8 embedder, the rest in half precision"
+        yield _Form(mixed, "int8", to_fp16(quantised), origin)
 
 
 def _provenance(manifest: Manifest, passive: LivenessNetwork | None) -> tuple[ProvenanceEntry, ...]:

@@ -9,11 +9,11 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from calibration.prelu import split_prelu
 from edge import masks
 from edge.chip import PREPROCESSING, to_input
 from edge.errors import ConfigError
 from edge.face.explanation import OUTPUTS
-from export.onnx_transforms import decompose_prelu, has_prelu
 from export.version import code_version
 from train.explanation import ExplanationNetwork
 from train.onnx_export import trace_to_onnx
@@ -37,7 +37,7 @@ def export_explanation(network: Network, path: Path, faces: NDArray[np.uint8]) -
     """Write an ONNX file, opset 17, for one chip, with the outputs `edge.face.explanation.OUTPUTS`.
 
     Contributions are differences from the average of `faces` (N,112,112,3). All shapes are static.
-    PReLU is decomposed: terminals run this file in ONNX Runtime only.
+    PReLU is in parts: terminals run this file in ONNX Runtime only.
     Raises ConfigError for a network without a linear end.
     """
     explanation = ExplanationNetwork(network).eval()
@@ -48,4 +48,4 @@ def export_explanation(network: Network, path: Path, faces: NDArray[np.uint8]) -
         model, {"preprocessing": PREPROCESSING, "code_version": code_version()}
     )
     onnx.checker.check_model(model, full_check=True)
-    onnx.save(decompose_prelu(model) if has_prelu(model) else model, path)
+    onnx.save(split_prelu(model), path)

@@ -27,7 +27,8 @@ _CARD = """\
 # Model card: {name}
 
 Embedder of aligned 112x112 face chips for access-control terminals. Outputs: an embedding of
-{embedding} numbers, three attention maps (unmasked face, mask, background) and a mask probability.
+{embedding} numbers, three attention maps (unmasked face, mask, background), a mask probability
+and the expected similarity (cosine) to the embedding of the clear face.
 Network and losses: `docs/method.md`. Code version: {code_version}.
 
 - **Size**: {parameters} parameters, {megabytes:.1f} MB as ONNX (FP32).
@@ -45,6 +46,7 @@ Upper bounds are 95 %, by bootstrap over people.
 
 {points}
 {exams}\
+Faces with an expected similarity below {least:.2f} are refused as hidden.
 The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates. **At the upper bound
 the data supports {gallery_size:,} templates**.
 {int8}
@@ -120,6 +122,7 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         fpir_target=calibration.fpir_target,
         aim=supported_gallery(calibration.unmasked.target_fmr, calibration.fpir_target),
         gallery_size=calibration.gallery_size,
+        least=calibration.min_expected_similarity,
         int8=_int8(folder, manifest),
         limits=limits,
     )
@@ -199,8 +202,8 @@ On {samples} portrait chips the cosine with the FP32 embeddings is at least {min
 mean {mean_cosine:.4f}.
 
 {rows}
-Thresholds of INT8: unmasked {unmasked:.4f}, masked {masked:.4f}; supports {gallery_size:,}
-templates.
+Thresholds of INT8: unmasked {unmasked:.4f}, masked {masked:.4f}, expected similarity {least:.2f};
+supports {gallery_size:,} templates.
 """
 _PROVENANCE_COLUMNS = ("name", "role", "licence", "origin", "use", "sha256")
 _CONVERTED = """\
@@ -265,6 +268,7 @@ def _int8(folder: Path, manifest: Manifest) -> str:
         unmasked=calibration.unmasked.threshold,
         masked=calibration.masked.threshold,
         gallery_size=calibration.gallery_size,
+        least=calibration.min_expected_similarity,
     )
 
 
@@ -337,7 +341,7 @@ def _row(name: str, f: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _masked_exams(calibration: Calibration) -> str:
-    """Return the table of masked impostors; empty where only drawn masks were measured."""
+    """Return the table of masked impostors; empty if only drawn masks were measured."""
     if not calibration.masked_exams:
         return ""
     rows = [

@@ -1,10 +1,10 @@
-"""Transforms of ONNX networks: half precision, fixed batch, PReLU decomposition."""
+"""Transforms of ONNX networks: half precision and fixed batch."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper, version_converter
+from onnx import numpy_helper, version_converter
 
 from edge.errors import EngineError
 
@@ -80,32 +80,6 @@ def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     fixed = onnx.shape_inference.infer_shapes(fixed, strict_mode=True)
     onnx.checker.check_model(fixed, full_check=True)
     return fixed
-
-
-def decompose_prelu(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace PRelu(x, a) by relu(x) - a relu(-x), which ONNX Runtime computes faster on a CPU."""
-    split = _copy(model)
-    nodes: list[onnx.NodeProto] = []
-    for node in split.graph.node:
-        if node.op_type != "PRelu":
-            nodes.append(node)
-            continue
-        (x, slope), (out,), name = node.input, node.output, node.name or node.output[0]
-        nodes += [
-            helper.make_node("Relu", [x], [f"{out}_above"], f"{name}_above"),
-            helper.make_node("Neg", [x], [f"{out}_turned"], f"{name}_turned"),
-            helper.make_node("Relu", [f"{out}_turned"], [f"{out}_below"], f"{name}_below"),
-            helper.make_node("Mul", [f"{out}_below", slope], [f"{out}_leak"], f"{name}_leak"),
-            helper.make_node("Sub", [f"{out}_above", f"{out}_leak"], [out], name),
-        ]
-    del split.graph.node[:]
-    split.graph.node.extend(nodes)
-    onnx.checker.check_model(split, full_check=True)
-    return split
-
-
-def has_prelu(model: onnx.ModelProto) -> bool:
-    return any(node.op_type == "PRelu" for node in model.graph.node)
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

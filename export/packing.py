@@ -14,7 +14,6 @@ from edge.bundle import (
     COMPATIBLE_MAX,
     EMBEDDER,
     EMBEDDER_NETWORK,
-    EMBEDDER_PRELU,
     EXPLANATION,
     PARITY,
     SCHEMA,
@@ -24,7 +23,6 @@ from edge.bundle import (
     Manifest,
     file_digest,
     onnx_file,
-    prelu_file,
 )
 from edge.bundle_files import read_file
 from edge.bundle_use import check_commercial
@@ -33,7 +31,6 @@ from edge.engine import open_engine
 from edge.errors import BundleError, EngineError
 from edge.parsing import parse_json
 from edge.system.strict_json import read_json
-from edge.values import Precision
 from export.bundle_writer import (
     LICENCE,
     atomic_folder,
@@ -82,7 +79,7 @@ class MeasuredEmbedder:
 
 
 def threshold_command(embedder: Path, out: Path | str) -> str:
-    return f"mfsa-threshold --embedder {embedder} --chips CHIPS --out {out}"
+    return f"mfsa-threshold --embedder {embedder} --chips CHIPS --real-masks CHIPS --out {out}"
 
 
 def _evaluate_command(models: str, out: Path) -> str:
@@ -174,17 +171,12 @@ def _write_networks(
             licence=about.licence,
         ),
     }
-    converted: list[tuple[Path, str, str, Precision]] = []
-    if (with_prelu := prelu_file(model.embedder)).is_file():
-        origin = "trained with this project, with PReLU nodes"
-        converted.append((with_prelu, EMBEDDER_PRELU, origin, "fp32"))
     if int8 is not None:
         name = onnx_file(EMBEDDER_NETWORK, "int8")
-        converted.append((int8.embedder, name, f"{EMBEDDER} by mfsa-quantize", "int8"))
-    for source, name, origin, precision in converted:
-        shutil.copyfile(source, folder / name)
+        shutil.copyfile(int8.embedder, folder / name)
+        origin = f"{EMBEDDER} by mfsa-quantize"
         entries[name] = converted_network(
-            folder, name, origin, precision, about.licence, reference=digest
+            folder, name, origin, "int8", about.licence, reference=digest
         )
     return entries, outputs
 

@@ -12,27 +12,26 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from calibration.faces import pick_faces
-from edge.bundle import prelu_file
+from calibration.prelu import split_prelu
 from edge.chip import PREPROCESSING
-from export.onnx_transforms import decompose_prelu, has_prelu, with_batch
+from edge.face.embed import OUTPUTS
+from export.onnx_transforms import with_batch
 from export.parity_data import portrait_chips
 from export.version import code_version
 from train.batch_norms import NormedLayer
 from train.network import count_parameters
 from train.onnx_export import trace_to_onnx
 from train.routed import Network, RoutedNetwork
-from train.torch_engine import EXPORTED_OUTPUTS, DeployedNetwork
+from train.torch_engine import DeployedNetwork
 
 
-def export(network: Network, path: Path, *, batch: int | None = None) -> bool:
-    """Write an ONNX file, opset 17, with the outputs `train.torch_engine.EXPORTED_OUTPUTS`.
+def export(network: Network, path: Path, *, batch: int | None = None) -> None:
+    """Write an ONNX file, opset 17, with the outputs `edge.face.embed.OUTPUTS`.
 
-    The batch size is dynamic, or `batch`. ONNX Runtime computes PReLU slowly on a CPU, so this file
-    has it decomposed, and a second file, `prelu_file`, keeps it for TensorRT. Return True if there
-    is a second file.
+    The batch size is dynamic, or `batch`. PReLU is in parts, see `calibration.prelu`.
     """
     deployed = DeployedNetwork(_folded(network)).eval()
-    model = trace_to_onnx(deployed, path, EXPORTED_OUTPUTS, dynamic_batch=True)
+    model = trace_to_onnx(deployed, path, OUTPUTS, dynamic_batch=True)
     model.producer_name = "mfsa-export"
     properties = {
         "preprocessing": PREPROCESSING,
@@ -44,11 +43,7 @@ def export(network: Network, path: Path, *, batch: int | None = None) -> bool:
     if batch is not None:
         model = with_batch(model, batch)
     onnx.checker.check_model(model, full_check=True)
-    split = has_prelu(model)
-    if split:
-        onnx.save(model, prelu_file(path))
-    onnx.save(decompose_prelu(model) if split else model, path)
-    return split
+    onnx.save(split_prelu(model), path)
 
 
 def _folded(network: Network) -> Network:

@@ -28,6 +28,7 @@ def make_rules(thresholds: Thresholds, **changes: Any) -> Rules:
         cooldown_s=4.0,
         mask="ignore",
         uncertainty_band=0.1,
+        min_expected_similarity=0.0,
         scaling=None,
     )
     return replace(rules, **changes)

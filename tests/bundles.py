@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from edge.bundle import file_digest, read_manifest
+from edge.bundle import read_manifest
 from export import bundle as bundles
-from export import packing
+
+_REFERENCE = read_manifest(bundles.reference_bundle())
+CALIBRATION = _REFERENCE.calibration
+EMBEDDING = _REFERENCE.embedding  # embedding length of the reference
+INT8_CHIPS = _REFERENCE.int8.chips if _REFERENCE.int8 else ""  # digest of those of its ranges
+FLOAT_LAYERS = _REFERENCE.int8.float_layers if _REFERENCE.int8 else ()  # of its INT8 form
 
 
 def make_once(
@@ -37,40 +41,3 @@ def make_once(
 
 def make_reference(path: Path, _: Path) -> None:
     bundles.make_bundle(path, bundles.reference_bundle(), replace=False)
-
-
-def make_int8(path: Path, scratch: Path) -> None:
-    """Make a bundle with an INT8 embedder, quantised on the portraits; its figures are made up."""
-    _quantise(scratch / "int8.onnx")
-    manifest = read_manifest(bundles.reference_bundle())
-    measured = []
-    for file in (bundles.reference_bundle() / "embedder.onnx", scratch / "int8.onnx"):
-        digest = file_digest(file)
-        thresholds = scratch / f"{file.name}.t.json"
-        accuracy = scratch / f"{file.name}.a.json"
-        calibration = manifest.calibration.model_copy(update={"embedder": digest})
-        thresholds.write_text(calibration.model_dump_json())
-        accuracy.write_text(json.dumps({**manifest.accuracy, "embedder": digest}))
-        measured.append(packing.MeasuredEmbedder(file, thresholds, accuracy))
-    description = packing.ModelDescription("test", "none", "test")
-    packing.pack_bundle(scratch / "packed", measured[0], description, measured[1])
-    bundles.make_bundle(path, scratch / "packed", replace=False)
-
-
-def _quantise(out: Path) -> None:
-    import onnx
-
-    from calibration.int8.graph import insert_qdq, plan_quantization
-    from calibration.int8.quantize import collect_histograms
-    from calibration.int8.ranges import mse
-    from edge.chip import to_input
-    from export.parity_data import portrait_chips
-
-    model = onnx.load(bundles.reference_bundle() / "embedder.onnx")
-    histograms = collect_histograms(
-        model, plan_quantization(model).activations(), [to_input(portrait_chips())]
-    )
-    quantised = insert_qdq(model, {name: mse(h) for name, h in histograms.items()})
-    properties = {"int8_calibration": "a" * 64, "int8_ranges": "mse", "int8_float_layers": ""}
-    onnx.helper.set_model_props(quantised, properties)
-    onnx.save(quantised, out)

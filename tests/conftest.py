@@ -29,7 +29,7 @@ from edge.engine import open_engine
 from edge.face.detect import FaceDetector, open_detector
 from edge.face.embed import Embedder
 from edge.portraits import COLLINS, HOPPER, load_chip, load_portrait
-from tests.bundles import make_int8, make_once, make_reference
+from tests.bundles import make_once, make_reference
 
 cv2.setNumThreads(1)
 
@@ -64,14 +64,8 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reference bundle with the detector; never write into it."""
+    """The reference with the detector and its FP16 and INT8 forms; never write into it."""
     return make_once(tmp_path_factory, "reference", make_reference)
-
-
-@pytest.fixture(scope="session")
-def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle with an INT8 embedder and made-up figures; never write into it."""
-    return make_once(tmp_path_factory, "int8", make_int8)
 
 
 @pytest.fixture(scope="session")

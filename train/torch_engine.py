@@ -10,12 +10,9 @@ from torch import Tensor, nn
 from edge.face.embed import OUTPUTS
 from train.routed import Network
 
-EXPECTED_SIMILARITY = "expected_similarity"
-EXPORTED_OUTPUTS = (*OUTPUTS, EXPECTED_SIMILARITY)
-
 
 class DeployedNetwork(nn.Module):
-    """Network with the outputs `EXPORTED_OUTPUTS`; terminals read the first three."""
+    """Network with the outputs that a terminal reads, in the order of `OUTPUTS`."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -35,6 +32,6 @@ class TorchEngine:
     @torch.no_grad()
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         outputs = self._network(torch.from_numpy(batch))
-        return {name: value.numpy() for name, value in zip(EXPORTED_OUTPUTS, outputs, strict=True)}
+        return {name: value.numpy() for name, value in zip(OUTPUTS, outputs, strict=True)}
 
     def close(self) -> None: ...

@@ -16,7 +16,6 @@ from edge import masks
 from edge.audit.attention import overlay
 from edge.chip import to_input
 from edge.errors import ConfigError
-from edge.values import Probe
 from train.data import ChipItem, ChipSet
 from train.routed import Network
 
@@ -87,12 +86,7 @@ class Validation:
                 for m, v in zip("umb", maps.mean(axis=(0, 2, 3)), strict=True)
             }
             every = max(1, len(chips) // _PICTURES)
-            pictures.append(
-                [
-                    overlay(chips[i], Probe(embedding[i], maps[i], float(worn[i])))
-                    for i in range(0, len(chips), every)
-                ]
-            )
+            pictures.append([overlay(chips[i], maps[i]) for i in range(0, len(chips), every)])
         network.train()
         figures |= self._compare(seen["clean"], seen["masked"])
         columns = [np.vstack(column[:_PICTURES]) for column in pictures]

@@ -185,8 +185,9 @@ def threshold_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="SOURCE",
-        help="the same, with real masks in m_<image>: impostors that can raise the masked "
-        "threshold",
+        help="photos with a real mask (m_<image>) and bare photos of the same people: impostors "
+        "that can raise the masked threshold, and the least expected similarity; without them no "
+        "face is refused as hidden",
     )
     options.add_all_identities(parser)
     parser.add_argument(

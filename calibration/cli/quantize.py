@@ -13,7 +13,8 @@ from calibration.chips import validation_chips
 from calibration.cli import parsers
 from calibration.int8.quantize import FEWEST_CHIPS, quantize
 from calibration.int8.report import QuantizationReport, write_plot
-from edge.bundle import file_digest, prelu_file
+from calibration.prelu import join_prelu
+from edge.bundle import file_digest
 from edge.cli import common
 from edge.errors import ConfigError
 
@@ -30,9 +31,7 @@ def _quantize(args: argparse.Namespace) -> int:
             f"found {args.bound} and {args.max_chips}"
         )
     common.check_output_files(args.out, args.report, args.plot)
-    # TensorRT needs PReLU nodes.
-    with_prelu = prelu_file(args.embedder)
-    model = _load(with_prelu if with_prelu.is_file() else args.embedder)
+    model = join_prelu(_load(args.embedder))  # for TensorRT
     folder = validation_chips(args.chips, all_identities=args.all_identities)
     result, report = quantize(
         model,

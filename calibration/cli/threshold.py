@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from calibration.chips import (
 )
 from calibration.cli import parsers
 from calibration.faces import check_folder
+from calibration.hidden_faces import HiddenProbes, embed_sunglasses
 from calibration.scores import LabelledEmbeddings
 from calibration.threshold import (
     FPIR_TARGET,
@@ -36,6 +39,7 @@ from edge.bundle import (
     EMBEDDER_NETWORK,
     MANIFEST,
     Calibration,
+    MaskedImpostors,
     open_bundle,
     plan_file,
 )
@@ -93,16 +97,33 @@ def _threshold(args: argparse.Namespace) -> int:
     described = args.description or ", ".join(source.stem for source in args.chips)
     masked_photos = _real_masks(args, chips)
     faces = EmbeddedFaces.embed(engine, chips)
+    real = RealMasks.embed(engine, *masked_photos) if masked_photos else None
     result = calibrate(
         model,
         faces,
-        real=RealMasks.embed(engine, *masked_photos) if masked_photos else None,
+        real=real,
         target_fmr=target,
         description=described,
         kept_apart=not args.all_identities,
         fpir_target=args.fpir or FPIR_TARGET,
     )
     print(_describe(result, len(chips)))
+    _write(args, result)
+    if args.det:
+        plot_det(faces, result, args.det)
+    if real is not None and real.hidden is not None:
+        kinds = [*faces.hidden, real.hidden, embed_sunglasses(engine, chips, faces.bare)]
+        print(_describe_hidden(result, kinds))
+    else:
+        print(
+            "expected similarity: no face is refused as hidden; name photos of the same people "
+            "with and without real masks in --real-masks"
+        )
+    return common.DONE
+
+
+def _write(args: argparse.Namespace, result: Calibration) -> None:
+    """Write the thresholds to --out and into the manifest of --bundle."""
     if args.out:
         args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if args.bundle:
@@ -111,9 +132,6 @@ def _threshold(args: argparse.Namespace) -> int:
             f"written into {args.bundle / MANIFEST}; "
             "the model card still shows the earlier thresholds"
         )
-    if args.det:
-        plot_det(faces, result, args.det)
-    return common.DONE
 
 
 def _real_masks(
@@ -157,6 +175,14 @@ def _open(args: argparse.Namespace) -> tuple[Path, Engine]:
     return plan, open_plan(plan, PlanRequirements(EMBEDDER_NETWORK, args.precision, reference, own))
 
 
+def _describe_hidden(result: Calibration, kinds: Sequence[HiddenProbes]) -> str:
+    least = result.min_expected_similarity
+    shares = [kind.describe(result.same_person, least) for kind in kinds]
+    return "\n".join(
+        [f"expected similarity: faces below {least:.2f} are refused as hidden", *shares]
+    )
+
+
 def _describe(result: Calibration, chips: int) -> str:
     lines = [
         f"{name:9} threshold {point.threshold:.4f}: FMR {point.fmr:.1e} "
@@ -197,6 +223,13 @@ def _describe_exams(result: Calibration) -> list[str]:
                 f"{exam.target_fmr:.1e}, the smallest FMR that {exam.comparisons:,} comparisons "
                 "support; name more people"
             )
+    if result.masked_exams:
+        measured = [exam.impostors for exam in result.masked_exams]
+        lines += [
+            f"masked impostors, {kind}: not measured, too few comparisons of different people"
+            for kind in get_args(MaskedImpostors)
+            if kind not in measured
+        ]
     if result.masked_fixed_by is not None:
         lines.append(f"the masked threshold is fixed by: {result.masked_fixed_by}")
     return lines
@@ -206,8 +239,8 @@ def _site(args: argparse.Namespace) -> int:
     """Check the thresholds against the templates of a terminal, without writing anything."""
     if args.chips or args.real_masks or args.out or args.det or args.plan:
         raise ConfigError(
-            "--config checks enrolled people only; remove --chips, --real-masks, --out, --det "
-            "and --plan"
+            "--config checks enrolled people only; remove --chips, --real-masks, --out, --det and "
+            "--plan"
         )
     config = load_config(args.config)
     if not has_gallery(config):

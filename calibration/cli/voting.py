@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from calibration.chips import ChipFolder, validation_chips
 from calibration.cli import parsers
 from calibration.faces import check_folder
-from calibration.scores import Outputs, embed_chips
+from calibration.scores import PROBE_OUTPUTS, Outputs, embed_chips
 from calibration.voting_study import (
     ENROLLED_PHOTOS,
     MIN_STREAM_PHOTOS,
@@ -73,18 +73,20 @@ def _rows(
 ) -> list[StudyRow]:
     """Study streams of bare photos, of photos with drawn masks, and of photos with real masks."""
     names = list(folder.identities)
-    bare = embed_chips(engine, len(folder), folder.chip, what="bare")
+    bare = embed_chips(engine, len(folder), folder.chip, what="bare", keep=PROBE_OUTPUTS)
     drawn = embed_chips(
         engine,
         len(folder),
         lambda i: masks.draw_protocol(folder.chip(i), folder.names[i])[0],
         what="with masks drawn on",
+        keep=PROBE_OUTPUTS,
     )
     styled = embed_chips(
         engine,
         len(folder),
         lambda i: masks.draw_for_template(folder.chip(i), folder.names[i]),
         what="masked templates",
+        keep=PROBE_OUTPUTS,
     )
     people = split_people(folder.labels, None, names)
 
@@ -105,7 +107,7 @@ def _rows(
         )
     except ConfigError:  # there are no photos with real masks
         return rows
-    real = embed_chips(engine, len(worn), worn.chip, what="with real masks")
+    real = embed_chips(engine, len(worn), worn.chip, what="with real masks", keep=PROBE_OUTPUTS)
     return rows + both(real, split_people(folder.labels, worn.labels, names), "real masks")
 
 

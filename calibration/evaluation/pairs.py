@@ -14,6 +14,7 @@ from calibration import landmark_jitter, metrics, occluders, scores
 from calibration.evaluation import comparisons
 from calibration.evaluation.comparisons import ComparisonScores
 from calibration.evaluation.pair_sets import PairSet
+from calibration.evaluation.reliability import measure_reliability
 from edge import chip as chips
 from edge import masks
 from edge.engine import Engine
@@ -34,6 +35,9 @@ class PairScores:
     pairs: PairSet
     by_condition: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     mask_worn: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    # Expected similarity of hidden chips, and their cosine to the bare chip.
+    expected_similarity: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    measured_similarity: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     # Share of masked chips whose face was detected again.
     found_again: float = float("nan")
 
@@ -64,17 +68,27 @@ class PairScores:
             "fmr_masked": figures["one_masked"]["fmr_at_unmasked_threshold"],
             "fmr_masked_95": comparisons.interval(fmr_rounds),
         }
-        figures["mask_worn"] = {
-            "right_on_clean": round(float((self.mask_worn["clean"] < 0.5).mean()), 5),
-            "right_on_drawn": round(float((self.mask_worn["masked"] >= 0.5).mean()), 5),
-            # Share of chips on which a mask is detected, under each condition.
-            "said_under": {
-                name: round(float((worn >= 0.5).mean()), 5) for name, worn in self.mask_worn.items()
-            },
-        }
+        if self.mask_worn:
+            figures["mask_worn"] = self._mask_figures()
+        if self.mask_worn and self.expected_similarity:
+            # Of masked faces: the value is that of the branch for masked faces.
+            masked = {name: self.mask_worn[name] >= 0.5 for name in self.measured_similarity}
+            figures["expected_similarity"] = measure_reliability(
+                np.concatenate([self.expected_similarity[name][masked[name]] for name in masked]),
+                np.concatenate([self.measured_similarity[name][masked[name]] for name in masked]),
+            )
         if np.isfinite(self.found_again):
             figures["faces_found_again"] = round(self.found_again, 5)
         return figures
+
+    def _mask_figures(self) -> dict[str, Any]:
+        shares = {name: float((worn >= 0.5).mean()) for name, worn in self.mask_worn.items()}
+        return {
+            "right_on_clean": round(1 - shares["clean"], 5),
+            "right_on_drawn": round(shares["masked"], 5),
+            # Share of chips on which a mask is detected, under each condition.
+            "said_under": {name: round(share, 5) for name, share in shares.items()},
+        }
 
     def _by_exam_family(self, threshold: float) -> dict[str, dict[str, float]]:
         """Split the one-masked pairs by mask family of the protocol.
@@ -157,6 +171,7 @@ def run(
     a, b = pairs.first, pairs.second
     bare = _embed(engine, result, "clean", _keep, everyone)
     worn = _embed(engine, result, "masked", partial(_mask, pairs, None), everyone)
+    result.measured_similarity["masked"] = (bare * worn).sum(axis=1)
     result.by_condition["clean"] = (bare[a] * bare[b]).sum(axis=1)
     result.by_condition["one_masked"] = (bare[a] * worn[b]).sum(axis=1)
     result.by_condition["both_masked"] = (worn[a] * worn[b]).sum(axis=1)
@@ -190,8 +205,10 @@ def _run_other_conditions(
         drawings["one_masked_found_again"] = partial(_mask_and_realign, pairs, detector, found)
     probes = np.unique(pairs.second)
     for name, drawing in drawings.items():
-        vectors = _embed(engine, result, name.partition(":")[2] or name, drawing, probes)
+        what = name.partition(":")[2] or name
+        vectors = _embed(engine, result, what, drawing, probes)
         result.by_condition[name] = (bare[pairs.first] * vectors[pairs.second]).sum(axis=1)
+        result.measured_similarity[what] = (bare[probes] * vectors[probes]).sum(axis=1)
     if found:
         result.found_again = float(np.mean(found))
 
@@ -202,9 +219,18 @@ def _embed(
     """Embed some chips of the set, each changed by `draw`; other rows (N,D) stay zero."""
     pairs = result.pairs
     outputs = scores.embed_chips(
-        engine, len(rows), lambda i: draw(int(rows[i]), pairs.chip(int(rows[i]))), what=what
+        engine,
+        len(rows),
+        lambda i: draw(int(rows[i]), pairs.chip(int(rows[i]))),
+        what=what,
+        optional=scores.PROBE_OUTPUTS,
     )
-    result.mask_worn[what] = outputs["mask_worn"]
+    for name, values in (
+        ("mask_worn", result.mask_worn),
+        ("expected_similarity", result.expected_similarity),
+    ):
+        if name in outputs:
+            values[what] = outputs[name]
     vectors = np.zeros((len(pairs.names), outputs["embedding"].shape[1]), np.float32)
     vectors[rows] = outputs["embedding"]
     return vectors

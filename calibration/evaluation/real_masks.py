@@ -20,15 +20,20 @@ _MIN_FALSE_MATCHES = 5  # for a threshold
 
 
 def run(engine: Engine, masked: ChipFolder, unmasked: ChipFolder) -> dict[str, Any]:
-    """Measure mask detection and verification; both folders share labels."""
-    worn = scores.embed_chips(engine, len(masked), masked.chip, what="real masks")
-    bare = scores.embed_chips(engine, len(unmasked), unmasked.chip, what="the same people")
-    return {
-        "mask_worn": detection(
+    """Measure verification and, if the network has it, mask detection.
+
+    Both folders share labels.
+    """
+    worn, bare = (
+        scores.embed_chips(engine, len(folder), folder.chip, what=what, optional=("mask_worn",))
+        for folder, what in ((masked, "real masks"), (unmasked, "the same people"))
+    )
+    figures: dict[str, Any] = {"verification": _known(worn, bare, masked, unmasked)}
+    if "mask_worn" in worn:
+        figures["mask_worn"] = detection(
             worn["mask_worn"], bare["mask_worn"], masked.labels, unmasked.labels
-        ),
-        "verification": _known(worn, bare, masked, unmasked),
-    }
+        )
+    return figures
 
 
 def detection(

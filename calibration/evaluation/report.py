@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from calibration import occluders
 from calibration.det_plot import draw_det_curve, label_det_axes
 from calibration.evaluation.faithfulness import FaithfulnessCurves
+from calibration.scores import require_outputs
 from edge import html, masks
 from edge.audit.attention import overlay
+from edge.chip import to_input
 from edge.errors import PhotoError
-from edge.face.embed import Embedder
 from edge.portraits import COLLINS, HOPPER, load_chip
 from edge.system.markdown import format_table
 
@@ -83,7 +84,7 @@ def _verified(condition: str) -> Callable[[dict[str, Any]], str]:
 
 
 def _recall(f: dict[str, Any]) -> str:
-    seen = f["real_masks"]["mask_worn"]
+    seen = f["real_masks"].get("mask_worn", {})
     if "recall_95" not in seen:
         return _NONE
     of = f"{seen['masked']} pictures of {seen['masked_people']} people"
@@ -144,11 +145,11 @@ SUMMARY: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
 
 
 def _rows(done: list[ModelEvaluation]) -> list[tuple[str, list[str]]]:
-    """Return the rows of the protocols that were run; all models have the same."""
+    """Return the rows of the protocols that were run; a network without maps has fewer."""
     return [
-        (title, [cell(model.figures) for model in done])
+        (title, [cell(m.figures) if exam in m.figures else _NONE for m in done])
         for title, exam, cell in SUMMARY
-        if exam in done[0].figures
+        if any(exam in model.figures for model in done)
     ]
 
 
@@ -224,8 +225,8 @@ def render_page(
         held_out=", ".join(masks.HELD_OUT),
         det=[_plot(partial(_det, done, k)) for k in range(len(done[0].pair_scores))],
         conditions=_conditions(done),
-        maps=[(model.title, _maps(model)) for model in done],
-        faces=[(model.title, _faces(model)) for model in done]
+        maps=[(model.title, _maps(model)) for model in done if model.has_maps],
+        faces=[(model.title, _faces(model)) for model in done if model.has_maps]
         if show_faces and done[0].pair_scores
         else [],
         places=[
@@ -243,12 +244,17 @@ def render_page(
         real=[
             (model.title, model.figures["real_masks"]["mask_worn"])
             for model in done
-            if "real_masks" in model.figures
+            if "mask_worn" in model.figures.get("real_masks", {})
         ],
         said=[
             (model.title, _first_pairs(model.figures)["mask_worn"]["said_under"])
             for model in done
-            if "pairs" in model.figures
+            if "pairs" in model.figures and "mask_worn" in _first_pairs(model.figures)
+        ],
+        reliability=[
+            (model.title, _first_pairs(model.figures)["expected_similarity"])
+            for model in done
+            if "pairs" in model.figures and "expected_similarity" in _first_pairs(model.figures)
         ],
         percent=_percent,
     )
@@ -323,10 +329,10 @@ def _conditions(done: list[ModelEvaluation]) -> list[dict[str, Any]]:
 
 
 def _overlays(model: ModelEvaluation, chips: list[NDArray[np.uint8]]) -> list[str]:
-    probes = Embedder(model.engine).embed(np.stack(chips))
+    outputs = require_outputs(model.engine.run(to_input(np.stack(chips))), "attention")
     return [
-        html.encode_picture(overlay(chip, probe), 1)
-        for chip, probe in zip(chips, probes, strict=True)
+        html.encode_picture(overlay(chip, maps), 1)
+        for chip, maps in zip(chips, outputs["attention"], strict=True)
     ]
 
 

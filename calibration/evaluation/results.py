@@ -18,8 +18,10 @@ from calibration.evaluation import (
 )
 from calibration.evaluation.comparisons import interval
 from calibration.evaluation.pair_sets import PairSet
+from edge.chip import to_input
 from edge.engine import Engine
 from edge.face.detect import FaceDetector
+from edge.face.embed import CHIP_SHAPE
 from edge.face.explanation import Explainer
 
 
@@ -41,6 +43,7 @@ class ModelEvaluation:
     figures: dict[str, Any]
     engine: Engine
     explainer: Explainer | None = None
+    has_maps: bool = True  # False: an encoder without attention
     pair_scores: list[pairs.PairScores] = field(default_factory=list)
     people: people.PeopleScores | None = None
     trust: list[faithfulness.FaithfulnessCurves] = field(default_factory=list)
@@ -49,11 +52,13 @@ class ModelEvaluation:
 def evaluate_model(
     evaluation: ModelEvaluation, data: EvaluationData, *, detector: FaceDetector | None, quick: bool
 ) -> None:
-    """Run all protocols that the data allows; `quick` runs the headline only.
+    """Run all protocols that the data and the network allow; `quick` runs the headline only.
 
     Raises ConfigError, EngineError.
     """
     engine = evaluation.engine
+    blank = np.zeros((1, *CHIP_SHAPE), np.uint8)
+    evaluation.has_maps = "attention" in engine.run(to_input(blank))
     for chosen in data.pair_sets:
         evaluation.pair_scores.append(
             pairs.run(engine, chosen, every_condition=not quick, detector=detector)
@@ -62,8 +67,9 @@ def evaluate_model(
         evaluation.figures["pairs"] = {
             scores.pairs.title: scores.figures() for scores in evaluation.pair_scores
         }
+    if evaluation.pair_scores and evaluation.has_maps:
         evaluation.figures["places"] = attention_localization.run(engine, data.pair_sets[0])
-    if evaluation.pair_scores and not quick:
+    if evaluation.pair_scores and evaluation.has_maps and not quick:
         evaluation.trust = [
             faithfulness.run(
                 engine, data.pair_sets[0], probes=probes, explainer=evaluation.explainer

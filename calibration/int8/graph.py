@@ -51,11 +51,6 @@ class QuantizationPlan:
         """Names of layers and residual Adds, which can be left in float."""
         return [*(layer.name for layer in self.layers), *self.residuals]
 
-    @property
-    def gemm_inputs(self) -> set[str]:
-        """Tensors that a Gemm reads: one vector per chip."""
-        return {layer.input for layer in self.layers if layer.kind == "Gemm"}
-
     def activations(self, float_layers: Collection[str] = ()) -> list[str]:
         """Return the tensors that need a range, in the order of the network."""
         of_layers = [layer.input for layer in self.layers if layer.name not in float_layers]

@@ -169,7 +169,7 @@ class QuantizationSearch:
     ) -> dict[str, Fidelity]:
         """Measure each method for ranges."""
         return {
-            method: self.fidelity(select_ranges(method, histograms, self.places), in_float)
+            method: self.fidelity(select_ranges(method, histograms), in_float)
             for method in tqdm(METHODS, desc="ways to choose ranges", disable=None)
         }
 
@@ -215,17 +215,15 @@ class FallbackStep:
     fidelity: Fidelity
 
 
-def select_ranges(
-    method: str, histograms: Mapping[str, Histogram], plan: QuantizationPlan
-) -> dict[str, float]:
-    """Return the range of each tensor; inputs of a Gemm are never clipped.
+def select_ranges(method: str, histograms: Mapping[str, Histogram]) -> dict[str, float]:
+    """Return the range of each tensor; one vector per chip is never clipped.
 
-    In a feature map a clipped value is one of thousands, which are averaged later. A Gemm reads one
-    vector per chip, in which few faces have large values at many positions: rare over all chips,
-    but a large part of the embeddings of those people.
+    In a feature map a clipped value is one of thousands, which are averaged later. In the vector
+    behind the global convolution few faces have large values at many positions: rare over all
+    chips, but a large part of the embeddings of those people.
     """
     return {
-        name: (minmax if name in plan.gemm_inputs else METHODS[method])(histogram)
+        name: METHODS[method](histogram) if histogram.is_map else minmax(histogram)
         for name, histogram in histograms.items()
     }
 
@@ -254,7 +252,7 @@ def quantize(
     search = QuantizationSearch(model, places, kept_apart)
     methods = search.compare_methods(histograms, ends)
     method = min(methods, key=lambda name: methods[name].loss)
-    ranges = select_ranges(method, histograms, places)
+    ranges = select_ranges(method, histograms)
     costs = search.sensitivity(ranges)
     steps = search.fall_back(ranges, costs, ends, bound)
     in_float = [*ends, *(step.layer for step in steps if step.layer is not None)]

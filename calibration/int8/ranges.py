@@ -18,12 +18,14 @@ class Histogram:
     """Counts of |x| in equal bins from 0, whose width doubles for larger values."""
 
     def __init__(self) -> None:
+        self.is_map = False  # (N,C,H,W) with more than one position; else a vector per chip
         self.counts: NDArray[np.int64] = np.zeros(_BINS, np.int64)
         self.top = 0.0
         self.largest = 0.0
 
     def add(self, values: NDArray[np.floating]) -> None:
-        """Add values; raises ValueError for values that are not finite."""
+        """Add values (N,C,H,W) or (N,C); raises ValueError for values that are not finite."""
+        self.is_map |= values.ndim > 2 and values[0, 0].size > 1
         magnitude = np.abs(values, dtype=np.float32).ravel()
         largest = float(magnitude.max(initial=0.0))
         if not np.isfinite(largest):

@@ -31,6 +31,7 @@ class Rules:
     cooldown_s: float  # no second grant for the same subject within this time
     mask: MaskPolicy
     uncertainty_band: float  # distance from the threshold within which a score is uncertain
+    min_expected_similarity: float  # faces with a lower expected similarity are refused; 0: none
     scaling: ThresholdScaling | None  # None: the thresholds are used in galleries of any size
 
     def for_size(self, templates: int) -> Rules:
@@ -67,12 +68,29 @@ def min_votes_for(mask_worn: float, rules: Rules) -> int:
     return max(rules.min_votes, rules.min_votes_masked)
 
 
-def decide_frame(match: Match | None, mask_worn: float, rules: Rules, at: float) -> Decision:
+def is_face_hidden(expected_similarity: float, rules: Rules) -> bool:
+    """Return True if the expected similarity is below the minimum, or NaN."""
+    return not expected_similarity >= rules.min_expected_similarity
+
+
+def decide_frame(
+    match: Match | None,
+    mask_worn: float,
+    rules: Rules,
+    at: float,
+    *,
+    frame_mask_worn: float | None = None,
+) -> Decision:
     """Decide on one face in one frame, before voting.
 
-    The verdict is PENDING for a match that counts, else UNKNOWN or REFUSED with the reason.
+    `mask_worn` is the probability over the track. `frame_mask_worn` is that of this frame (default:
+    the same), by which a routed network chose the embedding: the stricter threshold of both
+    applies. The verdict is PENDING for a match that counts, else UNKNOWN or REFUSED with the
+    reason.
     """
     threshold = threshold_for(mask_worn, rules.thresholds)
+    if frame_mask_worn is not None:
+        threshold = max(threshold, threshold_for(frame_mask_worn, rules.thresholds))
 
     def decide(verdict: Verdict, reason: Reason) -> Decision:
         return Decision(verdict, reason, match, threshold, mask_worn, votes=0, frame_at=at)

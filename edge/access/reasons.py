@@ -39,6 +39,8 @@ class Reason(Code):
         "the network used mask or background, not the face",
     )
 
+    FACE_HIDDEN = "face-hidden", "the face is too hidden to be recognised; uncover it"
+
     # Masks
     LOWER_MASK = "lower-mask", "the score is just below the threshold; lower the mask"
     MASK_REQUIRED = "mask-required", "a mask is required here"

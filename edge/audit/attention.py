@@ -49,15 +49,18 @@ def explanation_fields(explanation: ScoreExplanation) -> dict[str, Any]:
 
 
 def overlay(
-    chip: NDArray[np.uint8], probe: Probe, explanation: ScoreExplanation | None = None
+    chip: NDArray[np.uint8],
+    attention: NDArray[np.float32],
+    explanation: ScoreExplanation | None = None,
 ) -> NDArray[np.uint8]:
     """Return the chip next to a tinted copy (112,224,3): face green, mask red, background blue.
 
-    With an explanation a third picture (112,336,3) shows the contributions of cells to the score:
-    orange adds to it, violet takes from it, and the strongest cell has the full colour.
+    `attention` has the maps (3,14,14). With an explanation a third picture (112,336,3) shows the
+    contributions of cells to the score: orange adds to it, violet takes from it, and the strongest
+    cell has the full colour.
     """
     size = chip.shape[1::-1]
-    maps = [cv2.resize(each, size, interpolation=cv2.INTER_CUBIC) for each in probe.attention]
+    maps = [cv2.resize(each, size, interpolation=cv2.INTER_CUBIC) for each in attention]
     tint = np.stack(maps, axis=-1).clip(0, 1) @ _COLOURS_BGR
     tinted = chip.astype(np.float32) * 0.5 + tint * 0.5
     pictures = [chip, tinted.clip(0, 255).astype(np.uint8)]

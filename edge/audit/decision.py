@@ -32,15 +32,17 @@ def decision_fields(frame: Frame, result: FaceResult, model: str, engine: str) -
     if result.quality is not None:
         fields["quality"] = asdict(result.quality)
     if result.probe is not None:
-        fields["threshold"] = round(decision.threshold, 4)
         fields["mask_worn"] = round(decision.mask_worn, 3)
+        fields["expected_similarity"] = round(result.probe.expected_similarity, 3)
         fields["votes"] = decision.votes
         fields["attention"] = attention_shares(result.probe)
     if result.visibility is not None:
         visible = asdict(result.visibility)
         visible["explained"] = visible.pop("attention_on_face")  # the name in records
+        del visible["recognisability"]  # recorded as expected_similarity
         fields["visible"] = visible
     if match is not None:
+        fields["threshold"] = round(decision.threshold, 4)
         fields["score"], fields["runner_up"] = round(match.score, 4), round(match.runner_up, 4)
         if decision.verdict is not Verdict.UNKNOWN:
             fields["subject"] = match.subject

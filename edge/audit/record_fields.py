@@ -112,6 +112,12 @@ FIELDS: tuple[RecordField, ...] = (
     ),
     RecordField("mask_worn", _SEALED, "probability of a mask", in_details=True),
     RecordField(
+        "expected_similarity",
+        _SEALED,
+        "expected cosine to the embedding of the clear face",
+        in_details=True,
+    ),
+    RecordField(
         "attention",
         _SEALED,
         "shares of the attention on eyes, nose, mouth and rest; mean of each map",

@@ -83,6 +83,16 @@ class PolicyConfig(Section):
         description="Difference to the threshold up to which a score is near it. Used by `mask: "
         "ask` and `challenge: near_threshold`.",
     )
+    min_expected_similarity: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        title="Minimum expected similarity",
+        description="Similarity (cosine) to the clear face that the model must expect of a face. "
+        "A face below it is refused as `face-hidden`. Not set: the minimum of the bundle. A "
+        "lower value than that is an error.",
+        examples=["0.7"],
+    )
     groups: tuple[GroupName, ...] = Field(
         (),
         title="Groups",

@@ -1,7 +1,8 @@
 """Face quality by component, named as in ISO/IEC 29794-5:2025, on its scale of 0 to 100.
 
 The measures are simpler and faster than those of the standard; their values are not comparable.
-Visibility comes from the attention maps, so it is known only after embedding.
+Visibility comes from the attention maps and the expected similarity, so it is known only after
+embedding.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ MESSAGES = {
         Reason.ATTENTION_OFF_FACE,
         "the network looked at mask and background, not at the face",
     ),
+    "recognisability": (Reason.FACE_HIDDEN, "uncover your face"),
 }
 
 
@@ -89,6 +91,7 @@ class QualityGate:
     face_inside_image: float
     eyes_visible: float
     attention_on_face: float
+    recognisability: float
 
     def find_refusal(self, found: Quality | Visibility) -> Reason | None:
         """Return the reason of the first component that is too low, None if there is none."""
@@ -99,8 +102,9 @@ class QualityGate:
         return None
 
 
-RECOGNITION_GATE = QualityGate(20, 25, 15, 15, 15, 85, 20, 50)
-ENROLLMENT_GATE = QualityGate(40, 60, 35, 40, 40, 98, 60, 50)
+# The minimum of `recognisability` at recognition is measured for each model: policy.is_face_hidden.
+RECOGNITION_GATE = QualityGate(20, 25, 15, 15, 15, 85, 20, 45, recognisability=0)
+ENROLLMENT_GATE = QualityGate(40, 60, 35, 40, 40, 98, 60, 50, recognisability=60)
 
 
 def measure_quality(
@@ -144,7 +148,7 @@ def eye_distance_px(inter_eye_distance: float) -> float:
 
 
 def measure_visibility(probe: Probe) -> Visibility:
-    """Measure how visible eyes and mouth are, and whether the attention is on the face.
+    """Measure how visible eyes and mouth are, the attention on the face and the recognisability.
 
     A decision whose attention is on mask or background is not based on the face.
     """
@@ -156,6 +160,7 @@ def measure_visibility(probe: Probe) -> Visibility:
         eyes_visible=_ramp(float(hidden[_EYE_CELLS].mean()), 1.0, 0.0),
         mouth_occlusion_prevention=_ramp(float(hidden[_MOUTH_CELLS].mean()), 1.0, 0.0),
         attention_on_face=_ramp(elsewhere, 1.0, 0.0),
+        recognisability=_ramp(probe.expected_similarity, 0.0, 1.0),
     )
 
 

@@ -261,6 +261,14 @@ def build_rules(config: PolicyConfig, calibration: Calibration) -> Rules:
                 f"{point.threshold:.4f}; it can only be raised"
             )
         chosen[name] = point.threshold if wanted is None else wanted
+    least = calibration.min_expected_similarity
+    if config.min_expected_similarity is not None:
+        if config.min_expected_similarity < least:
+            raise ConfigError(
+                f"policy.min_expected_similarity: {config.min_expected_similarity} is below the "
+                f"model's own {least:.2f}; it can only be raised"
+            )
+        least = config.min_expected_similarity
     return Rules(
         Thresholds(**chosen),
         min_votes=config.min_votes,
@@ -272,6 +280,7 @@ def build_rules(config: PolicyConfig, calibration: Calibration) -> Rules:
         cooldown_s=config.cooldown_s,
         mask=config.mask,
         uncertainty_band=config.uncertainty_band,
+        min_expected_similarity=least,
         scaling=build_threshold_scaling(calibration),
     )
 

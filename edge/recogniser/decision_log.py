@@ -156,7 +156,7 @@ class DecisionLog:
         """Store the chip of a decision with its attention, if pictures are configured."""
         if not self.has_pictures or result.chip is None or result.probe is None:
             return
-        self._pictures.save(record_id, overlay(result.chip, result.probe, explanation))
+        self._pictures.save(record_id, overlay(result.chip, result.probe.attention, explanation))
 
     def is_repeated(self, decision: Decision) -> bool:
         """Return True if the same verdict was recorded a short time ago.

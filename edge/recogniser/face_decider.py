@@ -156,7 +156,9 @@ class FaceDecider:
         rules = found.rules
         if record.mask != "as-configured":  # exempt from `policy.mask`
             rules = replace(rules, mask="ignore")
-        decision = policy.decide_frame(found.match, track.mask_worn, rules, at)
+        decision = policy.decide_frame(
+            found.match, track.mask_worn, rules, at, frame_mask_worn=found.probe.mask_worn
+        )
         if decision.verdict is not Verdict.UNKNOWN:
             self._limiter.note_known(track.number)
         elif found.match is not None:
@@ -190,10 +192,25 @@ class FaceDecider:
 
 def _is_known_face(result: ModelResult, track: Track) -> bool:
     """Return True if the verdict by the rules of this model is not UNKNOWN."""
-    decision = policy.decide_frame(result.match, track.mask_worn, result.rules, at=0.0)
+    decision = policy.decide_frame(
+        result.match,
+        track.mask_worn,
+        result.rules,
+        at=0.0,
+        frame_mask_worn=result.probe.mask_worn,
+    )
     return decision.verdict is not Verdict.UNKNOWN
 
 
 def _build_unmatched(face: FaceInFrame, decision: Decision) -> FaceResult:
-    """Return the result of a face that was refused or skipped before it was matched."""
-    return FaceResult(face.face, face.track.number, face.chip, None, decision, face.quality)
+    """Return the result of a face that was refused or skipped before it was matched.
+
+    Only a face that is too hidden was embedded.
+    """
+    probe, visibility = face.probe, None
+    if probe is not None:
+        visibility = quality.measure_visibility(probe)
+        decision = replace(decision, mask_worn=probe.mask_worn)
+    return FaceResult(
+        face.face, face.track.number, face.chip, probe, decision, face.quality, visibility
+    )

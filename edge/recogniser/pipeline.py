@@ -6,7 +6,7 @@
     Frame     image (H,W,3) uint8 BGR; `at`, monotonic seconds of its exposure
     Face      box_xyxy (4,) and landmarks_xy (5,2) in pixels of the frame; detector score 0..1
     chip      (112,112,3) uint8 BGR, the face aligned by its landmarks
-    Probe     embedding (D,) float32 of unit norm; probability 0..1 of a mask;
+    Probe     embedding (D,) float32 of unit norm; probability 0..1 of a mask; expected similarity;
               attention (3,14,14) 0..1: maps of unmasked face, mask and background
     Match     subject with the best score, and the runner-up's score; scores are cosines
     Decision  verdict (grant, pending, unknown, refused) and reason of one face in one frame
@@ -19,7 +19,8 @@
             ones, with `nearest_only` all but the nearest, and all while the gallery is unreadable
 3. choose   take the faces that waited longest, at most `FaceFilter.max_faces`; skip the others
 4. align    cut out the chips and measure their quality; refuse poor ones
-5. embed    compute the probes; if two people changed places, exchange their tracks
+5. embed    compute the probes; refuse faces that are too hidden to be recognised: they are neither
+            searched nor votes; if two people changed places, exchange their tracks
 6. search   find the best match in the gallery
 7. decide   during a model migration: if the new model finds no match, search by the previous model.
             Apply threshold, margin, mask rule, rate limit and access rights; check liveness; vote
@@ -37,6 +38,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.access import policy
 from edge.access.reasons import Reason
 from edge.face import quality
 from edge.face.detect import FaceDetector
@@ -53,7 +55,7 @@ from edge.recogniser.pipeline_values import (
     SubjectLookup,
 )
 from edge.recogniser.stopwatch import Stopwatch
-from edge.values import Face, FaceResult, Frame, Match
+from edge.values import Face, FaceResult, Frame, Match, Probe
 
 _REEMBED_S = 1.0  # interval of embedding a decided track again: it may be another person by now
 
@@ -229,21 +231,34 @@ class Pipeline:
     # 5. embed
 
     def _embed(self, frame: Frame, aligned: Sequence[FaceInFrame]) -> None:
-        """Embed all chips in one batch; assign tracks again where the embeddings contradict."""
+        """Embed all chips in one batch; assign tracks again where the embeddings contradict.
+
+        Hidden faces are refused. Their embeddings say little about the person, so tracks ignore
+        them.
+        """
         with self.stopwatch.lap("embed"):
             chips = [face.chip for face in aligned if face.chip is not None]
             probes = self.embedder.embed(np.stack(chips)) if chips else []
         with self.stopwatch.lap("track"):
-            pairs = [(face.track, probe) for face, probe in zip(aligned, probes, strict=True)]
+            pairs: list[tuple[Track, Probe]] = []
+            usable: list[FaceInFrame] = []
+            for face, probe in zip(aligned, probes, strict=True):
+                face.probe = probe
+                if policy.is_face_hidden(probe.expected_similarity, self._settings.rules):
+                    face.refusal = Reason.FACE_HIDDEN
+                else:
+                    usable.append(face)
+                    pairs.append((face.track, probe))
             tracks = self._tracker.reassign(pairs, frame.at)
-            for face, probe, track in zip(aligned, probes, tracks, strict=True):
-                face.probe, face.track = probe, track
+            for face, track in zip(usable, tracks, strict=True):
+                face.track = track
 
     # 6. search
 
     def _search(self, faces: Sequence[FaceInFrame]) -> list[Match | None]:
-        """Return the best match of each face; None without a probe or if the gallery is empty."""
+        """Return the best match of each face; None if it was refused or the gallery is empty."""
         with self.stopwatch.lap("search"):
-            embeddings = [face.probe.embedding for face in faces if face.probe is not None]
+            probes = [face.probe if face.refusal is None else None for face in faces]
+            embeddings = [probe.embedding for probe in probes if probe is not None]
             matches = iter(self.gallery.search_all(np.stack(embeddings)) if embeddings else [])
-            return [next(matches) if face.probe is not None else None for face in faces]
+            return [next(matches) if probe is not None else None for probe in probes]

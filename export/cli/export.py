@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.bundle import file_digest, prelu_file
+from calibration.prelu import join_prelu
+from edge.bundle import file_digest
 from edge.chip import to_input
 from edge.cli import common
 from edge.engine import open_engine
@@ -64,18 +65,16 @@ def _export(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=args.out.absolute().parent, prefix=".export-") as scratch:
         fresh = Path(scratch) / args.out.name
         written: list[tuple[Path, Path, Precision]] = [(fresh, args.out, "fp32")]
-        if export(network, fresh, batch=args.batch):
-            written.append((prelu_file(fresh), prelu_file(args.out), "fp32"))
+        export(network, fresh, batch=args.batch)
         if args.half:
             half = Path(scratch) / "half.onnx"
-            onnx.save(to_fp16(onnx.load(written[-1][0])), half)
+            onnx.save(to_fp16(join_prelu(onnx.load(fresh))), half)
             written.append((half, args.half, "fp16"))
         _compare(network, written, chips, args.batch)
         moved = [(made, out) for made, out, _ in written]
         if args.explanation:
             moved.append((Path(scratch) / "explanation.onnx", args.explanation))
             _write_explanation(network, *moved[-1], faces)
-        prelu_file(args.out).unlink(missing_ok=True)  # an earlier network may have had one
         for made, out in moved:
             shutil.move(made, out)
     if args.weights:

@@ -18,6 +18,7 @@ from edge.config import load_config
 from edge.gallery.key import load_key_and_drop_privileges
 from edge.gallery.store import open_store
 from export.bundle import reference_bundle
+from tests.bundles import EMBEDDING
 
 MODEL = reference_bundle() / "embedder.onnx"
 
@@ -40,8 +41,23 @@ def test_thresholds_need_data_that_supports_them(
     assert main([*command, "--target-fmr", "0.2"]) == 0
     written = json.loads(out.read_text())
     assert written["people"] == 2 and written["masked"]["comparisons"] == 18
+    assert written["min_expected_similarity"] == 0
     assert main([*command[:-3], "--out", str(out)]) == 2
     assert "add --all-identities" in capsys.readouterr().err
+
+
+def test_thresholds_measure_least_similarity(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "thresholds.json"
+    command = ["--embedder", str(MODEL), "--chips", str(people), "--all-identities"]
+    command += ["--target-fmr", "0.2", "--out", str(out), "--real-masks", str(people)]
+    assert main(command) == 0
+    least = json.loads(out.read_text())["min_expected_similarity"]
+    assert 0 < least < 1
+    output = capsys.readouterr().out
+    assert f"faces below {least:.2f} are refused as hidden" in output
+    assert "real masks: 0.0% of" in output and "sunglasses and drawn masks: " in output
 
 
 def test_thresholds_by_fpir_and_gallery(
@@ -94,7 +110,7 @@ def _faces(rng: np.random.Generator, people: int = 30) -> EmbeddedFaces:
         LabelledEmbeddings(_unit(centres[labels] + rng.normal(size=(len(labels), 64)) * s), labels)
         for s in (0.05, 0.1)
     )
-    return EmbeddedFaces(bare, masked)
+    return EmbeddedFaces(bare, masked, *np.full((2, len(labels)), 0.7, np.float32))
 
 
 @pytest.mark.parametrize(("pull", "fixed_by"), [(0.0, "drawn"), (3.0, "real")])
@@ -110,7 +126,7 @@ def test_masked_threshold_is_highest_of_exams(pull: float, fixed_by: str) -> Non
     after = calibrate(
         MODEL,
         faces,
-        real=RealMasks(strangers, None),
+        real=RealMasks(strangers, np.full(40, 0.7, np.float32), None),
         target_fmr=0.01,
         description="",
         kept_apart=True,
@@ -123,6 +139,20 @@ def test_masked_threshold_is_highest_of_exams(pull: float, fixed_by: str) -> Non
     assert max(exams["drawn"].fmr, exams["real"].fmr) <= 0.01
     assert exams["real"].comparisons == 40 * 90 and exams["real"].people == 10
     assert after.unmasked == before.unmasked and after.same_person == before.same_person
+
+
+def test_exam_that_fixes_nothing_may_be_missing() -> None:
+    faces = _faces(np.random.default_rng(1))
+    one = LabelledEmbeddings(_unit(np.random.default_rng(2).normal(size=(4, 64))), np.full(4, 30))
+    result = calibrate(
+        MODEL,
+        faces,
+        real=RealMasks(one, np.full(4, 0.7, np.float32), one),  # without another person
+        target_fmr=0.01,
+        description="",
+        kept_apart=True,
+    )
+    assert [exam.impostors for exam in result.masked_exams] == ["drawn", "real", "masked-pairs"]
 
 
 def test_few_real_impostors_are_reported(
@@ -143,10 +173,8 @@ def test_few_real_impostors_are_reported(
     assert "expected a .tar file or a folder" in capsys.readouterr().err
 
 
-def test_thresholds_go_into_a_bundle(
-    people: Path, int8_bundle: Path, bundle_path: Path, tmp_path: Path
-) -> None:
-    bundle = Path(shutil.copytree(int8_bundle, tmp_path / "bundle"))
+def test_thresholds_go_into_a_bundle(people: Path, bundle_path: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     before = read_manifest(bundle)
     command = [
         "--bundle",
@@ -181,7 +209,7 @@ def test_a_site_s_own_people_are_asked(
     path = write_config()
     config = load_config(path)
     digest = read_manifest(bundle_path).files["embedder.onnx"].sha256
-    templates = np.eye(256, dtype=np.float32)[:4]
+    templates = np.eye(EMBEDDING, dtype=np.float32)[:4]
     templates[3] = templates[0] * 0.95 + templates[1] * np.sqrt(
         1 - 0.95**2
     )  # another person, similar to the first

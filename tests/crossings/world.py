@@ -125,7 +125,7 @@ class World:
             vector[-1 - person.number] = np.sqrt(1 - 0.45**2)
         maps = np.zeros((3, 14, 14), np.float32)
         maps[0] = 0.5
-        return Probe(vector, maps, 0.99 if person.masked else 0.01)
+        return Probe(vector, maps, 0.99 if person.masked else 0.01, 1.0)
 
     def _picture(self, found: Sequence[tuple[Person, Face]]) -> np.ndarray:
         picture = _BACKGROUND.copy()

@@ -22,6 +22,7 @@ from edge.gallery.key_rotation import rotate_key
 from edge.gallery.maintenance import verify
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
+from tests.bundles import EMBEDDING
 from tests.durability.steps import (
     AFTERWARDS,
     Actor,
@@ -32,7 +33,6 @@ from tests.durability.steps import (
     silenced_stderr,
 )
 
-_DIMENSIONS = 256
 _MODEL, _TERMINAL = "m" * 64, "lobby"
 _KEY = bytes(range(32))
 _SIZES = (1, 1, 2, 2, 3, 3, 5, 5, 5, 40)  # templates of one operation
@@ -40,7 +40,7 @@ _SIZES = (1, 1, 2, 2, 3, 3, 5, 5, 5, 40)  # templates of one operation
 
 @lru_cache(maxsize=1000)
 def templates_of(step: Step) -> NDArray[np.float32]:
-    rows = np.random.default_rng(step.seed).standard_normal((step.count, _DIMENSIONS))
+    rows = np.random.default_rng(step.seed).standard_normal((step.count, EMBEDDING))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 

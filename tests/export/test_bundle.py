@@ -19,6 +19,7 @@ from edge.errors import BundleError
 from export import bundle, detector
 from export.cli.bundle import main
 from export.parity_data import load_parity
+from tests.bundles import EMBEDDING
 from tests.explanations import add_explanation, write_explanation
 
 Packing = Callable[..., int]
@@ -82,7 +83,7 @@ def test_reference_is_refused_for_commercial_use(
     for words in (
         "not for commercial use",
         "training-data CelebA (part) (research-only, LicenseRef-CelebA: non-commercial",
-        "teacher two public mobile-size face-recognition networks (unknown, NOASSERTION)",
+        "training-data faces that MobileFaceNet-192 was trained on (unknown, NOASSERTION)",
     ):
         assert words in checked and words in made
     assert "YuNet" not in checked + made and not out.exists()
@@ -169,22 +170,22 @@ def test_only_a_bundle_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_damaged_base_is_named(
-    int8_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = Path(shutil.copytree(int8_bundle, tmp_path / "base"))
+    base = Path(shutil.copytree(bundle_path, tmp_path / "base"))
     (base / "embedder.onnx").write_bytes(b"cut")
     assert main(["make", str(tmp_path / "out"), "--from", str(base)]) == 1
     assert "the file was changed or damaged" in capsys.readouterr().err
     (base / "parity.npz").unlink()
-    (base / "embedder.onnx").write_bytes((int8_bundle / "embedder.onnx").read_bytes())
+    (base / "embedder.onnx").write_bytes((bundle_path / "embedder.onnx").read_bytes())
     assert main(["make", str(tmp_path / "out"), "--from", str(base)]) == 1
     assert "parity.npz: missing from the bundle" in capsys.readouterr().err
 
 
 @pytest.fixture
-def packing(int8_bundle: Path, tmp_path: Path) -> Packing:
+def packing(bundle_path: Path, tmp_path: Path) -> Packing:
     """Function that runs `mfsa-bundle pack` on a bundle's two embedders with changed figures."""
-    manifest = read_manifest(int8_bundle)
+    manifest = read_manifest(bundle_path)
     assert manifest.int8 is not None
 
     def pack(
@@ -205,9 +206,9 @@ def packing(int8_bundle: Path, tmp_path: Path) -> Packing:
             "data": "none",
             "licence": "mine",
             "thresholds": str(tmp_path / "t.json"),
-            "embedder": str(int8_bundle / "embedder.onnx"),
+            "embedder": str(bundle_path / "embedder.onnx"),
             "accuracy": str(tmp_path / "accuracy.json"),
-            "int8": str(int8_bundle / "embedder-int8.onnx"),
+            "int8": str(bundle_path / "embedder-int8.onnx"),
             "int8-thresholds": str(tmp_path / "t8.json"),
             **options,
         }
@@ -222,18 +223,18 @@ def packing(int8_bundle: Path, tmp_path: Path) -> Packing:
     return pack
 
 
-def test_int8_is_packed_with_measurements(packing: Packing, tmp_path: Path) -> None:
+def test_int8_is_packed_with_measurements(
+    packing: Packing, bundle_path: Path, tmp_path: Path
+) -> None:
     assert packing() == 0
-    manifest = read_manifest(tmp_path / "packed")
-    assert (
-        manifest.int8 is not None
-        and manifest.int8.ranges == "mse"
-        and manifest.int8.chips == "a" * 64
-    )
+    manifest, base = read_manifest(tmp_path / "packed"), read_manifest(bundle_path)
+    assert manifest.int8 is not None and base.int8 is not None
+    assert manifest.int8.ranges == base.int8.ranges and manifest.int8.chips == base.int8.chips
+    assert manifest.int8.float_layers == base.int8.float_layers
     verdict = manifest.files["embedder-int8.onnx"].verdict
     assert verdict is not None and verdict.passed and verdict.figures["min_cosine"] > 0.98
     card = (tmp_path / "packed" / "MODEL_CARD.md").read_text()
-    assert "## INT8" in card and "(+0.00%)" in card and "ranges by mse" in card
+    assert "## INT8" in card and "(+0.00%)" in card and f"ranges by {base.int8.ranges}" in card
 
 
 def test_int8_with_high_loss_is_not_packed(
@@ -258,11 +259,11 @@ def test_int8_with_high_loss_is_not_packed(
 
 
 def test_int8_figures_must_be_its_own(
-    packing: Packing, int8_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    packing: Packing, bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert packing(**{"int8-thresholds": str(tmp_path / "t.json")}) == 1
     assert "measured on another embedder" in capsys.readouterr().err
-    assert packing(int8=str(int8_bundle / "embedder-int8-fp16.onnx")) == 1
+    assert packing(int8=str(bundle_path / "embedder-int8-fp16.onnx")) == 1
     assert "measured on another embedder" in capsys.readouterr().err
     assert not (tmp_path / "packed").exists()
 
@@ -270,7 +271,7 @@ def test_int8_figures_must_be_its_own(
 def test_explanation_of_another_model_not_packed(
     packing: Packing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = write_explanation(tmp_path / "other.onnx", 256)
+    other = write_explanation(tmp_path / "other.onnx", EMBEDDING)
     assert packing(explanation=str(other)) == 1
     assert "the parity gate refuses it: it is of another network" in capsys.readouterr().err
     (tmp_path / "junk.onnx").write_bytes(b"junk")
@@ -279,8 +280,8 @@ def test_explanation_of_another_model_not_packed(
     assert not (tmp_path / "packed").exists()
 
 
-def test_explanation_is_kept_by_make(int8_bundle: Path, tmp_path: Path) -> None:
-    base = Path(shutil.copytree(int8_bundle, tmp_path / "base"))
+def test_explanation_is_kept_by_make(bundle_path: Path, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(bundle_path, tmp_path / "base"))
     add_explanation(base)
     bundle.make_bundle(tmp_path / "out", base, replace=False)
     kept = open_bundle(tmp_path / "out", PREPROCESSING)
@@ -364,8 +365,8 @@ def test_parity_chips_that_are_none_are_refused(tmp_path: Path, content: bytes) 
         load_parity(tmp_path)
 
 
-def test_make_follows_no_link_of_its_base(tmp_path: Path, int8_bundle: Path) -> None:
-    base = Path(shutil.copytree(int8_bundle, tmp_path / "base"))
+def test_make_follows_no_link_of_its_base(tmp_path: Path, bundle_path: Path) -> None:
+    base = Path(shutil.copytree(bundle_path, tmp_path / "base"))
     (tmp_path / "secret").write_text("for root alone")
     (base / "LICENSE").unlink(missing_ok=True)
     (base / "LICENSE").symlink_to(tmp_path / "secret")

@@ -12,16 +12,17 @@ pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-e
 
 from calibration.cli.quantize import main as quantize
 from calibration.int8.graph import plan_quantization
+from calibration.prelu import has_prelu, join_prelu
 from edge.chip import to_input
+from edge.face.embed import OUTPUTS
 from export.cli.export import main
 from export.cli.parity import main as parity
-from export.onnx_transforms import has_prelu
 from export.parity import check_parity
 from export.parity_data import portrait_chips
 from export.to_onnx import export
 from tests.networks import make_network
 from train.network import VARIANTS, MfsaNetwork, NetworkConfig
-from train.torch_engine import EXPORTED_OUTPUTS, TorchEngine
+from train.torch_engine import TorchEngine
 from train.weights import save_weights
 
 
@@ -34,7 +35,7 @@ def test_the_file_is_what_tensorrt_8_reads(network: MfsaNetwork, tmp_path: Path)
     export(network, tmp_path / "net.onnx")
     model = onnx.load(tmp_path / "net.onnx")
     assert model.ir_version == 8 and model.opset_import[0].version == 17
-    assert [o.name for o in model.graph.output] == list(EXPORTED_OUTPUTS)
+    assert [o.name for o in model.graph.output] == list(OUTPUTS)
     assert {p.key: p.value for p in model.metadata_props}[
         "preprocessing"
     ] == "arcface-112-rgb-127.5/1"
@@ -85,7 +86,7 @@ def test_a_wrong_mask_output_is_no_parity(network: MfsaNetwork, tmp_path: Path) 
     chips = portrait_chips()
     expected = TorchEngine(network).run(to_input(chips))
     assert check_parity(tmp_path / "net.onnx", chips, expected).is_rounding_only
-    for name in ("mask_worn", "attention"):
+    for name in ("mask_worn", "expected_similarity", "attention"):
         assert not check_parity(
             tmp_path / "net.onnx", chips, {**expected, name: expected[name] + 0.1}
         ).is_rounding_only
@@ -129,7 +130,7 @@ def test_the_command(
     assert "none.pt" in capsys.readouterr().err
 
 
-def test_prelu_network_has_two_files(
+def test_prelu_network_is_split_and_joined(
     tmp_path: Path, collins_chip: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = NetworkConfig(
@@ -150,9 +151,10 @@ def test_prelu_network_has_two_files(
         )
         == 0
     )
-    assert capsys.readouterr().out.count("chips: cosine min") == 3
-    with_prelu = onnx.load(tmp_path / "net-whole.onnx")
+    assert capsys.readouterr().out.count("chips: cosine min") == 2
+    with_prelu = join_prelu(onnx.load(out))
     assert has_prelu(with_prelu) and not has_prelu(onnx.load(out))
+    assert has_prelu(onnx.load(half))
     assert len(plan_quantization(with_prelu).gates) == 6  # attention, mask worn, similarity
     for i in range(-8, 8):
         (tmp_path / "faces" / "p").mkdir(parents=True, exist_ok=True)
@@ -168,16 +170,8 @@ def test_prelu_network_has_two_files(
     ]
     assert quantize([*command, "--out", str(tmp_path / "int8.onnx")]) == 0
     assert has_prelu(onnx.load(tmp_path / "int8.onnx"))
-    # A later network without PReLU leaves no second form behind.
-    save_weights(
-        MfsaNetwork(NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))).eval(),
-        tmp_path / "w.safetensors",
-    )
-    assert (
-        main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out), "--batch", "4"])
-        == 0
-    )
-    assert not (tmp_path / "net-whole.onnx").exists()
+    command = ["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out)]
+    assert main([*command, "--batch", "4"]) == 0
     assert parity([str(out), str(out)]) == 0  # also of a fixed batch
 
 

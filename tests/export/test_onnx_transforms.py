@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from calibration.int8.graph import insert_qdq, plan_quantization
 from calibration.int8.quantize import collect_histograms
@@ -14,9 +14,10 @@ from edge.chip import to_input
 from edge.engine import open_engine
 from edge.errors import EngineError
 from export.bundle import reference_bundle
-from export.onnx_transforms import decompose_prelu, has_prelu, to_fp16, widen_to_fp32, with_batch
+from export.onnx_transforms import to_fp16, widen_to_fp32, with_batch
 from export.parity import check_parity, compare_outputs, run_chips
 from export.parity_data import portrait_chips
+from tests.bundles import FLOAT_LAYERS
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_int8_with_the_rest_in_half_precision(embedder: onnx.ModelProto, tmp_pat
             embedder, plan_quantization(embedder).activations(), [to_input(chips)]
         ).items()
     }
-    mixed = to_fp16(insert_qdq(embedder, ranges))
+    mixed = to_fp16(insert_qdq(embedder, ranges, FLOAT_LAYERS))
     assert mixed.opset_import[0].version == 19  # Q/DQ with half-precision scales
     scales = {node.input[1] for node in mixed.graph.node if node.op_type == "QuantizeLinear"}
     assert {t.data_type for t in mixed.graph.initializer if t.name in scales} == {
@@ -71,7 +72,7 @@ def test_int8_with_the_rest_in_half_precision(embedder: onnx.ModelProto, tmp_pat
 
 def test_a_batch_can_be_fixed_once(embedder: onnx.ModelProto, tmp_path: Path) -> None:
     fixed, chips = with_batch(embedder, 4), portrait_chips()[:4]
-    assert [o.type.tensor_type.shape.dim[0].dim_value for o in fixed.graph.output] == [4, 4, 4]
+    assert [o.type.tensor_type.shape.dim[0].dim_value for o in fixed.graph.output] == [4] * 4
     onnx.save(fixed, tmp_path / "four.onnx")
     expected = run_chips(
         open_engine(reference_bundle() / "embedder.onnx", threads=1), to_input(chips)
@@ -81,26 +82,3 @@ def test_a_batch_can_be_fixed_once(embedder: onnx.ModelProto, tmp_path: Path) ->
         run_chips(open_engine(tmp_path / "four.onnx", threads=1), to_input(chips[:3]))
     with pytest.raises(EngineError, match="fixed to 4 already"):
         with_batch(fixed, 2)
-
-
-def test_prelu_in_parts_computes_the_same(tmp_path: Path) -> None:
-    slope = numpy_helper.from_array(np.array([[[0.1]], [[0.5]]], np.float32), "slope")
-    shapes = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2, 3, 3]) for name in "xy"
-    ]
-    graph = helper.make_graph(
-        [helper.make_node("PRelu", ["x", "slope"], ["y"], "bend")],
-        "g",
-        shapes[:1],
-        shapes[1:],
-        [slope],
-    )
-    original = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    split = decompose_prelu(original)
-    assert has_prelu(original) and not has_prelu(split)
-    x = np.random.default_rng(0).standard_normal((2, 2, 3, 3)).astype(np.float32)
-    found = []
-    for name, model in (("original", original), ("split", split)):
-        onnx.save(model, tmp_path / f"{name}.onnx")
-        found.append(open_engine(tmp_path / f"{name}.onnx", threads=1).run(x)["y"])
-    assert np.allclose(found[0], found[1], atol=1e-6)

@@ -17,6 +17,7 @@ from calibration.int8.quantize import collect_histograms
 from calibration.int8.ranges import minmax
 from edge.bundle import DETECTOR_SIZES, detector_network, onnx_file
 from edge.errors import ConfigError, EngineError
+from edge.face.embed import OUTPUTS
 from export.trt_builder import BuildOptions, build_plan, strongly_typed
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 from tests.tensorrt.table import TABLE, load, read
@@ -42,10 +43,10 @@ def test_the_table_is_what_the_real_bindings_have(shared: Path) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_every_version_builds_every_precision(
-    version: str, precision: Any, int8_bundle: Path, tmp_path: Path
+    version: str, precision: Any, bundle_path: Path, tmp_path: Path
 ) -> None:
     trt = fake_tensorrt(version)
-    model = int8_bundle / onnx_file("embedder", precision)
+    model = bundle_path / onnx_file("embedder", precision)
     cache = tmp_path / "cache"
     built = build_plan(trt, model, BuildOptions(precision, (1, 2, 4), timing_cache=cache))
     assert strongly_typed(trt) == (version in NEW)
@@ -58,7 +59,7 @@ def test_every_version_builds_every_precision(
     assert ("PREFER_PRECISION_CONSTRAINTS" in flags_of(built.plan)) == bool(wanted)
     assert json.loads(built.plan)["profile"] == [[[n, 3, 112, 112] for n in (1, 2, 4)]]
     assert built.tensors[0].shape == (-1, 3, 112, 112)
-    assert [t.name for t in built.tensors[1:]] == ["embedding", "attention", "mask_worn"]
+    assert [t.name for t in built.tensors[1:]] == list(OUTPUTS)
     assert cache.read_bytes() == b"timings"
     cache.write_bytes(b"of another device")
     build_plan(trt, model, BuildOptions(precision, (1, 2, 4), timing_cache=cache))
@@ -66,26 +67,26 @@ def test_every_version_builds_every_precision(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_static_shapes_need_no_profile(version: str, int8_bundle: Path) -> None:
+def test_static_shapes_need_no_profile(version: str, bundle_path: Path) -> None:
     built = build_plan(
-        fake_tensorrt(version), int8_bundle / "embedder.onnx", BuildOptions("fp32", (4, 4, 4))
+        fake_tensorrt(version), bundle_path / "embedder.onnx", BuildOptions("fp32", (4, 4, 4))
     )
     assert json.loads(built.plan)["profile"] == [] and built.tensors[0].shape == (4, 3, 112, 112)
     detector = build_plan(
-        fake_tensorrt(version), int8_bundle / "detector-320x256.onnx", BuildOptions("fp32")
+        fake_tensorrt(version), bundle_path / "detector-320x256.onnx", BuildOptions("fp32")
     )
     assert detector.tensors[0].shape == (1, 3, 256, 320)
     with pytest.raises(EngineError, match="for batches of 1, the options ask for 1 to 4"):
         build_plan(
             fake_tensorrt(version),
-            int8_bundle / "detector-320x256.onnx",
+            bundle_path / "detector-320x256.onnx",
             BuildOptions("fp32", (1, 1, 4)),
         )
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_refusal_names_the_node(version: str, tmp_path: Path, int8_bundle: Path) -> None:
-    model = onnx.load(int8_bundle / "detector-320x256.onnx")
+def test_a_refusal_names_the_node(version: str, tmp_path: Path, bundle_path: Path) -> None:
+    model = onnx.load(bundle_path / "detector-320x256.onnx")
     model.graph.node.append(helper.make_node("NonMaxSuppression", ["a", "b"], ["kept"], "suppress"))
     onnx.save(model, tmp_path / "with-nms.onnx")
     with pytest.raises(
@@ -96,14 +97,14 @@ def test_a_refusal_names_the_node(version: str, tmp_path: Path, int8_bundle: Pat
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_layers_that_a_dla_cannot_run_are_listed(version: str, int8_bundle: Path) -> None:
+def test_layers_that_a_dla_cannot_run_are_listed(version: str, bundle_path: Path) -> None:
     options = BuildOptions("fp16", (2, 2, 2), dla_core=1)
-    built = build_plan(fake_tensorrt(version), int8_bundle / "embedder-fp16.onnx", options)
+    built = build_plan(fake_tensorrt(version), bundle_path / "embedder-fp16.onnx", options)
     assert any("Softmax" in name for name in built.off_dla) and "GPU_FALLBACK" in built.flags
     with pytest.raises(EngineError, match="expected DLA core 2, this device has 2"):
         build_plan(
             fake_tensorrt(version),
-            int8_bundle / "embedder-fp16.onnx",
+            bundle_path / "embedder-fp16.onnx",
             BuildOptions("fp16", (2, 2, 2), dla_core=2),
         )
 
@@ -119,11 +120,11 @@ def test_options_that_cannot_be_are_refused() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_other_gpus_are_built_for_by_rtx_alone(version: str, int8_bundle: Path) -> None:
+def test_other_gpus_are_built_for_by_rtx_alone(version: str, bundle_path: Path) -> None:
     def build(capability: str) -> bytes:
         options = BuildOptions("fp32", compute_capability=capability)
         return build_plan(
-            fake_tensorrt(version), int8_bundle / "detector-320x256.onnx", options
+            fake_tensorrt(version), bundle_path / "detector-320x256.onnx", options
         ).plan
 
     if version.startswith("rtx"):
@@ -137,7 +138,7 @@ def test_other_gpus_are_built_for_by_rtx_alone(version: str, int8_bundle: Path) 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_entropy_calibrator_exists_up_to_10(
-    version: str, int8_bundle: Path, tmp_path: Path
+    version: str, bundle_path: Path, tmp_path: Path
 ) -> None:
     trt, cuda, cache = fake_tensorrt(version), FakeCuda(), tmp_path / "ranges"
     primary = cuda.Device(0).retain_primary_context()
@@ -150,7 +151,7 @@ def test_the_entropy_calibrator_exists_up_to_10(
     calibrator = entropy_calibrator(trt, cuda, inputs, cache)
     assert calibrator.get_batch_size() == 8 and calibrator.read_calibration_cache() is None
     options = BuildOptions("int8", (1, 8, 8), calibrator=calibrator)
-    assert list(build_plan(trt, int8_bundle / "embedder.onnx", options).flags) == ["INT8", "FP16"]
+    assert list(build_plan(trt, bundle_path / "embedder.onnx", options).flags) == ["INT8", "FP16"]
     assert calibrator.read_calibration_cache() == b"ranges"
     with pytest.raises(EngineError, match="at least 8 chips"):
         entropy_calibrator(trt, cuda, inputs[:3], cache)
@@ -171,11 +172,11 @@ def rtx() -> Any:
 )
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_rtx_builds_the_networks(
-    rtx: Any, network: str, precision: Any, int8_bundle: Path, tmp_path: Path
+    rtx: Any, network: str, precision: Any, bundle_path: Path, tmp_path: Path
 ) -> None:
-    model = int8_bundle / onnx_file(network, precision)
+    model = bundle_path / onnx_file(network, precision)
     if not model.is_file():  # the detector's INT8 form is no part of a bundle
-        model = int8_detector(int8_bundle / onnx_file(network), tmp_path / "int8.onnx")
+        model = int8_detector(bundle_path / onnx_file(network), tmp_path / "int8.onnx")
     batch = (1, 1, 4) if network == "embedder" else (1, 1, 1)
     built = build_plan(rtx, model, BuildOptions(precision, batch, compute_capability="8.6"))
     assert len(built.plan) > 100_000 and built.tensors[0].dtype == "float" and built.flags == ()
@@ -195,13 +196,13 @@ def int8_detector(source: Path, out: Path) -> Path:
     return out
 
 
-def test_rtx_int8_uses_fp16_elsewhere(rtx: Any, int8_bundle: Path) -> None:
-    model = int8_bundle / onnx_file("embedder", "int8", fp16_scales=True)
+def test_rtx_int8_uses_fp16_elsewhere(rtx: Any, bundle_path: Path) -> None:
+    model = bundle_path / onnx_file("embedder", "int8", fp16_scales=True)
     assert build_plan(rtx, model, BuildOptions("int8", (1, 1, 4), compute_capability="8.6")).plan
 
 
-def test_what_rtx_refuses_is_named(rtx: Any, int8_bundle: Path, tmp_path: Path) -> None:
-    model = onnx.load(int8_bundle / "detector-320x256.onnx")
+def test_what_rtx_refuses_is_named(rtx: Any, bundle_path: Path, tmp_path: Path) -> None:
+    model = onnx.load(bundle_path / "detector-320x256.onnx")
     model.graph.node[3].op_type, model.graph.node[3].name = "NoSuchLayer", "wrong"
     (tmp_path / "wrong.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(EngineError, match=r"node 3 wrong \(NoSuchLayer\)"):

@@ -18,6 +18,7 @@ from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
 from edge.gallery.secure_delete import find_remnants
 from edge.gallery.store import GalleryStore, open_store
+from tests.bundles import EMBEDDING
 from tests.leaks.search import found, table
 from tests.processes import TIMEOUT_S
 
@@ -53,7 +54,7 @@ def terminal(folder: Path) -> tuple[TerminalConfig, Path]:
 
 
 def people(count: int) -> np.ndarray:
-    made = np.random.default_rng(7).standard_normal((count, 256)).astype(np.float32)
+    made = np.random.default_rng(7).standard_normal((count, EMBEDDING)).astype(np.float32)
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 

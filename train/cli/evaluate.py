@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calibration.chips import validation_chips
 from calibration.evaluation import (
     drawn_pairs,
@@ -24,21 +27,43 @@ from calibration.evaluation.results import (
 from calibration.faces import check_encoded, check_folder
 from edge import masks
 from edge.bundle import DETECTOR_SIZES, EMBEDDER, EXPLANATION, MANIFEST, detector_file, file_digest
+from edge.chip import to_input
 from edge.cli import common
 from edge.config.recognition import DetectorConfig
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.detect import FaceDetector, open_detector
+from edge.face.embed import CHIP_SHAPE
 from edge.face.explanation import Explainer
 from train.cli import parsers
 
 AUTO = "auto"
 
 
+class BareEncoder:
+    """Encoder without attention: its only output, of any name, is the embedding (N,D)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        (embedding,) = self._engine.run(batch).values()
+        return {"embedding": embedding.reshape(len(batch), -1)}
+
+    def close(self) -> None:
+        self._engine.close()
+
+
 def open_model(model: Path) -> Engine:
-    """Return the engine of an ONNX file, or of a checkpoint, which torch runs."""
+    """Return the engine of an ONNX file, or of a checkpoint, which torch runs.
+
+    An ONNX file with one output is an encoder that takes the input of this project, such as
+    encoder.onnx of mfsa-adapt.
+    """
     if model.suffix == ".onnx":
-        return open_engine(model, threads=2)
+        engine = open_engine(model, threads=2)
+        outputs = engine.run(to_input(np.zeros((1, *CHIP_SHAPE), np.uint8)))
+        return BareEncoder(engine) if len(outputs) == 1 else engine
     from train.torch_engine import TorchEngine
     from train.weights import load_network
 

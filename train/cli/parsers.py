@@ -102,7 +102,8 @@ def evaluate_parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="MODEL",
-        help="ONNX file, bundle folder or checkpoint; NAME=FILE sets its name",
+        help="ONNX file, bundle folder or checkpoint, or encoder.onnx of mfsa-adapt; "
+        "NAME=FILE sets its name",
     )
     _add_data(parser)
     parser.add_argument(

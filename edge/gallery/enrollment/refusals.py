@@ -36,6 +36,10 @@ class RefusalReason(Code):
         "attention-off-face",
         "the attention of the network is not on the face; use another photo",
     )
+    FACE_HIDDEN = (
+        "face-hidden",
+        "the face is too hidden to be recognised; use a photo of the uncovered face",
+    )
     MASK_WORN = "mask-worn", "a mask seems to be worn; enroll without one"
     UNREADABLE = "unreadable", "the file cannot be read as a photo; save it as JPEG or PNG"
     SAME_PHOTO = "same-photo", "a copy of another photo; it is left out"

@@ -17,8 +17,15 @@ from calibration.evaluation import (
     pairs,
     people,
     real_masks,
+    report,
 )
 from calibration.evaluation.pair_sets import PairSet
+from calibration.evaluation.results import (
+    EvaluationData,
+    ModelEvaluation,
+    compare_models,
+    evaluate_model,
+)
 from calibration.scores import LabelledEmbeddings, all_scores
 from edge import masks
 from edge.errors import ConfigError
@@ -40,6 +47,20 @@ def test_pairs_of_a_perfect_embedder(patches: Any, pair_set: PairSet) -> None:
         and "faces_found_again" not in figures
     )
     assert figures["at_unmasked_threshold_fmr_1e-3"]["threshold"] < 1
+
+
+def test_encoder_without_maps_is_compared(patches: Any, pair_set: PairSet) -> None:
+    data = EvaluationData([pair_set], None, None, kept_apart=True)
+    done = [ModelEvaluation(kind, {}, patches(kind)) for kind in ("same_map", "encoder")]
+    for evaluation in done:
+        evaluate_model(evaluation, data, detector=None, quick=True)
+    embedder, encoder = (evaluation.figures for evaluation in done)
+    assert "places" in embedder and "places" not in encoder
+    (found,), (wanted,) = encoder["pairs"].values(), embedder["pairs"].values()
+    assert found["one_masked"] == wanted["one_masked"] and "mask_worn" not in found
+    compared = [compare_models(done[0], done[1])]
+    assert "\n    -   encoder\n" in report.text(done, compared)
+    assert "encoder" in report.render_page(done, compared, show_faces=False)
 
 
 def headline_scores(

@@ -16,6 +16,7 @@ from edge.errors import EngineError
 from export import detector
 from export.bundle import reference_bundle
 from export.parity_data import portrait_chips
+from tests.bundles import FLOAT_LAYERS
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_quantised_embedder_is_small_and_close(embedder: onnx.ModelProto, tmp_pa
             embedder, plan_quantization(embedder).activations(), [to_input(chips)]
         ).items()
     }
-    result = insert_qdq(embedder, ranges)
+    result = insert_qdq(embedder, ranges, FLOAT_LAYERS)
     onnx.save(result, tmp_path / "int8.onnx")
     assert (tmp_path / "int8.onnx").stat().st_size < 0.4 * (
         reference_bundle() / "embedder.onnx"
@@ -140,7 +141,7 @@ def test_quantised_embedder_is_small_and_close(embedder: onnx.ModelProto, tmp_pa
     )
     assert cosine.min() > 0.97
     gates = plan_quantization(embedder).gates
-    assert len(gates) == 3 and sum("attention" in name for name in gates) == 2
+    assert len(gates) == 6 and sum("attention" in name for name in gates) == 2
 
 
 def test_the_detector_can_be_quantised_too(collins: np.ndarray, tmp_path: Path) -> None:

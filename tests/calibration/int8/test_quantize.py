@@ -11,11 +11,19 @@ import pytest
 from calibration.cli.quantize import main
 from calibration.int8 import quantize
 from calibration.int8.graph import plan_quantization
-from calibration.int8.quantize import FallbackStep, Fidelity, QuantizationSearch, select_ranges
+from calibration.int8.quantize import (
+    FallbackStep,
+    Fidelity,
+    QuantizationSearch,
+    collect_histograms,
+    select_ranges,
+)
 from calibration.int8.ranges import Histogram
 from calibration.int8.report import short_layer_name
+from edge.chip import to_input
 from edge.errors import EngineError
 from export.bundle import reference_bundle
+from export.parity_data import portrait_chips
 
 MODEL = reference_bundle() / "embedder.onnx"
 
@@ -133,15 +141,23 @@ def test_costly_layers_return_to_float() -> None:
     assert isinstance(steps[0], FallbackStep)
 
 
-def test_gemm_input_is_never_clipped() -> None:
-    places = plan_quantization(onnx.load(MODEL))
-    histogram = Histogram()
-    histogram.add(np.append(np.random.default_rng(0).normal(0, 1, 100_000), 40.0))
-    ranges = select_ranges("mse", dict.fromkeys(places.activations(), histogram), places)
-    assert len(places.gemm_inputs) == 1
-    assert {
-        name for name, reach in ranges.items() if reach == histogram.largest
-    } == places.gemm_inputs
+def test_vector_per_chip_is_never_clipped() -> None:
+    values = np.append(np.random.default_rng(0).normal(0, 1, 99_999), 40.0)
+    histograms = {name: Histogram() for name in ("map", "pooled", "vector")}
+    histograms["map"].add(values.reshape(10, 100, 10, 10))
+    histograms["pooled"].add(values.reshape(100, 1000, 1, 1))
+    histograms["vector"].add(values.reshape(100, 1000))
+    ranges = select_ranges("mse", histograms)
+    assert ranges["vector"] == ranges["pooled"] == 40.0 and ranges["map"] < 30.0
+
+
+def test_vectors_of_the_reference_are_found() -> None:
+    model = onnx.load(MODEL)
+    histograms = collect_histograms(
+        model, plan_quantization(model).activations(), [to_input(portrait_chips()[:1])]
+    )
+    vectors = [name for name, histogram in histograms.items() if not histogram.is_map]
+    assert len(vectors) == 4 and all("layer87" in name or "layer88" in name for name in vectors)
 
 
 def test_names_for_people() -> None:

@@ -10,7 +10,7 @@ from edge.values import Probe
 
 def probe(unmasked: np.ndarray) -> Probe:
     maps = np.stack([unmasked, np.zeros((14, 14)), 1 - unmasked]).astype(np.float32)
-    return Probe(np.ones(4, np.float32) / 2, maps, 0.0)
+    return Probe(np.ones(4, np.float32) / 2, maps, 0.0, 1.0)
 
 
 def test_shares_add_up_and_name_the_region() -> None:
@@ -28,7 +28,7 @@ def test_shares_of_zero_map_are_zero() -> None:
 
 def test_overlay_has_chip_and_tinted_copy() -> None:
     chip = np.full((112, 112, 3), 100, np.uint8)
-    shown = overlay(chip, probe(np.ones((14, 14))))
+    shown = overlay(chip, probe(np.ones((14, 14))).attention)
     assert shown.shape == (112, 224, 3) and np.array_equal(shown[:, :112], chip)
     assert shown[50, 160].argmax() == 1  # green: the map of the face
 
@@ -38,7 +38,7 @@ def test_explanation_is_a_third_picture() -> None:
     cells = np.zeros((7, 7), np.float32)
     cells[3, 2], cells[5, 5] = 0.4, -0.2
     explanation = ScoreExplanation(0.25, {"eyes": 0.4, "rest": -0.2}, 0.05, cells, {}, True)
-    shown = overlay(chip, probe(np.ones((14, 14))), explanation)
+    shown = overlay(chip, probe(np.ones((14, 14))).attention, explanation)
     assert shown.shape == (112, 336, 3)
     third = shown[:, 224:].astype(int)
     assert third[56, 40].argmax() == 2 and third[88, 88].argmax() == 0  # orange, violet

@@ -30,10 +30,10 @@ GRANTED = FaceResult(
     FACE,
     3,
     None,
-    Probe(np.eye(1, 8, dtype=np.float32)[0], np.full((3, 14, 14), 0.5, np.float32), 0.0),
+    Probe(np.eye(1, 8, dtype=np.float32)[0], np.full((3, 14, 14), 0.5, np.float32), 0.0, 0.8125),
     Decision(Verdict.GRANT, Reason.MATCH, Match("Ada", 0.81234567, 0.1), 0.6, 0.01, 3, 12.3),
     Quality(100, 90, 80, 100, 100, 100),
-    Visibility(90, 80, 100),
+    Visibility(90, 80, 100, 81.2),
     {"motion": LivenessResult(LivenessState.PASSED)},
 )
 
@@ -52,9 +52,11 @@ def test_decision_fields_of_grant_are_complete() -> None:
         "c7e09a31",
         {"motion": "passed"},
     )
+    assert fields["expected_similarity"] == 0.812 and "recognisability" not in fields["visible"]
     public, personal, sealed = split_fields(fields)
     assert set(personal) == {"subject", "liveness"} and {
         "score",
+        "expected_similarity",
         "attention",
         "visible",
         "quality",

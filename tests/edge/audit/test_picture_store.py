@@ -17,11 +17,11 @@ from edge.values import Probe
 
 def probe(unmasked: np.ndarray) -> Probe:
     maps = np.stack([unmasked, np.zeros((14, 14)), 1 - unmasked]).astype(np.float32)
-    return Probe(np.ones(4, np.float32) / 2, maps, 0.0)
+    return Probe(np.ones(4, np.float32) / 2, maps, 0.0, 1.0)
 
 
 CIPHER = picture_cipher(bytes(32), "lobby-1")
-PICTURE = overlay(np.zeros((112, 112, 3), np.uint8), probe(np.ones((14, 14))))
+PICTURE = overlay(np.zeros((112, 112, 3), np.uint8), probe(np.ones((14, 14))).attention)
 NOW = 1.8e9
 
 

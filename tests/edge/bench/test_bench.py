@@ -305,9 +305,9 @@ def test_sweep_measures_all_combinations(measure: Measure) -> None:
 
 
 def test_engine_rows_state_accuracy(
-    measure: Measure, write_config: Callable[..., Path], int8_bundle: Path
+    measure: Measure, write_config: Callable[..., Path], bundle_path: Path
 ) -> None:
-    write_config(bundle=str(int8_bundle), camera={"kind": "replay", "path": "clip"})
+    write_config(bundle=str(bundle_path), camera={"kind": "replay", "path": "clip"})
     found = measure("engine", "--calls", "3", "--batches", "1", "2")
     rows = {row["name"]: row for row in found["rows"]}
     int8 = rows["embedder ort int8, 2 a call, 1 thread"]
@@ -354,9 +354,9 @@ def test_engine_gpu_calls_have_phases(bundle_path: Path, tmp_path: Path) -> None
 
 
 def test_engine_refused_network_is_not_measured(
-    measure: Measure, write_config: Callable[..., Path], int8_bundle: Path, tmp_path: Path
+    measure: Measure, write_config: Callable[..., Path], bundle_path: Path, tmp_path: Path
 ) -> None:
-    copy = Path(shutil.copytree(int8_bundle, tmp_path / "refused"))
+    copy = Path(shutil.copytree(bundle_path, tmp_path / "refused"))
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["files"]["embedder-int8.onnx"]["verdict"] |= {
         "passed": False,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import open_bundle
+from edge.bundle import open_bundle, read_manifest
 from edge.chip import PREPROCESSING
 from edge.cli import enroll
 from edge.cli.gallery import main
@@ -18,6 +18,7 @@ from edge.door.client import DoorClient
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
 from edge.system.wallclock import BUILT_AFTER
+from tests.bundles import EMBEDDING
 from tests.doors import RunningDoor as Door
 from tests.doors import until
 
@@ -35,8 +36,8 @@ def opened(config: TerminalConfig) -> GalleryStore:
 @pytest.fixture
 def gallery(config: TerminalConfig, tmp_path: Path) -> Callable[..., int]:
     with closing(opened(config)) as store:
-        store.enroll("Ada", np.eye(2, 256, dtype=np.float32))
-        store.enroll("Eve", np.eye(3, 256, dtype=np.float32)[2:])
+        store.enroll("Ada", np.eye(2, EMBEDDING, dtype=np.float32))
+        store.enroll("Eve", np.eye(3, EMBEDDING, dtype=np.float32)[2:])
     return lambda command, *more: main(
         [command, "--config", str(tmp_path / "terminal.yaml"), *more]
     )
@@ -101,12 +102,13 @@ def test_remove_several_checks_names_first(
 
 
 def test_stats_json_counts_people_and_templates(
-    gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    gallery: Callable[..., int], bundle_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gallery("stats", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["subjects"], shown["templates"], shown["without_consent"]) == (2, 3, 2)
-    assert shown["supported_templates"] == 375
+    calibration = read_manifest(bundle_path).calibration
+    assert shown["supported_templates"] == calibration.gallery_size
 
 
 def test_export_import_and_key_rotation(

@@ -25,6 +25,7 @@ def outputs(embedding: np.ndarray) -> dict[str, np.ndarray]:
         "embedding": embedding,
         "attention": np.ones((1, 3, 14, 14), np.float32),
         "mask_worn": np.zeros(1, np.float32),
+        "expected_similarity": np.ones(1, np.float32),
     }
 
 
@@ -36,7 +37,7 @@ def test_probes_are_what_they_promise(
         assert np.linalg.norm(probe.embedding) == pytest.approx(1, abs=1e-5)
         assert probe.attention.shape == (3, 14, 14)
         assert np.allclose(probe.attention.sum(axis=0), 1, atol=1e-5)
-        assert 0 <= probe.mask_worn <= 1
+        assert 0 <= probe.mask_worn <= 1 and 0 <= probe.expected_similarity <= 1
 
 
 def test_the_same_person_is_nearer_than_another(
@@ -62,5 +63,20 @@ def test_a_broken_engine_is_noticed(value: float, collins_chip: np.ndarray) -> N
 
 
 def test_another_network_is_noticed(collins_chip: np.ndarray) -> None:
-    with pytest.raises(EngineError, match="missing attention, mask_worn"):
+    with pytest.raises(EngineError, match="missing attention, mask_worn, expected_similarity"):
         Embedder(Broken(embedding=np.ones((1, 8), np.float32))).embed(collins_chip[None])
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
+def test_expected_similarity_out_of_range_raises(value: float, collins_chip: np.ndarray) -> None:
+    shown = outputs(np.ones((1, 8), np.float32))
+    shown["expected_similarity"] = np.full(1, value, np.float32)
+    with pytest.raises(EngineError, match="the engine is broken"):
+        Embedder(Broken(**shown)).embed(collins_chip[None])
+
+
+def test_embedder_with_three_outputs_is_refused(collins_chip: np.ndarray) -> None:
+    shown = outputs(np.ones((1, 8), np.float32))
+    del shown["expected_similarity"]
+    with pytest.raises(EngineError, match=r"missing expected_similarity: .*of an older version"):
+        Embedder(Broken(**shown)).embed(collins_chip[None])

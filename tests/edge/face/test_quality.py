@@ -79,16 +79,20 @@ def test_visibility_follows_hidden_parts(collins_chip: np.ndarray, embedder: Emb
     assert (
         bare.eyes_visible > 80
         and bare.mouth_occlusion_prevention > 50
-        and bare.attention_on_face > 80
+        and bare.attention_on_face > RECOGNITION_GATE.attention_on_face + 20
     )
     assert (
         masked.eyes_visible > 60
         and masked.mouth_occlusion_prevention < 20
-        and masked.attention_on_face > 80
+        and masked.attention_on_face > RECOGNITION_GATE.attention_on_face + 20
     )
-    assert nothing.attention_on_face < 50 and RECOGNITION_GATE.find_refusal(nothing) in (
-        "eyes-hidden",
-        "attention-off-face",
+    assert (
+        nothing.attention_on_face < RECOGNITION_GATE.attention_on_face - 5
+        and RECOGNITION_GATE.find_refusal(nothing)
+        in (
+            "eyes-hidden",
+            "attention-off-face",
+        )
     )
 
 

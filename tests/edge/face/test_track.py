@@ -16,7 +16,7 @@ def face(x: float, y: float = 100.0, width: float = 80.0) -> Face:
 
 
 def probe(embedding: np.ndarray, mask_worn: float = 0.0) -> Probe:
-    return Probe(embedding, np.zeros((3, 14, 14), np.float32), mask_worn)
+    return Probe(embedding, np.zeros((3, 14, 14), np.float32), mask_worn, 1.0)
 
 
 def numbers(tracker: Tracker, faces: list[Face], at: float) -> list[int]:

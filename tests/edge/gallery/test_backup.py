@@ -32,13 +32,14 @@ from edge.gallery.sealing import SECRET_BYTES
 from edge.gallery.store import GalleryStore
 from edge.gallery.stored_subjects import StoredSubject, StoredTemplate, subject_to_json
 from edge.subject import SubjectRecord
+from tests.bundles import EMBEDDING
 from tests.edge.gallery.conftest import is_pin
 
 pytestmark = pytest.mark.usefixtures("cheap_scrypt")
 
 KEY, OTHER_KEY, PASSPHRASE = bytes(range(32)), bytes(32), "a horse of some other colour"
 RULES = ImportPolicy(lambda: date(2026, 11, 29), consent_required=False, erase_after_days=None)
-ROWS = np.eye(4, 256, dtype=np.float32)
+ROWS = np.eye(4, EMBEDDING, dtype=np.float32)
 
 
 def opened(path: Path, key: bytes = KEY, model: str = "m" * 64) -> GalleryStore:

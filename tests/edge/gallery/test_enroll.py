@@ -26,6 +26,7 @@ from edge.gallery.enrollment.photos import (
     take_samples,
 )
 from edge.gallery.search import Index
+from tests.bundles import EMBEDDING
 
 
 def take(
@@ -56,7 +57,7 @@ def test_sample_of_good_photo_has_components(
     detector: FaceDetector, embedder: Embedder, collins: np.ndarray
 ) -> None:
     taken = take(collins, detector, embedder)
-    assert taken.probe.embedding.shape == (256,)
+    assert taken.probe.embedding.shape == (EMBEDDING,)
     assert {"single_face_present", *quality.MESSAGES, "mouth_occlusion_prevention"} == set(
         taken.components
     )
@@ -122,6 +123,7 @@ def test_sample_embedding_not_finite_raises(detector: FaceDetector, collins: np.
                 "embedding": np.full((count, 8), np.nan),
                 "attention": np.zeros((count, 3, 14, 14)),
                 "mask_worn": np.zeros(count),
+                "expected_similarity": np.ones(count),
             }
 
         def close(self) -> None: ...

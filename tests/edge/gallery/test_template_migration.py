@@ -19,7 +19,8 @@ class Embedder:
     def embed(self, chips: np.ndarray) -> list[Probe]:
         maps = np.zeros((3, 14, 14), np.float32)
         return [
-            Probe(np.eye(16, dtype=np.float32)[int(chip.mean()) % 16], maps, 0.0) for chip in chips
+            Probe(np.eye(16, dtype=np.float32)[int(chip.mean()) % 16], maps, 0.0, 1.0)
+            for chip in chips
         ]
 
 

@@ -17,6 +17,7 @@ from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
 from edge.ops.doctor import OK, WARNING, CheckResult, examine
+from tests.bundles import CALIBRATION, EMBEDDING
 
 
 def opened(config: TerminalConfig) -> GalleryStore:
@@ -30,33 +31,40 @@ def found(config: TerminalConfig, subject: str) -> CheckResult:
 
 
 def test_doctor_thresholds_follow_gallery_size(config: TerminalConfig) -> None:
+    size, threshold = CALIBRATION.gallery_size, CALIBRATION.unmasked.threshold
     empty = found(config, "thresholds")
     assert empty.level == OK and "for 0 templates" in empty.message
-    rows = np.random.default_rng(0).standard_normal((376, 256)).astype(np.float32)
+    rows = np.random.default_rng(0).standard_normal((size + 1, EMBEDDING)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     with closing(opened(config)) as store:
-        store.enroll("Ada", rows[:375])
+        store.enroll("Ada", rows[:size])
     supported = found(config, "thresholds")
     assert (
         supported.level == OK
-        and "for 375 templates" in supported.message
+        and f"for {size} templates" in supported.message
         and "raised" not in supported.message
     )
     with closing(opened(config)) as store:
         store.enroll(
-            "Bob", rows[375:]
+            "Bob", rows[size:]
         )  # two subjects, and one template more than the model supports
     beyond = found(config, "thresholds")
-    assert beyond.level == WARNING and "for 376 templates (raised from 0.586" in beyond.message
-    assert "the model supports 375" in beyond.message
-    assert found(config, "gallery").message == ("2 subjects, 376 templates, readable with the key")
+    assert (
+        beyond.level == WARNING
+        and f"for {size + 1} templates (raised from {threshold:.3f}" in beyond.message
+    )
+    assert f"the model supports {size}" in beyond.message
+    assert (
+        found(config, "gallery").message
+        == f"2 subjects, {size + 1} templates, readable with the key"
+    )
 
 
 def test_thresholds_have_one_wording(
     config: TerminalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with closing(opened(config)) as store:
-        store.enroll("Ada", np.eye(3, 256, dtype=np.float32))
+        store.enroll("Ada", np.eye(3, EMBEDDING, dtype=np.float32))
     words = found(config, "thresholds").message
     for command in ("list", "stats"):
         assert gallery.main([command, "--config", str(tmp_path / "terminal.yaml")]) == 0
@@ -77,7 +85,7 @@ def test_doctor_compatible_gallery_opens(
     (bundle / "manifest.json").write_text(json.dumps({**fields, "compatible_with": [base]}))
     config = load_config(write_config(bundle=str(bundle)))
     with closing(open_store(config, base, load_key(config.key_path, create=True))) as store:
-        store.enroll("Ada", np.eye(2, 256, dtype=np.float32))
+        store.enroll("Ada", np.eye(2, EMBEDDING, dtype=np.float32))
     assert found(config, "gallery").message.startswith("1 subject, 2 templates")
     assert "accepts templates of model bbbbbbbbbbbb" in found(config, "bundle").message
 
@@ -99,7 +107,7 @@ def test_doctor_names_liveness_layers(
 
 
 def test_doctor_two_of_one_name_are_reported(config: TerminalConfig) -> None:
-    rows = np.eye(2, 256, dtype=np.float32)
+    rows = np.eye(2, EMBEDDING, dtype=np.float32)
     with closing(opened(config)) as store:
         store.enroll("Ada", rows[:1])
         store.enroll("Ada (2)", rows[1:])

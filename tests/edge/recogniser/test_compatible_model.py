@@ -21,9 +21,10 @@ from edge.gallery.store import open_store
 from edge.recogniser.build import open_recogniser
 from edge.recogniser.networks import open_networks
 from edge.system.wallclock import WallClock
+from tests.bundles import EMBEDDING
 
 BASE, OTHER = "b" * 64, "c" * 64
-ROWS = np.eye(2, 256, dtype=np.float32)
+ROWS = np.eye(2, EMBEDDING, dtype=np.float32)
 
 
 @pytest.fixture

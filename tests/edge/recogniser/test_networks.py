@@ -22,11 +22,11 @@ def config(write_config: Write, bundle: Path, **engine: object) -> TerminalConfi
     return load_config(write_config(bundle=str(bundle), engine=engine))
 
 
-def test_onnx_runtime_runs_fp32_and_int8(write_config: Write, int8_bundle: Path) -> None:
+def test_onnx_runtime_runs_fp32_and_int8(write_config: Write, bundle_path: Path) -> None:
     chips = np.full((1, 112, 112, 3), 90, np.uint8)
     probes = []
     for precision in ("fp32", "int8"):
-        networks = open_networks(config(write_config, int8_bundle, kind="ort", precision=precision))
+        networks = open_networks(config(write_config, bundle_path, kind="ort", precision=precision))
         assert str(networks) == f"ort {precision}"
         assert networks.calibration == networks.bundle.calibration(precision)
         probes.append(networks.embedder.embed(chips)[0].embedding)
@@ -34,9 +34,9 @@ def test_onnx_runtime_runs_fp32_and_int8(write_config: Write, int8_bundle: Path)
 
 
 def test_int8_needs_thresholds_and_parity(
-    write_config: Write, int8_bundle: Path, bundle_path: Path, tmp_path: Path
+    write_config: Write, bundle_path: Path, tmp_path: Path
 ) -> None:
-    bundle = Path(shutil.copytree(int8_bundle, tmp_path / "bundle"))
+    bundle = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     manifest = json.loads((bundle / "manifest.json").read_text())
     (bundle / "manifest.json").write_text(json.dumps({**manifest, "int8": None}))
     with pytest.raises(BundleError, match="no thresholds for the INT8 embedder"):

@@ -63,6 +63,7 @@ class Scripted:
         self.faces: Sequence[Face] = []
         self.identity = ADA
         self.mask_worn = 0.0
+        self.similarity = 1.0
         self.background = 0.0
         self.embedded: list[int] = []
         self.searches = self.finds = 0
@@ -82,7 +83,7 @@ class Scripted:
         self.embedded.append(len(chips))
         maps = np.zeros((3, 14, 14), np.float32)
         maps[0], maps[2] = 0.5, self.background
-        return [Probe(self.identity, maps, self.mask_worn) for _ in chips]
+        return [Probe(self.identity, maps, self.mask_worn, self.similarity) for _ in chips]
 
 
 class Run:
@@ -250,6 +251,59 @@ def test_attention_on_background_is_refused() -> None:
     run = Run()
     run.networks.background = 0.9
     assert run.frame(face(100))[0].decision.reason == "attention-off-face"
+
+
+HIDDEN_RULES = replace(RULES, min_expected_similarity=0.4)
+
+
+@pytest.mark.parametrize("similarity", [0.39, float("nan")])
+def test_hidden_face_is_refused_without_search(similarity: float) -> None:
+    run = Run(rules=HIDDEN_RULES)
+    run.networks.similarity = similarity
+    (seen,) = run.frame(face(100))
+    decision = seen.decision
+    assert (decision.verdict, decision.reason) == (Verdict.REFUSED, "face-hidden")
+    assert decision.match is None and seen.is_conclusive
+    assert seen.probe is not None and seen.visibility is not None
+
+
+def test_hidden_frames_are_no_votes() -> None:
+    """Votes before and after a hand in front of the face count together."""
+    run = Run(rules=HIDDEN_RULES)
+    decisions = []
+    for similarity, identity in ((1, ADA), (0.1, STRANGER), (0.4, ADA), (0.1, EVE), (1, ADA)):
+        run.networks.similarity, run.networks.identity = similarity, identity
+        (seen,) = run.frame(face(100))
+        decisions.append((seen.track, seen.decision.reason, seen.decision.votes))
+    assert decisions == [
+        (1, "insufficient-votes", 1),
+        (1, "face-hidden", 0),
+        (1, "insufficient-votes", 2),
+        (1, "face-hidden", 0),
+        (1, "match", 3),
+    ]
+
+
+def test_hidden_face_hands_no_votes_to_another() -> None:
+    run = Run(rules=HIDDEN_RULES)
+    for _ in range(2):
+        run.frame(face(100))
+    run.networks.similarity = 0.1
+    run.frame(face(100))
+    run.networks.similarity, run.networks.identity = 1.0, EVE
+    (seen,) = run.frame(face(100))
+    assert (seen.track, seen.decision.verdict, seen.decision.votes) == (2, Verdict.PENDING, 1)
+
+
+def test_hidden_faces_are_not_counted_as_unknown() -> None:
+    run = Run(rules=HIDDEN_RULES, access=make_access(max_unknown_per_minute=1))
+    run.networks.identity, run.networks.similarity = STRANGER, 0.1
+    for _ in range(8):
+        run.frame(face(100))
+        run.at += 1.5  # a new track each time
+    run.networks.identity, run.networks.similarity = ADA, 1.0
+    verdicts = [run.frame(face(100))[0].decision.verdict for _ in range(3)]
+    assert verdicts[-1] is Verdict.GRANT
 
 
 def test_another_person_inherits_no_votes() -> None:

@@ -30,6 +30,7 @@ RECOGNISER: dict[str, Any] = {
     "policy.uncertainty_band": 0.2,
     "policy.groups": ["staff"],
     "policy.max_unknown_per_minute": 5,
+    "policy.min_expected_similarity": 0.99,
     "policy.threshold_unmasked": 0.99,
     "policy.threshold_masked": 0.99,
     "detector.search_interval_s": 0.4,

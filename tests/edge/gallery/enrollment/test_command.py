@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,7 @@ from edge.face.detect import FaceDetector
 from edge.gallery.enrollment import photos
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
+from tests.bundles import CALIBRATION, EMBEDDING
 
 
 class Terminal:
@@ -240,34 +242,35 @@ def test_enroll_statement_on_wrong_name_refused(terminal: Terminal, name: str, w
 
 def test_enroll_refusal_names_files_and_scores(terminal: Terminal) -> None:
     terminal.enroll("ada0", "grace", expect=1)
-    assert (
-        "ada0.png and grace.png score 0.16; two photos of one person score 0.31" in terminal.stderr
-    )
+    words = f"; two photos of one person score {CALIBRATION.same_person:.2f}"
+    assert re.search(rf"ada0\.png and grace\.png score -?0\.\d\d{words}", terminal.stderr)
     terminal.enroll("ada0", "ada1", "grace", expect=1)
     assert "Drop grace.png: the others agree" in terminal.stderr
 
 
 def test_enroll_large_gallery_raises_threshold(terminal: Terminal) -> None:
     """A score between the model's threshold and the door's threshold for 3,000 templates."""
+    threshold = CALIBRATION.unmasked.threshold
+    score = threshold + 0.04
     terminal.enroll("ada0")
     with closing(terminal.store()) as store:
         ada = store.read_subjects()[0].templates[0]
         aside = np.roll(ada, 1) - np.roll(ada, 1) @ ada * ada
         store.enroll(
             "Ada",
-            (0.63 * ada + np.sqrt(1 - 0.63**2) * aside / np.linalg.norm(aside))[None],
+            (score * ada + np.sqrt(1 - score**2) * aside / np.linalg.norm(aside))[None],
             replace=True,
         )
     refused = terminal.enroll("ada0", subject="Eve", expect=1)["refused"][0]
-    assert refused["reason"] == "already-enrolled" and "scores 0.63" in refused["message"]
+    assert refused["reason"] == "already-enrolled" and f"scores {score:.2f}" in refused["message"]
     rng = np.random.default_rng(0)
     with closing(terminal.store()) as store:
-        crowd = rng.standard_normal((3000, 256)).astype(np.float32)
+        crowd = rng.standard_normal((3000, EMBEDDING)).astype(np.float32)
         store.enroll("crowd", crowd / np.linalg.norm(crowd, axis=1, keepdims=True))
     assert terminal.enroll("ada0", subject="Eve")["stored"] == 1
     assert (
-        "for 3,002 templates (raised from 0.586" in terminal.stderr
-        and "the model supports 375" in terminal.stderr
+        f"for 3,002 templates (raised from {threshold:.3f}" in terminal.stderr
+        and f"the model supports {CALIBRATION.gallery_size}" in terminal.stderr
     )
 
 
