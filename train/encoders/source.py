@@ -130,9 +130,13 @@ class _EmbeddingOnly(nn.Module):
 def _read_onnx(path: Path) -> onnx.ModelProto:
     content = path.read_bytes()
     try:
-        return onnx.load_model_from_string(content)
+        model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf raises its own types
         raise ConfigError(f"{path}: not an ONNX file ({type(error).__name__})") from error
+    for node in model.graph.node:  # an empty name at the end is an operand that is absent
+        while node.input and not node.input[-1]:
+            del node.input[-1]  # ONNX Runtime 1.32 crashes on that of LayerNormalization
+    return model
 
 
 def _check_input(model: onnx.ModelProto, path: Path) -> None:

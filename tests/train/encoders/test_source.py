@@ -145,6 +145,26 @@ def test_embedding_of_four_axes_is_flattened(tmp_path: Path) -> None:
     assert found.shape == (1, 32)
 
 
+def test_empty_operand_at_the_end_is_absent(tmp_path: Path) -> None:
+    """ONNX Runtime 1.32 crashes on the empty bias of a LayerNormalization."""
+    model = encoder_model()
+    output = model.graph.output[0].name
+    scale = onnx.numpy_helper.from_array(np.ones(32, np.float32), "scale")
+    model.graph.initializer.append(scale)
+    model.graph.node.append(
+        onnx.helper.make_node("LayerNormalization", [output, "scale", ""], ["normed"])
+    )
+    model.graph.output[0].name = "normed"
+    onnx.save(model, tmp_path / "normed.onnx")
+    content = open_encoder(tmp_path / "normed.onnx", ASKED).content
+    (node,) = (
+        node
+        for node in onnx.load_model_from_string(content).graph.node
+        if node.op_type == "LayerNormalization"
+    )
+    assert "" not in node.input
+
+
 def test_encoder_of_damaged_weights_is_refused(tmp_path: Path) -> None:
     model = encoder_model()
     last = model.graph.initializer[-1]
