@@ -67,15 +67,16 @@ def operating_point_at(
     )
 
 
-def threshold_at(
-    probes: LabelledEmbeddings,
-    templates: LabelledEmbeddings,
-    fmr: float,
-    *,
-    same_pictures: bool = True,
-) -> float:
-    """Return the threshold at an FMR, rounded up to the four digits of the manifest."""
-    _, non_mated = scores.all_scores(probes, templates, same_pictures=same_pictures)
+def threshold_at(probes: LabelledEmbeddings, templates: LabelledEmbeddings, fmr: float) -> float:
+    """Return the threshold of all comparisons at an FMR, see `threshold_of`."""
+    return threshold_of(scores.all_scores(probes, templates)[1], fmr)
+
+
+def threshold_of(non_mated: NDArray[np.float32], fmr: float) -> float:
+    """Return the threshold at an FMR, rounded up to the four digits of the manifest.
+
+    Raises ConfigError for too few scores, or a score of 1.
+    """
     try:
         threshold = math.ceil(metrics.threshold_at_fmr(non_mated, fmr) * 1e4) / 1e4
     except ValueError as error:
@@ -192,10 +193,7 @@ class ImpostorComparison:
                 f"people, found {len(non_mated)}; name more people"
             )
         supported = max(target_fmr, 1 / len(non_mated))
-        threshold = threshold_at(
-            self.probes, self.templates, supported, same_pictures=self.same_pictures
-        )
-        return threshold, supported
+        return threshold_of(non_mated, supported), supported
 
     def measure(self, masked_threshold: float, own: float, supported: float) -> ImpostorExam:
         """Measure the exam at the masked threshold; `own` and `supported` are of `threshold`."""

@@ -27,27 +27,28 @@ from calibration.evaluation.results import (
 from calibration.faces import check_encoded, check_folder
 from edge import masks
 from edge.bundle import DETECTOR_SIZES, EMBEDDER, EXPLANATION, MANIFEST, detector_file, file_digest
-from edge.chip import to_input
 from edge.cli import common
 from edge.config.recognition import DetectorConfig
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.detect import FaceDetector, open_detector
-from edge.face.embed import CHIP_SHAPE
 from edge.face.explanation import Explainer
 from train.cli import parsers
 
 AUTO = "auto"
 
 
-class BareEncoder:
-    """Encoder without attention: its only output, of any name, is the embedding (N,D)."""
+class OnnxModel:
+    """Engine of an ONNX file; if it has one output, of any name, that is the embedding (N,D)."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        (embedding,) = self._engine.run(batch).values()
+        outputs = self._engine.run(batch)
+        if len(outputs) > 1:
+            return outputs
+        (embedding,) = outputs.values()
         return {"embedding": embedding.reshape(len(batch), -1)}
 
     def close(self) -> None:
@@ -61,9 +62,7 @@ def open_model(model: Path) -> Engine:
     encoder.onnx of mfsa-adapt.
     """
     if model.suffix == ".onnx":
-        engine = open_engine(model, threads=2)
-        outputs = engine.run(to_input(np.zeros((1, *CHIP_SHAPE), np.uint8)))
-        return BareEncoder(engine) if len(outputs) == 1 else engine
+        return OnnxModel(open_engine(model, threads=2))
     from train.torch_engine import TorchEngine
     from train.weights import load_network
 
