@@ -232,8 +232,9 @@ class Criterion(nn.Module):
             own = (student * teacher).sum(dim=1)
             parts["distil"] = w.distil * (1 - own).mean()
             parts["relation"] = w.relation * relation_loss(student, teacher)
+            deployed = F.normalize(out.deployed[taught])
             parts["similarity"] = w.similarity * F.mse_loss(
-                out.similarity[taught], own.detach().clamp(min=0)
+                out.similarity[taught], (deployed * teacher).sum(dim=1).clamp(min=0)
             )
             if self.bank is not None:
                 parts |= self._against_bank(student, teacher, batch, taught)

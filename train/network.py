@@ -93,6 +93,7 @@ class Output(NamedTuple):
     mask_logit: Tensor  # (B,), from mask_features
     cover_logit: Tensor  # (B,), from mask_features: another object covers the face
     similarity: Tensor  # (B,) 0..1, expected cosine to the embedding of the clear face
+    deployed: Tensor  # (B, D), the embedding of a deployed network, without a gradient
 
 
 def pool_features(features: Tensor, maps: Tensor, which: int) -> Tensor:
@@ -222,6 +223,7 @@ class MfsaNetwork(nn.Module):
             pool_features(features, maps, BACKGROUND),
             *self.heads.classify(mask_features),
             self.heads.predict_similarity(embedding, pool_features(features, maps, UNMASKED)),
+            embedding.detach(),
         )
 
     def freeze(self) -> None:

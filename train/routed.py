@@ -89,7 +89,8 @@ class _Base(nn.Module):
 class RoutedNetwork(nn.Module):
     """Network from chips (B,3,112,112), RGB in -1..1, to `Output`.
 
-    In training mode the embedding is that of the branch, whatever the face wears.
+    In training mode the embedding is that of the branch, whatever the face wears. The expected
+    similarity is always that of the deployed embedding.
     """
 
     def __init__(self, encoder: bytes, config: RoutedConfig) -> None:
@@ -156,20 +157,20 @@ class RoutedNetwork(nn.Module):
         embedding = self.branch(seen).float()
         mask_features = mask_head_input(features, maps, self.variant)
         mask_logit, cover_logit = self.heads.classify(mask_features)
+        worn = self.is_mask_worn(mask_logit)[:, None]
+        deployed = torch.where(worn, embedding, self.base.top(features).float())
         similarity = self.heads.predict_similarity(
-            embedding, pool_features(features, maps, UNMASKED)
+            deployed, pool_features(features, maps, UNMASKED)
         )
-        if not self.training:
-            worn = self.is_mask_worn(mask_logit)[:, None]
-            embedding = torch.where(worn, embedding, self.base.top(features).float())
         return Output(
-            embedding,
+            embedding if self.training else deployed,
             maps,
             mask_features,
             pool_features(features, maps, BACKGROUND),
             mask_logit,
             cover_logit,
             similarity,
+            deployed.detach(),
         )
 
 

@@ -97,7 +97,8 @@ def output(embedding: torch.Tensor) -> Output:
     n = len(embedding)
     features, zeros = torch.zeros(n, CHANNELS), torch.zeros(n)
     maps = torch.full((n, 3, 14, 14), 1 / 3)
-    return Output(embedding, maps, features, features, zeros, zeros, torch.full((n,), 0.5))
+    half = torch.full((n,), 0.5)
+    return Output(embedding, maps, features, features, zeros, zeros, half, embedding.detach())
 
 
 def test_neighbour_loss_follows_teacher_ranking() -> None:

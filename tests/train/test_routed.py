@@ -15,7 +15,7 @@ from tests.train.encoders.onnx_models import encoder_model, onnx_runner
 from train.encoders.cut import at_14x14, find_cuts
 from train.encoders.onnx_to_torch import read_encoder
 from train.loss import Batch, Criterion, TeacherBank
-from train.network import UNMASKED, VARIANTS
+from train.network import UNMASKED, VARIANTS, pool_features
 from train.recipe import LossWeights
 from train.routed import EncoderOrigin, RoutedConfig, RoutedNetwork
 from train.weights import load_network, save_weights
@@ -109,6 +109,41 @@ def test_branch_is_exported_without_norms(tmp_path: Path) -> None:
     assert not any(node.op_type == "BatchNormalization" for node in nodes)
     found = onnx_runner(tmp_path / "routed.onnx")(CHIPS)["embedding"]
     np.testing.assert_allclose(found, run(network).numpy(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("mask_logit", [-9.0, 9.0])
+def test_similarity_follows_output_embedding(tmp_path: Path, mask_logit: float) -> None:
+    network, other_branch = (make_routed(mask_logit=mask_logit) for _ in range(2))
+    with torch.no_grad():
+        list(other_branch.branch.parameters())[-1].add_(5.0)
+    similarities = []
+    for member in (network, other_branch):
+        export(member, tmp_path / "routed.onnx")
+        similarities.append(onnx_runner(tmp_path / "routed.onnx")(CHIPS)["expected_similarity"])
+        with torch.no_grad():
+            chips = torch.from_numpy(CHIPS)
+            evaluated = member(chips)
+            seen = pool_features(
+                member.base.middle(member.base.low(chips)), evaluated.attention, UNMASKED
+            )
+            expected = member.heads.predict_similarity(evaluated.embedding, seen)
+        np.testing.assert_allclose(similarities[-1], expected.numpy(), rtol=1e-3, atol=1e-4)
+    assert np.array_equal(*similarities) == (mask_logit < 0)
+
+
+def test_similarity_is_trained_on_output() -> None:
+    """A bare face has the encoder's embedding, whose cosine to its target is 1."""
+    network = make_routed().train()
+    chips = torch.from_numpy(CHIPS)
+    with torch.no_grad():
+        targets = torch.nn.functional.normalize(read_encoder(ENCODER)(chips))
+    out = network(chips)
+    assert not torch.allclose(out.embedding, out.deployed, atol=0.01)  # the branch is trained
+    assert not out.deployed.requires_grad
+    criterion = Criterion(LossWeights(similarity=1), 32, "mfsa", 0)
+    _, parts = criterion(out, network.heads, _batch(targets), 0.5)
+    expected = (1 - out.similarity).square().mean()
+    assert torch.allclose(parts["similarity"], expected, atol=1e-5)
 
 
 def test_quantisation_leaves_the_route_in_float(tmp_path: Path) -> None:
