@@ -17,6 +17,7 @@ from edge.audit.kinds import (
 )
 from edge.camera.sharing import SessionEnd
 from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause, LockReason
+from edge.door.readers.events import Malformation, ReaderState
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.system.wallclock import ClockDoubt
 from edge.values import Verdict
@@ -50,6 +51,8 @@ ENUMS: dict[str, Sequence[DescribedCode]] = {
     "refusal of the door": list(DoorRefusal),
     "state of the door": list(LockReason),
     "cause of a door event": list(EventCause),
+    "state of a reader": list(ReaderState),
+    "malformed read of a reader": list(Malformation),
     "doubt about the clock": list(ClockDoubt),
     "kind of a record": list(RecordKind),
     "event of a record in the log of decisions": list(RecordEvent),

@@ -1,4 +1,4 @@
-"""Listening Unix sockets and the account of a peer."""
+"""Unix sockets at a path, and the account of a peer."""
 
 from __future__ import annotations
 
@@ -22,16 +22,32 @@ def listen(path: Path, kind: socket.SocketKind, mode: int, backlog: int) -> sock
 
     The caller holds the lock file of the folder. Raises OSError.
     """
-    listener = socket.socket(socket.AF_UNIX, kind)
+    listener = _bind(path, kind, mode)
     try:
-        path.unlink(missing_ok=True)
-        previous = os.umask(0o777 & ~mode)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(previous)
         listener.listen(backlog)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def bind_datagrams(path: Path, mode: int) -> socket.socket:
+    """Return a socket that receives datagrams at `path` and does not block. Raises OSError."""
+    receiver = _bind(path, socket.SOCK_DGRAM, mode)
+    receiver.setblocking(False)
+    return receiver
+
+
+def _bind(path: Path, kind: socket.SocketKind, mode: int) -> socket.socket:
+    bound = socket.socket(socket.AF_UNIX, kind)
+    try:
+        path.unlink(missing_ok=True)
+        previous = os.umask(0o777 & ~mode)
+        try:
+            bound.bind(str(path))
+        finally:
+            os.umask(previous)
+    except OSError:
+        bound.close()
+        raise
+    return bound
