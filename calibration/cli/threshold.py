@@ -17,6 +17,7 @@ from calibration.chips import ChipFolder, validation_chips
 from calibration.cli import parsers
 from calibration.faces import check_folder
 from calibration.hidden_faces import HiddenProbes, embed_sunglasses
+from calibration.parallel_engine import open_parallel_engine
 from calibration.scores import LabelledEmbeddings
 from calibration.threshold import (
     FPIR_TARGET,
@@ -40,7 +41,7 @@ from edge.bundle import (
 from edge.chip import PREPROCESSING
 from edge.cli import common
 from edge.config import load_config
-from edge.engine import Engine, open_engine
+from edge.engine import Engine
 from edge.engine.sidecar import PlanRequirements, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import ConfigError
@@ -150,12 +151,12 @@ def _real_masks(
 def _open(args: argparse.Namespace) -> tuple[Path, Engine]:
     """Return the measured file and its engine; raises BundleError or EngineError."""
     if args.embedder:
-        return args.embedder, open_engine(args.embedder, threads=2)
+        return args.embedder, open_parallel_engine(args.embedder)
     bundle = open_bundle(args.bundle, PREPROCESSING)
     bundle.calibration(args.precision)  # raises if there are none to replace
     if not args.plan:
         model = bundle.onnx_path(EMBEDDER_NETWORK, args.precision)
-        return model, open_engine(model, threads=2)
+        return model, open_parallel_engine(model)
     plan, reference = (
         bundle.path / plan_file(EMBEDDER_NETWORK, args.precision),
         bundle.digest(EMBEDDER_NETWORK),

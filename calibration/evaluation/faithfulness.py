@@ -54,20 +54,20 @@ def run(
     chips, reference = _choose_chips(pairs, probes)
     templates, _ = _run(engine, reference)
     embedding, maps = _run(engine, chips)
-    blurred = np.stack([cv2.GaussianBlur(chip, (0, 0), 9) for chip in chips])
+    partial_scores = _PartialScores(engine, chips, embedding, templates)
     own = maps[:, 0].reshape(len(chips), -1)
     importance: dict[str, NDArray[np.floating]] = {
         "map": own,
         "constant": _mean_of_others(own),
         "random": np.random.default_rng(0).random((len(chips), _CELLS**2)),
-        "occlusion": _occlusion(engine, chips, blurred, templates),
+        "occlusion": _occlusion(partial_scores),
     }
     if explainer is not None:
         split = importance["split"] = _contributions(explainer, chips, templates)
         importance["constant split"] = _mean_of_others(split)
     deletion, insertion = (
-        {name: _curve(engine, a, b, templates, order) for name, order in importance.items()}
-        for a, b in ((chips, blurred), (blurred, chips))
+        {name: _curve(partial_scores, order, reveal) for name, order in importance.items()}
+        for reveal in (False, True)
     )
     figures = {
         "chips": len(chips),
@@ -201,6 +201,44 @@ def _run(engine: Engine, chips: Chips) -> tuple[NDArray[np.float32], NDArray[np.
     )
 
 
+class _PartialScores:
+    """Scores of chips (N,112,112,3) against templates (N,D) with some cells blurred.
+
+    Each set of blurred cells of a chip runs once: all orders share the unchanged chip, whose
+    embedding (N,D) is given, and the completely blurred one.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        chips: Chips,
+        embedding: NDArray[np.float32],
+        templates: NDArray[np.float32],
+    ) -> None:
+        self._engine = engine
+        self._chips = chips
+        self._blurred = np.stack([cv2.GaussianBlur(chip, (0, 0), 9) for chip in chips])
+        self._templates = templates
+        unchanged = np.zeros(_CELLS**2, bool).tobytes()
+        self._known: dict[tuple[int, bytes], np.float32] = {
+            (i, unchanged): score for i, score in enumerate((embedding * templates).sum(axis=1))
+        }
+
+    def __len__(self) -> int:
+        return len(self._chips)
+
+    def score(self, hidden: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return the scores (N,) with the cells `hidden` (N,196) blurred."""
+        keys = [(i, cells.tobytes()) for i, cells in enumerate(hidden)]
+        rows = [i for i, key in enumerate(keys) if key not in self._known]
+        if rows:
+            covered = _cover(self._chips[rows], self._blurred[rows], hidden[rows])
+            embedding, _ = _run(self._engine, covered)
+            found = (embedding * self._templates[rows]).sum(axis=1)
+            self._known.update(zip([keys[i] for i in rows], found, strict=True))
+        return np.array([self._known[key] for key in keys])
+
+
 def _cover(before: Chips, after: Chips, cells: NDArray[np.bool_]) -> Chips:
     """Return `before` with the cells (N,196) of `after`."""
     grid = (
@@ -212,38 +250,29 @@ def _cover(before: Chips, after: Chips, cells: NDArray[np.bool_]) -> Chips:
 
 
 def _curve(
-    engine: Engine,
-    before: Chips,
-    after: Chips,
-    templates: NDArray[np.float32],
-    importance: NDArray[np.floating],
+    partial_scores: _PartialScores, importance: NDArray[np.floating], reveal: bool
 ) -> NDArray[np.float64]:
-    """Return scores (N,15) while cells change in order of importance."""
+    """Return scores (N,15) while cells are blurred, or revealed, in order of importance."""
     rank = (-importance).argsort(axis=1, kind="stable").argsort(axis=1)
-    columns = []
-    for share in _SHARES:
-        embedding, _ = _run(engine, _cover(before, after, rank < round(share * _CELLS**2)))
-        columns.append((embedding * templates).sum(axis=1))
+    columns = [
+        partial_scores.score((rank < round(share * _CELLS**2)) != reveal) for share in _SHARES
+    ]
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def _occlusion(
-    engine: Engine, chips: Chips, blurred: Chips, templates: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def _occlusion(partial_scores: _PartialScores) -> NDArray[np.float64]:
     """Return the fall of the score (N,196) if one block of cells is hidden."""
+    count = len(partial_scores)
     blocks = _CELLS // _BLOCK
-    baseline = (_run(engine, chips)[0] * templates).sum(axis=1)
-    fall = np.zeros((len(chips), _CELLS, _CELLS))
+    baseline = partial_scores.score(np.zeros((count, _CELLS**2), bool))
+    fall = np.zeros((count, _CELLS, _CELLS))
     for row in tqdm(range(blocks), desc="occlusion", disable=None):
         for column in range(blocks):
             cells = np.zeros((_CELLS, _CELLS), bool)
             cells[row * _BLOCK : (row + 1) * _BLOCK, column * _BLOCK : (column + 1) * _BLOCK] = True
-            hidden, _ = _run(
-                engine,
-                _cover(chips, blurred, np.broadcast_to(cells.ravel(), (len(chips), _CELLS**2))),
-            )
-            fall[:, cells] = (baseline - (hidden * templates).sum(axis=1))[:, None]
-    return fall.reshape(len(chips), -1)
+            hidden = partial_scores.score(np.broadcast_to(cells.ravel(), (count, _CELLS**2)))
+            fall[:, cells] = (baseline - hidden)[:, None]
+    return fall.reshape(count, -1)
 
 
 def _gain(per_chip: NDArray[np.float64]) -> dict[str, float]:

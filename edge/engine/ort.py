@@ -43,7 +43,7 @@ def session_options(threads: int) -> ort.SessionOptions:
 
 
 class OrtEngine:
-    """Engine of one ONNX Runtime session."""
+    """Engine of one ONNX Runtime session, which may run in several threads at once."""
 
     def __init__(self, model: Path, *, threads: int = 1) -> None:
         try:

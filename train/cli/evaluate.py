@@ -25,6 +25,7 @@ from calibration.evaluation.results import (
     evaluate_model,
 )
 from calibration.faces import check_encoded, check_folder
+from calibration.parallel_engine import open_parallel_engine
 from edge import masks
 from edge.bundle import DETECTOR_SIZES, EMBEDDER, EXPLANATION, MANIFEST, detector_file, file_digest
 from edge.cli import common
@@ -62,7 +63,7 @@ def open_model(model: Path) -> Engine:
     encoder.onnx of mfsa-adapt.
     """
     if model.suffix == ".onnx":
-        return OnnxModel(open_engine(model, threads=2))
+        return OnnxModel(open_parallel_engine(model))
     from train.torch_engine import TorchEngine
     from train.weights import load_network
 

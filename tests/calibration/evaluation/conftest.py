@@ -18,13 +18,15 @@ class PatchEngine:
 
     Its map marks that half, or the other one with `wrong_map`; with `same_map` it reads and marks
     the upper half of every picture, with `without_map` it reads that and marks nothing, and with
-    `encoder` it reads that and has no other output.
+    `encoder` it reads that and has no other output. `passes` has a hash of each input.
     """
 
     def __init__(self, kind: str = "same_map") -> None:
         self.kind = kind
+        self.passes: list[int] = []
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        self.passes += [hash(chip.tobytes()) for chip in batch]
         halves = batch.reshape(len(batch), 3, 2, 7, 8, 14, 8).mean(
             axis=(4, 6)
         )  # (N, 3, half, 7, 14)

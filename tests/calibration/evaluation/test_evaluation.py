@@ -313,6 +313,15 @@ def test_faithfulness_verdict_by_map_kind(
         )  # the complete chip: nothing hidden or all revealed
 
 
+def test_faithfulness_runs_no_chip_twice(patches: Any, pair_set: PairSet) -> None:
+    engine = patches("right_map")
+    faithfulness.run(engine, pair_set)
+    mated, orders, shares, blocks = 12, 4, 13, 49
+    # Template, unchanged, blurred and three small changes; shares 0 and 1 of all orders are equal.
+    assert len(engine.passes) <= mated * (6 + blocks + 2 * orders * shares)
+    assert len(set(engine.passes)) == len(engine.passes)
+
+
 def test_faithfulness_measures_the_split(
     patches: Any, pair_set: PairSet, patch_explainer: Explainer
 ) -> None:
