@@ -1,0 +1,89 @@
+"""Lockout after wrong credentials, per person and per reader. Pure: times are arguments."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+_KEYS_MAX = 4096
+_LOCKS_MAX = 16  # doublings that are counted
+
+
+@dataclass(frozen=True, slots=True)
+class LockoutRule:
+    """`failures` wrong credentials within `window_s` lock for `lock_s`, doubled at each lock.
+
+    The time is at most `lock_max_s`. A lock is forgotten `window_s` after its end.
+    """
+
+    failures: int
+    window_s: float
+    lock_s: float
+    lock_max_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LockoutCount:
+    """Failures of one key. Times are seconds of one clock."""
+
+    failures: int
+    since: float  # of the first failure, or of the end of the last lock
+    locks: int
+    locked_until: float
+
+
+class Lockout:
+    """Counts failures by key, such as a reader's or a person's name.
+
+    It limits requests by credentials only: fire, exit button and operators do not ask it. At most
+    4096 keys are kept; the oldest one without a lock is dropped first.
+    """
+
+    def __init__(self, rule: LockoutRule) -> None:
+        self._rule = rule
+        self._counts: OrderedDict[str, LockoutCount] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def locked_s(self, key: str, now: float) -> float:
+        """Return for how many seconds a key is locked; 0 if it is not."""
+        count = self._counts.get(key)
+        return 0.0 if count is None else max(0.0, count.locked_until - now)
+
+    def note_failure(self, key: str, now: float) -> bool:
+        """Count a wrong credential; True if the key is locked by it."""
+        if self.locked_s(key, now):
+            return False
+        count = self._counts.pop(key, None)
+        if count is None or now - count.since >= self._rule.window_s:
+            count = LockoutCount(0, now, 0, now)
+        count = replace(count, failures=count.failures + 1)
+        is_locked = count.failures >= self._rule.failures
+        if is_locked:
+            until = now + min(self._rule.lock_s * 2**count.locks, self._rule.lock_max_s)
+            count = LockoutCount(0, until, min(count.locks + 1, _LOCKS_MAX), until)
+        self._counts[key] = count
+        self._drop_oldest(now)
+        return is_locked
+
+    def note_success(self, key: str) -> None:
+        """Forget the failures of a person after a right credential.
+
+        Not for readers: a person with a right PIN could guess those of others in between.
+        """
+        self._counts.pop(key, None)
+
+    def counts(self) -> dict[str, LockoutCount]:
+        """Return the state, for a file."""
+        return dict(self._counts)
+
+    def restore(self, counts: dict[str, LockoutCount]) -> None:
+        """Use a saved state, with its times in the present clock."""
+        self._counts = OrderedDict(list(counts.items())[-_KEYS_MAX:])
+
+    def _drop_oldest(self, now: float) -> None:
+        if len(self._counts) <= _KEYS_MAX:
+            return
+        unlocked = (key for key, count in self._counts.items() if count.locked_until <= now)
+        del self._counts[next(unlocked, next(iter(self._counts)))]

@@ -1,0 +1,138 @@
+"""Changes of people and credentials, by commands. The door process only reads the file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from edge.door.credential_hashes import CredentialHasher, load_credential_key
+from edge.door.credentials_file import (
+    CredentialDocument,
+    PersonEntry,
+    read_document,
+    write_document,
+)
+from edge.door.readers.events import PIN_DIGITS_MAX, CardRead
+from edge.errors import ConfigError, DoorError
+from edge.names import check_name, name_key, normalize_name
+from edge.system.lockfile import acquire_lock
+
+PIN_DIGITS_MIN = 4
+
+
+class CredentialEditor:
+    """Changes a document; each method raises DoorError or ConfigError and then changes nothing."""
+
+    def __init__(self, document: CredentialDocument, hasher: CredentialHasher) -> None:
+        self.document = document
+        self._hasher = hasher
+
+    def set_person(self, name: str, attributes: Mapping[str, Any]) -> None:
+        """Add a person, or change attributes of one: fields of `PersonEntry` except credentials."""
+        if secret := attributes.keys() & {"name", "cards", "pin", "duress_pin"}:
+            raise ConfigError(f"{', '.join(sorted(secret))} cannot be set as attributes")
+        if self._find(name) is None:
+            check_name(name, "a person's name")
+        self._update(name, dict(attributes))
+
+    def remove_person(self, name: str) -> None:
+        person = self._get(name)
+        self._replace(tuple(other for other in self.document.people if other is not person))
+
+    def add_card(self, name: str, card: CardRead) -> None:
+        person = self._get(name)
+        digest = self._hasher.hash_card(card)
+        if any(digest in other.cards for other in self.document.people):
+            raise DoorError("the card is in use already; remove it from its holder first")
+        self._update(name, {"cards": (*person.cards, digest)})
+
+    def remove_card(self, name: str, card: CardRead) -> None:
+        person, digest = self._get(name), self._hasher.hash_card(card)
+        if digest not in person.cards:
+            raise DoorError(f"{person.name} does not have this card")
+        self._update(name, {"cards": tuple(other for other in person.cards if other != digest)})
+
+    def remove_cards(self, name: str) -> None:
+        self._get(name)
+        self._update(name, {"cards": ()})
+
+    def set_pin(self, name: str, digits: str, duress_digits: str | None) -> None:
+        """Set PIN and duress PIN, both unique; None: no duress PIN."""
+        self._get(name)
+        pin = self._hash_pin(digits)
+        duress = None if duress_digits is None else self._hash_pin(duress_digits)
+        others = {
+            taken
+            for person in self.document.people
+            if name_key(person.name) != name_key(name)
+            for taken in person.pins
+        }
+        if {pin, duress} & others or pin == duress:
+            raise DoorError("this PIN cannot be used; choose another one")
+        self._update(name, {"pin": pin, "duress_pin": duress})
+
+    def remove_pin(self, name: str) -> None:
+        """Remove PIN and duress PIN."""
+        self._get(name)
+        self._update(name, {"pin": None, "duress_pin": None})
+
+    def _hash_pin(self, digits: str) -> str:
+        valid = digits.isascii() and digits.isdigit()
+        if not valid or not PIN_DIGITS_MIN <= len(digits) <= PIN_DIGITS_MAX:
+            raise ConfigError(f"expected a PIN of {PIN_DIGITS_MIN} to {PIN_DIGITS_MAX} digits")
+        return self._hasher.hash_pin(digits)
+
+    def _find(self, name: str) -> PersonEntry | None:
+        people = self.document.people
+        return next((one for one in people if name_key(one.name) == name_key(name)), None)
+
+    def _get(self, name: str) -> PersonEntry:
+        if (person := self._find(name)) is None:
+            raise DoorError(f"{name!r} is not a person of this door; add the person first")
+        return person
+
+    def _update(self, name: str, changes: dict[str, Any]) -> None:
+        person = self._find(name)
+        values = {"name": normalize_name(name)} if person is None else person.model_dump()
+        try:
+            changed = PersonEntry.model_validate(values | changes)
+        except ValidationError as error:
+            problems = "; ".join(  # without the values
+                f"{'.'.join(map(str, problem['loc'])) or 'person'}: {problem['msg']}"
+                for problem in error.errors(include_input=False)
+            )
+            raise ConfigError(problems) from None
+        people = self.document.people
+        if person is None:
+            self._replace((*people, changed))
+        else:
+            self._replace(tuple(changed if one is person else one for one in people))
+
+    def _replace(self, people: tuple[PersonEntry, ...]) -> None:
+        values = self.document.model_dump() | {"people": people}
+        try:
+            self.document = CredentialDocument.model_validate(values)
+        except ValidationError:
+            raise DoorError("the change would make the file invalid: too many people") from None
+
+
+@contextlib.contextmanager
+def edit_credentials(path: Path, key_path: Path) -> Iterator[CredentialEditor]:
+    """Lock the file, edit it and write it if the block ends without an exception.
+
+    The key file is made if there is none. Raises DoorError, AlreadyRunningError.
+    """
+    lock = acquire_lock(path.with_suffix(".lock"), "change of credentials")
+    try:
+        document = read_document(path)
+        key = load_credential_key(key_path, create=not document.people)
+        editor = CredentialEditor(document, CredentialHasher(key, bytes.fromhex(document.salt)))
+        yield editor
+        write_document(editor.document, path)
+    finally:
+        os.close(lock)

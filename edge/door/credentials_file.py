@@ -1,0 +1,119 @@
+"""File of the people and credentials that the door process knows: models, reading and writing."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from edge.door.credential_hashes import SALT_BYTES
+from edge.errors import DoorError
+from edge.frozen_model import FrozenModel, Sha256
+from edge.names import NAME_MAX, is_name, name_key
+from edge.parsing import parse_json
+from edge.system.accounts import acting_as_owner
+from edge.system.atomic_files import read_regular, write_atomic
+
+_PEOPLE_MAX = 50_000
+_GROUPS_MAX, _CARDS_MAX = 64, 16
+_FILE_MAX = 64 << 20  # bytes
+_USES_MAX = 1_000_000
+
+
+def _checked_name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError("expected a name of printable characters")
+    return text
+
+
+_Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX), AfterValidator(_checked_name)]
+PersonMode = Literal["face", "card-and-face", "pin-and-face"]
+
+
+class PersonEntry(FrozenModel):
+    """A person: rights, preferences and digests of credentials."""
+
+    name: _Name
+    groups: tuple[_Name, ...] = Field((), max_length=_GROUPS_MAX)
+    valid_from: date | None = None  # days in the time zone of `door.schedule`, both included
+    valid_until: date | None = None
+    max_uses: int | None = Field(None, ge=1, le=_USES_MAX)  # entries of a visitor
+    mode: PersonMode | None = None  # instead of the mode by schedule
+    extended: bool = False
+    anti_passback_exempt: bool = False
+    cards: tuple[Sha256, ...] = Field((), max_length=_CARDS_MAX)
+    pin: Sha256 | None = None
+    duress_pin: Sha256 | None = None
+
+    def __repr__(self) -> str:
+        return f"PersonEntry({self.name!r})"
+
+    __str__ = __repr__
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        return tuple(pin for pin in (self.pin, self.duress_pin) if pin is not None)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> PersonEntry:
+        if self.duress_pin is not None and self.pin is None:
+            raise ValueError("a duress PIN needs a PIN")
+        if self.valid_from and self.valid_until and self.valid_until < self.valid_from:
+            raise ValueError("the validity ends before it begins")
+        return self
+
+
+class CredentialDocument(FrozenModel):
+    """Content of the file. Names, cards and PINs are unique."""
+
+    version: Literal[1]
+    salt: str = Field(pattern=rf"^[0-9a-f]{{{2 * SALT_BYTES}}}$")
+    people: tuple[PersonEntry, ...] = Field((), max_length=_PEOPLE_MAX)
+
+    def __repr__(self) -> str:
+        return f"CredentialDocument({len(self.people)} people)"
+
+    __str__ = __repr__
+
+    @model_validator(mode="after")
+    def _is_unique(self) -> CredentialDocument:
+        names = [name_key(person.name) for person in self.people]
+        cards = [card for person in self.people for card in person.cards]
+        pins = [pin for person in self.people for pin in person.pins]
+        for what, found in (("name", names), ("card", cards), ("PIN", pins)):
+            if len(set(found)) < len(found):
+                raise ValueError(f"a {what} occurs twice")
+        return self
+
+
+def empty_document() -> CredentialDocument:
+    """Return a document without people, with a fresh salt."""
+    return CredentialDocument(version=1, salt=secrets.token_hex(SALT_BYTES))
+
+
+def read_document(path: Path) -> CredentialDocument:
+    """Read the file; a missing one is empty. Raises DoorError, which shows nothing of it."""
+    try:
+        with acting_as_owner(path.parent):
+            content = read_regular(path, _FILE_MAX)
+    except FileNotFoundError:
+        return empty_document()
+    except OSError as error:
+        raise DoorError(f"{path}: the credentials cannot be read: {error.strerror}") from error
+    try:
+        return parse_json(CredentialDocument, content)
+    except ValueError:
+        pass  # its text shows values of the file
+    raise DoorError(f"{path}: not a valid file of credentials; restore a backup, or remove it")
+
+
+def write_document(document: CredentialDocument, path: Path) -> None:
+    """Replace the file atomically; only its owner may read it. Raises DoorError."""
+    try:
+        with acting_as_owner(path.parent):
+            write_atomic(path, document.model_dump_json().encode(), 0o600)
+    except OSError as error:
+        raise DoorError(f"{path}: the credentials cannot be written: {error.strerror}") from error
