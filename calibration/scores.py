@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,17 +32,28 @@ def embed_chips(
 ) -> Outputs:
     """Return unit-norm `embedding` (N,D) of `count` chips and the outputs in `keep`.
 
-    Outputs in `optional` are returned if the network has them. Shows a progress bar. Raises
-    EngineError for zero or non-finite embeddings.
+    Outputs in `optional` are returned if the network has them. Another thread calls `chip`, in
+    order: it draws the next batch while the network runs. Shows a progress bar. Raises EngineError
+    for zero or non-finite embeddings.
     """
+
+    def draw(start: int) -> NDArray[np.float32]:
+        return to_input(np.stack([chip(i) for i in range(start, min(start + batch, count))]))
+
     parts: list[Outputs] = []
-    with tqdm(total=count, desc=what, unit="chip", disable=True if quiet else None) as bar:
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="draw") as pool,
+        tqdm(total=count, desc=what, unit="chip", disable=True if quiet else None) as bar,
+    ):
+        drawn = pool.submit(draw, 0)
         for start in range(0, count, batch):
-            chips = np.stack([chip(i) for i in range(start, min(start + batch, count))])
-            outputs = require_outputs(engine.run(to_input(chips)), "embedding", *keep)
+            inputs = drawn.result()
+            if start + batch < count:
+                drawn = pool.submit(draw, start + batch)
+            outputs = require_outputs(engine.run(inputs), "embedding", *keep)
             names = ("embedding", *keep, *(name for name in optional if name in outputs))
             parts.append({name: outputs[name] for name in names})
-            bar.update(len(chips))
+            bar.update(len(inputs))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     norm = np.linalg.norm(joined["embedding"], axis=1, keepdims=True)
     if not (np.isfinite(norm).all() and (norm > 0).all()):

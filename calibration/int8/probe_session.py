@@ -10,7 +10,8 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from edge.engine import Engine, open_engine
+from calibration.parallel_engine import open_parallel_engine
+from edge.engine import Engine
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def session_with_outputs(model: onnx.ModelProto, outputs: Iterable[str] = ()) ->
     with tempfile.TemporaryDirectory(prefix="mfsa-onnx-") as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(copied, path)
-        engine = open_engine(path, threads=2)
+        engine = open_parallel_engine(path)
         try:
             yield engine
         finally:

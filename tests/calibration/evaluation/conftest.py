@@ -33,6 +33,7 @@ class PatchEngine:
         brighter = halves.mean(axis=(1, 3, 4)).argmax(axis=1)
         lower = brighter if self.kind in ("right_map", "wrong_map") else np.zeros(len(batch), int)
         read = halves[np.arange(len(batch)), :, lower].reshape(len(batch), -1)
+        read -= read.mean(axis=1, keepdims=True)
         marked = 1 - lower if self.kind == "wrong_map" else lower
         attention = np.full((len(batch), 3, 14, 14), 0.1, np.float32)
         attention[:, 0] = np.where(
@@ -42,9 +43,9 @@ class PatchEngine:
             attention[:, 0] = 1
         worn = 1 / (1 + np.exp(-10 * batch[:, 0, 90:100, 50:60].mean(axis=(1, 2))))
         if self.kind == "encoder":
-            return {"embedding": read - read.mean()}
+            return {"embedding": read}
         return {
-            "embedding": read - read.mean(),
+            "embedding": read,
             "attention": attention,
             "mask_worn": worn.astype(np.float32),
             "expected_similarity": np.full(len(batch), 0.75, np.float32),
