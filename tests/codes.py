@@ -18,6 +18,7 @@ from edge.audit.kinds import (
 from edge.camera.sharing import SessionEnd
 from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause, LockReason
 from edge.door.readers.events import Malformation, ReaderState
+from edge.door.readers.panel_events import PanelVerdict
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.system.wallclock import ClockDoubt
 from edge.values import Verdict
@@ -53,6 +54,7 @@ ENUMS: dict[str, Sequence[DescribedCode]] = {
     "cause of a door event": list(EventCause),
     "state of a reader": list(ReaderState),
     "malformed read of a reader": list(Malformation),
+    "answer of an access control panel": list(PanelVerdict),
     "doubt about the clock": list(ClockDoubt),
     "kind of a record": list(RecordKind),
     "event of a record in the log of decisions": list(RecordEvent),

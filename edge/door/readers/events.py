@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from edge.codes import Code
+from edge.door.readers.panel_events import PanelInput
 
 CARD_BITS_MAX = 256
 PIN_DIGITS_MAX = 12
@@ -71,6 +72,14 @@ class ReadMalformed:
 
 
 @dataclass(frozen=True, slots=True)
+class ReaderCondition:
+    """Case and supply of a reader that reports them."""
+
+    tampered: bool
+    power_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReaderLost:
     """The reader is disconnected, or does not answer."""
 
@@ -87,7 +96,7 @@ class ReaderFlooding:
     """The reader sends too much; its input is dropped until it is quiet."""
 
 
-ReaderInput: TypeAlias = CardRead | PinEntered | ReadMalformed
+ReaderInput: TypeAlias = CardRead | PinEntered | ReadMalformed | ReaderCondition | PanelInput
 ReaderEvent: TypeAlias = ReaderInput | ReaderLost | ReaderFound | ReaderFlooding
 
 

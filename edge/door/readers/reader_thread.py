@@ -9,8 +9,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from edge.door.readers.events import (
-    CardRead,
-    PinEntered,
     ReaderEvent,
     ReaderFlooding,
     ReaderFound,
@@ -18,7 +16,6 @@ from edge.door.readers.events import (
     ReaderLost,
     ReaderReport,
     ReaderState,
-    ReadMalformed,
 )
 from edge.door.readers.flood_guard import FloodGuard
 from edge.door.readers.reader import Reader
@@ -100,7 +97,7 @@ class ReaderThread:
         with self._lock:
             self._alive_at = now
             for read in inputs:
-                assert isinstance(read, CardRead | PinEntered | ReadMalformed)
+                assert isinstance(read, ReaderInput)
                 if self._flood.accept(now) and len(self._queue) < _QUEUE_MAX:
                     self._put(read, now)
             if self._flood.is_flooding(now):
