@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from calibration.chips import ChipFolder, validation_chips
 from calibration.cli import parsers
 from calibration.faces import check_folder
+from calibration.parallel_engine import open_parallel_engine
 from calibration.scores import PROBE_OUTPUTS, Outputs, embed_chips
 from calibration.voting_study import (
     ENROLLED_PHOTOS,
@@ -27,7 +28,7 @@ from edge.bundle import EMBEDDER_NETWORK, open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import common
 from edge.config.access import PolicyConfig
-from edge.engine import Engine, open_engine
+from edge.engine import Engine
 from edge.errors import ConfigError
 from edge.recogniser.build import build_rules
 from edge.values import Thresholds
@@ -48,7 +49,7 @@ def _voting(args: argparse.Namespace) -> int:
         rules = replace(rules, thresholds=Thresholds(*args.thresholds), scaling=None)
     folder = validation_chips(args.chips, all_identities=args.all_identities)
     check_folder(folder, "--chips")
-    engine = open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2)
+    engine = open_parallel_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"))
     try:
         rows = _rows(engine, folder, args, rules)
     finally:
