@@ -9,6 +9,7 @@ DATA ?= ../shared/data
 RUN ?= runs/reference
 MINUTES ?= 30
 COUNT ?= 20000
+STEPS ?= 100000
 CHIPS := $(DATA)/chips
 PACKAGES := edge train export calibration
 SCRIPTS := $(wildcard systemd/*.sh) .ci/run
@@ -31,7 +32,7 @@ ADAPT = $(BIN)/mfsa-adapt $(ENCODER) --input rgb-127.5 --licence MIT \
 # Tests start hundreds of processes, which must not compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings fuzz durability voting search-bench peers-bench rehearse lint quick reference measure ablation clean
+.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings rules-fuzz fuzz durability voting search-bench peers-bench rehearse lint quick reference measure ablation clean
 
 .DEFAULT_GOAL := install
 
@@ -84,6 +85,9 @@ durability: $(VENV)/dev.stamp  ## Kill and cut the power during enrollment, remo
 
 crossings: $(VENV)/dev.stamp  ## Judge random scripted crossings by an oracle: COUNT=20000
 	$(BIN)/python -m tests.crossings --count $(COUNT)
+
+rules-fuzz: $(VENV)/dev.stamp  ## Run 100,000 random steps of the access rules against the oracle: STEPS=100000 (a minute)
+	$(BIN)/python -m tests.rules --steps $(STEPS)
 
 fuzz: $(VENV)/fuzz.stamp  ## Fuzz the parsers: docs/measurements/fuzz.md, inputs and findings in build/fuzz: MINUTES=60
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --markdown docs/measurements/fuzz.md

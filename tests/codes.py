@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge.access.reasons import Reason
+from edge.access.rules.codes import RuleRefusal
 from edge.audit.findings import FindingCode
 from edge.audit.kinds import (
     ClockReason,
@@ -46,6 +47,7 @@ class DescribedCode(Protocol):
 ENUMS: dict[str, Sequence[DescribedCode]] = {
     "verdict of a decision": list(Verdict),
     "reason of a decision": list(Reason),
+    "refusal of an access rule": list(RuleRefusal),
     "refusal of a photo or person": list(RefusalReason),
     "event of the door": list(DoorEventCode),
     "alarm of the door": list(DoorAlarm),

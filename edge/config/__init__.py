@@ -20,6 +20,7 @@ from edge.config.recognition import (
     OrtEngineConfig,
 )
 from edge.config.retention import EnrollmentConfig, GalleryConfig, RecordConfig
+from edge.config.rules import AccessConfig, check_rules
 from edge.config.section import ConfigPath, Section, absolute, restart
 from edge.errors import ConfigError
 from edge.parsing import read_yaml, validate
@@ -97,6 +98,12 @@ class TerminalConfig(Section):
         json_schema_extra=_RECOGNISER,
     )
     door: DoorConfig = Field(DoorConfig(), title="Door", description="The door process.")
+    access: AccessConfig = Field(
+        AccessConfig(),
+        title="Access rules",
+        description="Factors, zones and lanes, decided in the door process.",
+        json_schema_extra=_BOTH,
+    )
     enrollment: EnrollmentConfig = Field(
         EnrollmentConfig(), title="Enrollment", description="Requirements for enrollment."
     )
@@ -215,4 +222,8 @@ def load_config(path: Path) -> TerminalConfig:
             f"{path}: camera.accept_network_injection: must be true for a network camera: "
             "anyone who can write to that stream can show the door any face"
         )
+    try:
+        check_rules(config.access, config.door)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     return config

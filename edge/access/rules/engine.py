@@ -1,0 +1,273 @@
+"""Access rules of one terminal. Deciding changes no zone: `granted` and the passages do.
+
+    present -> Waiting | Refused | Allowed
+    Allowed -> the caller saves `state_if_granted` and records the grant, calls `check` again,
+               unlocks, and calls `granted`
+
+The state is saved before the relay moves: a power cut loses no grant. If the state cannot be saved,
+the grant is refused and nothing has changed. Fire, REX and operators never ask these rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from edge.access.rules.anti_passback import find_violation
+from edge.access.rules.codes import RuleRefusal
+from edge.access.rules.dual import FirstOfTwo, is_permitted
+from edge.access.rules.factors import FactorCollector
+from edge.access.rules.first_person import FirstPersonRule
+from edge.access.rules.interlock import check_interlock
+from edge.access.rules.modes import accepted_factors
+from edge.access.rules.occupancy import check_occupancy
+from edge.access.rules.rights import check_rights
+from edge.access.rules.settings import AccessRules, Lane
+from edge.access.rules.state import PendingPassage, ZoneLedger, ZoneState, parse_state
+from edge.access.rules.values import (
+    Allowed,
+    Direction,
+    DoorStatuses,
+    Factor,
+    Moment,
+    Passage,
+    Refused,
+    RuleOutcome,
+    RulePerson,
+    Waiting,
+)
+from edge.access.schedule import ScheduledMode
+
+
+class RulesEngine:
+    """Decides on verified factors at the lanes of one terminal."""
+
+    def __init__(self, rules: AccessRules) -> None:
+        self._rules = rules
+        self._factors = {name: FactorCollector(rules.factor_window_s) for name in rules.lanes}
+        self._first_of_two: dict[str, FirstOfTwo] = {}  # by lane
+        self._first_person = FirstPersonRule(rules.first_person)
+        self._ledger = ZoneLedger(ZoneState())
+
+    # ---------------------------------------------------------------- decisions
+
+    def present(
+        self,
+        lane: str,
+        factor: Factor,
+        person: RulePerson,
+        moment: Moment,
+        doors: DoorStatuses,
+        *,
+        masked: bool = False,
+    ) -> RuleOutcome:
+        """Take a verified factor of a person at a lane; return the outcome of the request.
+
+        `masked` belongs to a face: a mask is worn, or it is uncertain.
+        """
+        self._ledger.drop_void(moment.at)
+        if lane not in self._rules.lanes:
+            return Refused(lane, RuleRefusal.UNKNOWN_LANE, factor is Factor.DURESS_PIN)
+        factors = self._factors[lane]
+        if not factors.add(factor, person, moment.at, masked=masked):
+            return Refused(lane, RuleRefusal.OTHER_PERSON, factor is Factor.DURESS_PIN)
+        accepted = accepted_factors(self._rules, person, moment, masked=factors.is_masked)
+        if accepted and not any(each <= factors.presented for each in accepted):
+            missing = frozenset[Factor]().union(*accepted) - factors.presented
+            return Waiting(lane, missing, factors.until, factors.is_duress)
+        outcome = (
+            self._decide(self._rules.lanes[lane], person, moment, doors)
+            if accepted
+            else Refused(lane, RuleRefusal.FALLBACK_NOT_ALLOWED, factors.is_duress)
+        )
+        if not isinstance(outcome, Allowed):
+            factors.clear()  # the request is over
+        return outcome
+
+    def check(self, allowed: Allowed, moment: Moment, doors: DoorStatuses) -> RuleRefusal | None:
+        """Return why an allowed request must be refused after all, None if it may unlock now."""
+        lane = self._rules.lanes[allowed.lane]
+        return self._find_refusal(lane, allowed.people, moment, doors)
+
+    def _decide(
+        self, lane: Lane, person: RulePerson, moment: Moment, doors: DoorStatuses
+    ) -> RuleOutcome:
+        """Decide on the complete request of a person."""
+        duress = self._factors[lane.name].is_duress
+        people: tuple[RulePerson, ...] = (person,)
+        rule = self._rules.two_people if lane.two_people else None
+        if rule is not None:
+            refusal = self._find_personal_refusal(lane, person, moment)
+            if refusal is not None:
+                return Refused(lane.name, refusal, duress)
+            first = self._first_of_two.get(lane.name)
+            if first is None or not first.counts_for(person, rule, moment.at):
+                self._first_of_two[lane.name] = FirstOfTwo(person, moment.at, duress)
+                return Waiting(lane.name, frozenset(), moment.at + rule.within_s, duress)
+            people, duress = (first.person, person), duress or first.duress
+        refusal = self._find_refusal(lane, people, moment, doors)
+        if refusal is not None:
+            return Refused(lane.name, refusal, duress)
+        found = (find_violation(self._ledger, lane, each, moment) for each in people)
+        return Allowed(
+            lane.name,
+            people,
+            lane.direction,
+            extended=any(each.extended for each in people),
+            duress=duress,
+            violations=tuple(each for each in found if each is not None),
+        )
+
+    def _find_refusal(
+        self, lane: Lane, people: tuple[RulePerson, ...], moment: Moment, doors: DoorStatuses
+    ) -> RuleRefusal | None:
+        """Return the first rule that refuses the grant."""
+        for person in people:
+            refusal = self._find_personal_refusal(lane, person, moment)
+            if refusal is not None:
+                return refusal
+        return check_occupancy(self._ledger, lane, len(people)) or check_interlock(
+            self._rules, lane, doors
+        )
+
+    def _find_personal_refusal(
+        self, lane: Lane, person: RulePerson, moment: Moment
+    ) -> RuleRefusal | None:
+        refusal = check_rights(self._rules, self._ledger, lane, person, moment)
+        if refusal is not None:
+            return refusal
+        if lane.zone is not None and lane.zone.anti_passback == "hard":
+            refusal = find_violation(self._ledger, lane, person, moment)
+            if refusal is not None:
+                return refusal
+        rule = self._rules.two_people if lane.two_people else None
+        if rule is not None and not is_permitted(person, rule):
+            return RuleRefusal.NOT_IN_TWO_PEOPLE_GROUP
+        return None
+
+    # ---------------------------------------------------------------- what happened
+
+    def state_if_granted(
+        self, allowed: Allowed, moment: Moment, doors: DoorStatuses
+    ) -> dict[str, Any]:
+        """Return the state to save before an allowed request is granted; changes nothing."""
+        ledger = self._ledger.copy()
+        ledger.drop_void(moment.at)
+        _note_grant(ledger, self._rules.lanes[allowed.lane], allowed, moment, doors)
+        return ledger.state.model_dump(mode="json")
+
+    def granted(self, allowed: Allowed, moment: Moment, doors: DoorStatuses) -> None:
+        """Note that the door is unlocked for an allowed request."""
+        lane = self._rules.lanes[allowed.lane]
+        self._factors[lane.name].clear()
+        self._first_of_two.pop(lane.name, None)
+        self._first_person.granted(lane, allowed.people)
+        _note_grant(self._ledger, lane, allowed, moment, doors)
+
+    def opened(self, door: str, moment: Moment) -> tuple[str, ...]:
+        """Note that a door's contact opened; return the people who count as passed: all granted."""
+        self._ledger.drop_void(moment.at)
+        lanes = {lane.name for lane in self._lanes_of(door) if lane.passage == "contact"}
+        passed = []
+        while entry := self._ledger.take_pending(lanes):
+            self._ledger.commit(entry, _trusted_s(moment))
+            passed.append(entry.person)
+        return tuple(passed)
+
+    def passed(self, lane: str, moment: Moment) -> Passage:
+        """Note that a lane's passage sensor reported one person."""
+        self._ledger.drop_void(moment.at)
+        zone, direction = self._rules.lanes[lane].zone, self._rules.lanes[lane].direction
+        entry = self._ledger.take_pending({lane})
+        if entry is not None:
+            self._ledger.commit(entry, _trusted_s(moment))
+            return Passage(entry.person, is_tailgating=False)
+        if zone is not None:
+            self._ledger.count(zone.name, is_entry=direction is Direction.IN)
+        return Passage(None, is_tailgating=direction is Direction.IN)
+
+    def relocked(self, door: str, at: float) -> None:
+        """Note that a door has locked: its grants without a passage are void after the grace."""
+        for lane in self._lanes_of(door):
+            self._ledger.end_pending(lane.name, at + self._rules.passage_grace_s)
+
+    def update_schedule(self, door: str, mode: ScheduledMode) -> ScheduledMode:
+        """Take the mode by schedule of a door; return the one that applies."""
+        return self._first_person.update_schedule(door, mode)
+
+    # ---------------------------------------------------------------- state and resets
+
+    def state(self, at: float) -> dict[str, Any]:
+        """Return everything that must survive a restart, as a JSON value."""
+        self._ledger.drop_void(at)
+        return self._ledger.state.model_dump(mode="json")
+
+    def restore(self, value: object) -> str | None:
+        """Take the state of an earlier run; return why it is invalid, None if it is not.
+
+        After an invalid state entries that depend on it are refused until `reset_all`.
+        """
+        try:
+            self._ledger = ZoneLedger(parse_state(value))
+        except ValueError as error:
+            self._ledger = ZoneLedger(ZoneState(is_known=False))
+            return str(error)
+        return None
+
+    def occupancy(self, zone: str) -> int:
+        """Return how many people are inside a zone."""
+        return self._ledger.count_of(zone)
+
+    def reset_person(self, person: str) -> None:
+        """Allow the next passage of a person in either direction in all zones."""
+        self._ledger.reset_person(person)
+
+    def reset_all(self) -> None:
+        """Allow the next passage of everyone in either direction; an unknown state is known."""
+        self._ledger.reset_all()
+
+    def reset_uses(self, person: str) -> None:
+        """Count the visits of a person from zero."""
+        self._ledger.reset_uses(person)
+
+    def set_occupancy(self, zone: str, people: int) -> None:
+        """Set how many people are inside a zone; raises ValueError for a negative number."""
+        if people < 0:
+            raise ValueError(f"expected 0 people or more in zone {zone}, found {people}")
+        self._ledger.set_count(zone, people)
+
+    def _lanes_of(self, door: str) -> Iterable[Lane]:
+        return (lane for lane in self._rules.lanes.values() if lane.door == door)
+
+
+def _note_grant(
+    ledger: ZoneLedger, lane: Lane, allowed: Allowed, moment: Moment, doors: DoorStatuses
+) -> None:
+    """Commit a grant at once, or when its passage is reported if the lane reports passages.
+
+    A door that stands open reports no further opening.
+    """
+    status = doors.get(lane.door)
+    stands_open = lane.passage == "contact" and status is not None and status.is_open
+    for person in allowed.people:
+        entry = _build_pending(lane, person, moment)
+        if lane.passage is None or stands_open:
+            ledger.commit(entry, entry.wall_s)
+        elif entry.zone is not None or entry.is_counted:
+            ledger.add_pending(entry)
+
+
+def _build_pending(lane: Lane, person: RulePerson, moment: Moment) -> PendingPassage:
+    is_entry = lane.direction is Direction.IN
+    return PendingPassage(
+        person=person.name,
+        lane=lane.name,
+        zone=None if lane.zone is None else lane.zone.name,
+        is_entry=is_entry,
+        is_counted=is_entry and person.max_uses is not None,
+        wall_s=_trusted_s(moment),
+    )
+
+
+def _trusted_s(moment: Moment) -> float | None:
+    return moment.wall.timestamp() if moment.clock_trusted else None

@@ -1,0 +1,62 @@
+"""Factors that one person presents at a lane, within a window."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from edge.access.rules.values import Factor, RulePerson
+
+
+@dataclass(slots=True)
+class FactorCollector:
+    """Factors of the person whose request is open at one lane. Times are monotonic seconds."""
+
+    window_s: float
+    person: RulePerson | None = None
+    is_masked: bool = False  # the newest face
+    _at: dict[Factor, float] = field(default_factory=dict)
+
+    def add(self, factor: Factor, person: RulePerson, at: float, *, masked: bool) -> bool:
+        """Add a factor; return False if the request of another person is open.
+
+        A face is seen without an intention: it replaces another face that waits alone.
+        """
+        self._drop_expired(at)
+        is_other = self.person is not None and self.person.name != person.name
+        if is_other:
+            if factor is not Factor.FACE or self._at.keys() != {Factor.FACE}:
+                return False
+            self.clear()
+        self.person = person
+        self._at[factor] = at
+        if factor is Factor.FACE:
+            self.is_masked = masked
+        return True
+
+    @property
+    def presented(self) -> frozenset[Factor]:
+        """Factors by kind; a duress PIN is a PIN."""
+        return frozenset(Factor.PIN if each is Factor.DURESS_PIN else each for each in self._at)
+
+    @property
+    def is_duress(self) -> bool:
+        return Factor.DURESS_PIN in self._at
+
+    @property
+    def until(self) -> float:
+        """Time until all presented factors count."""
+        return min(self._at.values(), default=-math.inf) + self.window_s
+
+    def clear(self) -> None:
+        self.person, self.is_masked = None, False
+        self._at.clear()
+
+    def _drop_expired(self, at: float) -> None:
+        """Drop factors that are too old, or that a clock running backwards puts in the future."""
+        for factor in [f for f, since in self._at.items() if not 0 <= at - since <= self.window_s]:
+            del self._at[factor]
+        if Factor.FACE not in self._at:
+            self.is_masked = False
+        if not self._at:
+            self.person = None

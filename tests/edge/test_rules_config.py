@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from edge.access.rules.settings import build_access_rules
+from edge.config.door import DoorConfig
+from edge.config.rules import AccessConfig, check_rules
+from edge.errors import ConfigError
+
+ENTRY = {"name": "in", "zone": "lab"}
+EXIT = {"name": "out", "zone": "lab", "direction": "out"}
+EGRESS = {**EXIT, "hardware_egress": True}
+HARD = {"name": "lab", "anti_passback": "hard"}
+TWO = {"groups": ["staff"]}
+OPEN = {"days": ["mon"], "begin": "08:00", "end": "17:00", "mode": "open"}
+DOORS = [{"name": "a", "door": "a"}, {"name": "b", "door": "b"}]
+
+
+def test_defaults_restrict_nothing() -> None:
+    rules = build_access_rules(AccessConfig(), DoorConfig())
+    lane = rules.lanes["main"]
+    assert (rules.mode.value, rules.mask_needs_factor, rules.interlock) == ("face", False, False)
+    assert (lane.zone, lane.passage, lane.two_people, lane.groups) == (None, None, False, set())
+
+
+@pytest.mark.parametrize(
+    ("access", "message"),
+    [
+        ({"zones": [HARD], "lanes": [ENTRY, EXIT]}, "`hardware_egress: true`"),
+        ({"zones": [HARD], "lanes": [ENTRY]}, "no lane leads out"),
+        ({"zones": [HARD], "lanes": [EGRESS]}, "no lane leads in"),
+        ({"zones": [{"name": "lab", "max_people": 3}], "lanes": [ENTRY]}, "no lane leads out"),
+        ({"zones": [{"name": "lab", "forget_after_s": 60}]}, "needs `anti_passback: soft`"),
+        ({"zones": [{"name": "lab"}] * 2, "lanes": [ENTRY]}, "zones: lab is there twice"),
+        ({"lanes": [{"name": "in"}] * 2}, "lanes: in is there twice"),
+        ({"lanes": [ENTRY]}, "zone lab is not in `zones`; add it"),
+        ({"lanes": [{"name": "out", "direction": "out"}]}, "needs a `zone`"),
+        ({"lanes": [{"name": "in", "two_people": True}]}, "needs the section"),
+        ({"two_people": TWO}, "no lane uses it"),
+        (
+            {
+                "zones": [{"name": "lab"}],
+                "lanes": [ENTRY, {**EXIT, "two_people": True}],
+                "two_people": TWO,
+            },
+            "`two_people` can refuse an exit",
+        ),
+        ({"interlock": True}, "exactly two doors, found 0"),
+        ({"spans": [{"days": ["mon"], "begin": "08:00", "end": "09:00"}]}, "changes nothing"),
+        ({"mode": "card"}, "face"),
+        ({"lanes": [{"name": "in 1"}]}, "letters, digits and hyphens"),
+    ],
+)
+def test_conflicting_rules_are_refused(access: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        AccessConfig.model_validate(access)
+
+
+@pytest.mark.parametrize(
+    "access",
+    [
+        {"zones": [HARD], "lanes": [ENTRY, EGRESS]},
+        {"zones": [{**HARD, "forget_after_s": 3600}], "lanes": [ENTRY]},
+        {"zones": [{"name": "lab", "anti_passback": "soft"}], "lanes": [ENTRY, EXIT]},
+        {"lanes": DOORS, "interlock": True},
+    ],
+)
+def test_agreeing_rules_are_accepted(access: dict[str, Any]) -> None:
+    config = AccessConfig.model_validate(access)
+    check_rules(config, DoorConfig())
+    assert build_access_rules(config, DoorConfig()).lanes
+
+
+@pytest.mark.parametrize(
+    ("access", "door", "message"),
+    [
+        ({"lanes": [{"name": "in", "passage": "contact"}]}, {}, "set `door.inputs.contact`"),
+        ({"lanes": DOORS, "interlock": True}, {"schedule": {"spans": [OPEN]}}, "remove the spans"),
+        ({"first_person": ["staff"]}, {}, "add a span with `mode: open`"),
+    ],
+)
+def test_rules_must_fit_the_door(
+    access: dict[str, Any], door: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_rules(AccessConfig.model_validate(access), DoorConfig.model_validate(door))
+
+
+def test_contact_reports_passages_of_all_lanes() -> None:
+    door = DoorConfig.model_validate({"inputs": {"contact": {"kind": "file", "path": "c"}}})
+    config = AccessConfig.model_validate(
+        {"lanes": [{"name": "in"}, {"name": "gate", "passage": "sensor"}]}
+    )
+    lanes = build_access_rules(config, door).lanes
+    assert (lanes["in"].passage, lanes["gate"].passage) == ("contact", "sensor")

@@ -1,0 +1,1 @@
+"""Access rules against an independent oracle, with random steps: `make rules-fuzz`."""

@@ -1,0 +1,37 @@
+"""Run many random steps of the access rules: `python -m tests.rules --steps 100000`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from tests.rules.world import run_steps
+
+_PART = 1000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print how often each outcome occurred; return 1 if the engine is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args(argv)
+    outcomes: Counter[str] = Counter()
+    for done in tqdm(range(0, args.steps, _PART), unit=f"{_PART} steps"):
+        try:
+            outcomes += run_steps(min(_PART, args.steps - done), seed=args.seed + done)
+        except AssertionError as error:
+            print(f"wrong: {error}")
+            return 1
+    for outcome, times in outcomes.most_common():
+        print(f"{times:8} {outcome}")
+    print(f"{args.steps} steps, no violation")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

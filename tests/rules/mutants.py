@@ -1,0 +1,126 @@
+"""Deliberately broken engines that the oracle must find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from edge.access.rules.codes import RuleRefusal
+from edge.access.rules.engine import RulesEngine
+from edge.access.rules.settings import Lane
+from edge.access.rules.values import (
+    Allowed,
+    Direction,
+    DoorStatus,
+    DoorStatuses,
+    Factor,
+    Moment,
+    Refused,
+    RuleOutcome,
+    RulePerson,
+)
+
+
+class CommitsWhenDeciding(RulesEngine):
+    """Counts a person as passed before the grant is recorded."""
+
+    def present(self, *arguments: Any, **more: Any) -> RuleOutcome:
+        outcome = super().present(*arguments, **more)
+        if isinstance(outcome, Allowed):
+            self.granted(outcome, arguments[3], arguments[4])
+        return outcome
+
+
+class ForgetsGrantsAtRestart(RulesEngine):
+    """Loses grants whose passage is not reported yet."""
+
+    def restore(self, value: object) -> str | None:
+        if isinstance(value, dict) and "pending" in value:
+            value = {**value, "pending": []}
+        return super().restore(value)
+
+
+class StartsEmptyAfterBadState(RulesEngine):
+    """Allows everyone when the state cannot be read."""
+
+    def restore(self, value: object) -> str | None:
+        error = super().restore(value)
+        if error is not None:
+            self.reset_all()
+        return error
+
+
+class IgnoresMask(RulesEngine):
+    """Accepts a masked face without a second factor."""
+
+    def present(self, *arguments: Any, **more: Any) -> RuleOutcome:
+        return super().present(*arguments, **{**more, "masked": False})
+
+
+class AcceptsForeignPin(RulesEngine):
+    """Takes the PIN of another person for that of the person whose face was seen."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.seen: dict[str, RulePerson] = {}
+
+    def present(self, *arguments: Any, **more: Any) -> RuleOutcome:
+        lane, factor, person, moment, doors = arguments
+        outcome = super().present(lane, factor, person, moment, doors, **more)
+        is_foreign = isinstance(outcome, Refused) and outcome.reason is RuleRefusal.OTHER_PERSON
+        if is_foreign and factor in (Factor.PIN, Factor.DURESS_PIN) and lane in self.seen:
+            return super().present(lane, factor, self.seen[lane], moment, doors, **more)
+        if factor is Factor.FACE:
+            self.seen[lane] = person
+        return outcome
+
+
+class FullZoneRefusesExit(RulesEngine):
+    """Keeps people inside a full zone."""
+
+    def _find_refusal(
+        self, lane: Lane, people: tuple[RulePerson, ...], moment: Moment, doors: DoorStatuses
+    ) -> RuleRefusal | None:
+        limit = None if lane.zone is None else lane.zone.max_people
+        if lane.zone is not None and limit is not None and lane.direction is Direction.OUT:
+            return RuleRefusal.ZONE_FULL if self.occupancy(lane.zone.name) >= limit else None
+        return super()._find_refusal(lane, people, moment, doors)
+
+
+class IgnoresOtherDoor(RulesEngine):
+    """Unlocks a door of a mantrap while the other one is open."""
+
+    def _find_refusal(
+        self, lane: Lane, people: tuple[RulePerson, ...], moment: Moment, doors: DoorStatuses
+    ) -> RuleRefusal | None:
+        locked = {door: DoorStatus(False, False) for door in doors}
+        return super()._find_refusal(lane, people, moment, locked)
+
+
+class TrustsEveryClock(RulesEngine):
+    """Uses a wall clock that is not trusted."""
+
+    def present(self, *arguments: Any, **more: Any) -> RuleOutcome:
+        lane, factor, person, moment, doors = arguments
+        trusted = replace(moment, clock_trusted=True)
+        return super().present(lane, factor, person, trusted, doors, **more)
+
+
+class HidesDuress(RulesEngine):
+    """Raises no silent alarm."""
+
+    def present(self, *arguments: Any, **more: Any) -> RuleOutcome:
+        return replace(super().present(*arguments, **more), duress=False)
+
+
+MUTANTS = (
+    CommitsWhenDeciding,
+    ForgetsGrantsAtRestart,
+    StartsEmptyAfterBadState,
+    IgnoresMask,
+    AcceptsForeignPin,
+    FullZoneRefusesExit,
+    IgnoresOtherDoor,
+    TrustsEveryClock,
+    HidesDuress,
+)

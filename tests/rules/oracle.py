@@ -1,0 +1,300 @@
+"""Independent oracle of the access rules: it replays the log of all facts for each answer.
+
+Written from the rules in docs/door.md. It shares no code with the engine: rules are plain
+dictionaries, answers are tuples, and nothing is stored but facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Answer = tuple[Any, ...]
+STRICT = ("face", "card-and-face", "pin-and-face")
+
+
+@dataclass
+class Visitor:
+    """A person, as the oracle knows them."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    valid: tuple[int, int] | None = None  # days of the month
+    max_uses: int | None = None
+    mode: str | None = None
+    exempt: bool = False
+
+
+@dataclass
+class Picture:
+    """Situation after a log of facts."""
+
+    side: dict[tuple[str, str], tuple[str, float | None]] = field(default_factory=dict)
+    count: dict[str, int] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
+    open: list[dict[str, Any]] = field(default_factory=list)  # grants without a passage
+    known: bool = True
+    tailgates: int = 0
+
+
+@dataclass
+class Oracle:
+    """Rules and facts. A fact is a dictionary with `what` and the monotonic time `t`."""
+
+    rules: dict[str, Any]
+    log: list[dict[str, Any]] = field(default_factory=list)
+    shown: list[tuple[str, str, str, float, bool]] = field(default_factory=list)
+
+    def lane(self, name: str) -> dict[str, Any]:
+        return next(lane for lane in self.rules["lanes"] if lane["name"] == name)
+
+    def zone(self, name: str | None) -> dict[str, Any]:
+        return next((zone for zone in self.rules["zones"] if zone["name"] == name), {})
+
+    # ------------------------------------------------------------ facts
+
+    def picture(self, log: list[dict[str, Any]] | None = None, now: float = 0.0) -> Picture:
+        found = Picture()
+        for fact in self.log if log is None else log:
+            self._alive(found, fact["t"])
+            self._replay(found, fact)
+        self._alive(found, now)
+        return found
+
+    @staticmethod
+    def _alive(found: Picture, t: float) -> None:
+        found.open = [grant for grant in found.open if not grant.get("end", t) < t]
+
+    def _replay(self, found: Picture, fact: dict[str, Any]) -> None:
+        what = fact["what"]
+        if what == "grant":
+            self._replay_grant(found, fact)
+        elif what == "open":
+            for grant in list(found.open):
+                lane = self.lane(grant["lane"])
+                if lane["door"] == fact["door"] and lane["passage"] == "contact":
+                    self._go(found, grant, fact["wall"])
+        elif what == "sensor":
+            mine = [grant for grant in found.open if grant["lane"] == fact["lane"]]
+            lane = self.lane(fact["lane"])
+            if mine:
+                self._go(found, mine[0], fact["wall"])
+            elif lane["zone"]:
+                self._bump(found, lane["zone"], lane["direction"])
+                found.tailgates += lane["direction"] == "in"
+        elif what == "relock":
+            for grant in found.open:
+                if self.lane(grant["lane"])["door"] == fact["door"]:
+                    end = fact["t"] + self.rules["passage_grace_s"]
+                    grant["end"] = min(grant.get("end", end), end)
+        elif what == "restart":
+            for grant in found.open:
+                if grant["zone"]:
+                    found.side[grant["who"], grant["zone"]] = ("in", grant["wall"])
+                    if grant["way"] == "in":
+                        self._bump(found, grant["zone"], "in")
+                found.used[grant["who"]] = found.used.get(grant["who"], 0) + grant["use"]
+            found.open = []
+        elif what == "corrupt":
+            found.side, found.count, found.used, found.open = {}, {}, {}, []
+            found.known = False
+        elif what == "reset":
+            found.side = {at: where for at, where in found.side.items() if at[0] != fact["who"]}
+        elif what == "reset-all":
+            found.side, found.known = {}, True
+        elif what == "occupancy":
+            found.count[fact["zone"]] = fact["people"]
+
+    def _replay_grant(self, found: Picture, fact: dict[str, Any]) -> None:
+        lane = self.lane(fact["lane"])
+        for who, limited in fact["people"]:
+            grant = {
+                "who": who,
+                "lane": lane["name"],
+                "zone": lane["zone"],
+                "way": lane["direction"],
+                "use": int(limited and lane["direction"] == "in"),
+                "wall": fact["wall"],
+            }
+            at_once = not lane["passage"] or (lane["passage"] == "contact" and fact["ajar"])
+            if not at_once and (grant["zone"] or grant["use"]):
+                again = [g for g in found.open if (g["who"], g["lane"]) == (who, lane["name"])]
+                found.open = [g for g in found.open if g not in again] + [grant]
+            elif at_once:
+                self._go(found, grant, fact["wall"])
+
+    def _go(self, found: Picture, grant: dict[str, Any], wall: float | None) -> None:
+        found.open = [other for other in found.open if other is not grant]
+        if grant["zone"]:
+            found.side[grant["who"], grant["zone"]] = (grant["way"], wall)
+            self._bump(found, grant["zone"], grant["way"])
+        found.used[grant["who"]] = found.used.get(grant["who"], 0) + grant["use"]
+
+    @staticmethod
+    def _bump(found: Picture, zone: str, way: str) -> None:
+        before = found.count.get(zone, 0)
+        found.count[zone] = before + 1 if way == "in" else max(before - 1, 0)
+
+    # ------------------------------------------------------------ questions
+
+    def present(
+        self,
+        lane: str,
+        factor: str,
+        who: Visitor,
+        t: float,
+        wall: datetime,
+        trusted: bool,
+        doors: dict[str, bool],
+        masked: bool,
+    ) -> Answer:
+        """Return what the engine must answer. `doors`: True if one is unlocked or open."""
+        live = [
+            one for one in self.shown if one[0] == lane and t - one[3] <= self.rules["window_s"]
+        ]
+        rest = [one for one in self.shown if one[0] != lane]
+        is_duress = factor == "duress-pin"
+        if any(one[2] != who.name for one in live):
+            if factor != "face" or any(one[1] != "face" for one in live):
+                return ("refused", "other-person", is_duress)
+            live = []
+        live = [one for one in live if one[1] != factor] + [(lane, factor, who.name, t, masked)]
+        self.shown = rest + live
+        has = {one[1].replace("duress-", "") for one in live}
+        duress = any(one[1] == "duress-pin" for one in live)
+        hidden = any(one[1] == "face" and one[4] for one in live)
+        ways = self.ways(who, wall, trusted, hidden)
+        if ways and not any(set(way.split("+")) <= has for way in ways):
+            missing = {part for way in ways for part in way.split("+")} - has
+            until = min(one[3] for one in live) + self.rules["window_s"]
+            return ("waiting", tuple(sorted(missing)), until, duress)
+        answer: Answer
+        if not ways:
+            answer = ("refused", "fallback-not-allowed", duress)
+        else:
+            answer = self.complete(self.lane(lane), who, t, wall, trusted, doors, duress)
+        if answer[0] != "allowed":
+            self.shown = rest
+        return answer
+
+    def ways(self, who: Visitor, wall: datetime, trusted: bool, hidden: bool) -> list[str]:
+        night = self.rules.get("night")
+        mode, alone = self.rules["mode"], list[str]()
+        if night and not trusted:
+            mode = max(mode, night["mode"], key=STRICT.index)
+        elif night and (wall.hour >= 20 or wall.hour < 6):
+            mode, alone = night["mode"], night["fallback"]
+        if who.mode in ("card", "pin"):
+            return [who.mode] if who.mode in alone else []
+        ways = [(who.mode or mode).replace("-and-", "+"), *([] if who.mode else alone)]
+        if hidden and self.rules["masked"] == "require-second-factor" and ways[0] == "face":
+            ways[:1] = ["card+face", "pin+face"]
+        return ways
+
+    def complete(
+        self,
+        lane: dict[str, Any],
+        who: Visitor,
+        t: float,
+        wall: datetime,
+        trusted: bool,
+        doors: dict[str, bool],
+        duress: bool,
+    ) -> Answer:
+        now = self.picture(now=t)
+        people = [who]
+        if lane["two_people"]:
+            refusal = self.personal(lane, who, now, wall, trusted)
+            if refusal:
+                return ("refused", refusal, duress)
+            first = self.first(lane["name"])
+            within_s = self.rules["two_people"]["within_s"]
+            if not first or first["who"].name == who.name or t - first["t"] > within_s:
+                fact = {"what": "first", "t": t, "lane": lane["name"], "who": who, "duress": duress}
+                self.log.append(fact)
+                return ("waiting", (), t + within_s, duress)
+            people, duress = [first["who"], who], duress or first["duress"]
+        for each in people:
+            refusal = self.personal(lane, each, now, wall, trusted)
+            if refusal:
+                return ("refused", refusal, duress)
+        limit = self.zone(lane["zone"]).get("max_people")
+        if limit and lane["direction"] == "in":
+            if not now.known:
+                return ("refused", "zone-state-unknown", duress)
+            coming = sum(g["zone"] == lane["zone"] and g["way"] == "in" for g in now.open)
+            if now.count.get(lane["zone"], 0) + coming + len(people) > limit:
+                return ("refused", "zone-full", duress)
+        if self.rules["interlock"] and any(doors[each] for each in doors if each != lane["door"]):
+            return ("refused", "interlock", duress)
+        soft = [self.passback(lane, each, now, wall, trusted) for each in people]
+        names = tuple(each.name for each in people)
+        return ("allowed", names, duress, tuple(each for each in soft if each))
+
+    def first(self, lane: str) -> dict[str, Any] | None:
+        """Return the first of two people who still waits at a lane."""
+        for fact in reversed(self.log):
+            if fact["what"] in ("restart", "corrupt"):
+                return None
+            if fact["what"] in ("first", "grant") and fact["lane"] == lane:
+                return fact if fact["what"] == "first" else None
+        return None
+
+    def personal(
+        self, lane: dict[str, Any], who: Visitor, now: Picture, wall: datetime, trusted: bool
+    ) -> str | None:
+        if lane["groups"] and not set(lane["groups"]) & set(who.groups):
+            return "not-in-group"
+        if who.valid and not trusted:
+            return "clock-untrusted"
+        if who.valid and not who.valid[0] <= wall.day <= who.valid[1]:
+            return "not-valid-today"
+        if who.max_uses is not None and lane["direction"] == "in":
+            if not now.known:
+                return "zone-state-unknown"
+            booked = sum(grant["use"] for grant in now.open if grant["who"] == who.name)
+            if now.used.get(who.name, 0) + booked >= who.max_uses:
+                return "used-up"
+        if self.zone(lane["zone"]).get("anti_passback") == "hard":
+            refusal = self.passback(lane, who, now, wall, trusted)
+            if refusal:
+                return refusal
+        if lane["two_people"] and not set(self.rules["two_people"]["groups"]) & set(who.groups):
+            return "two-people-not-permitted"
+        return None
+
+    def passback(
+        self, lane: dict[str, Any], who: Visitor, now: Picture, wall: datetime, trusted: bool
+    ) -> str | None:
+        zone = self.zone(lane["zone"])
+        if not zone or zone["anti_passback"] == "off" or who.exempt:
+            return None
+        if not now.known:
+            return "zone-state-unknown" if lane["direction"] == "in" else None
+        if any(g["who"] == who.name and g["zone"] == zone["name"] for g in now.open):
+            return "passage-pending"
+        side, since = now.side.get((who.name, zone["name"]), ("", None))
+        forget = zone.get("forget_after_s")
+        if forget and trusted and since is not None and wall.timestamp() - since >= forget:
+            return None
+        if side == lane["direction"]:
+            return "already-inside" if side == "in" else "not-inside"
+        return None
+
+    def open_mode(self, door: str, mode: str) -> str:
+        """Return the mode of a door that applies when the schedule gives a mode."""
+        if mode != "open" or not self.rules["first_person"]:
+            return mode
+        begun = came = False
+        for fact in self.log:
+            if fact["what"] in ("restart", "corrupt"):
+                begun = came = False
+            elif fact["what"] == "mode" and fact["door"] == door:
+                begun = fact["mode"] == "open"
+                came = came and begun
+            elif fact["what"] == "grant" and begun:
+                lane = self.lane(fact["lane"])
+                is_entry = lane["door"] == door and lane["direction"] == "in"
+                came = came or (is_entry and fact["starts"])
+        return "open" if came else "normal"
