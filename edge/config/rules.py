@@ -171,7 +171,8 @@ class AccessConfig(Section):
         "the holidays of `door.schedule`. The first that covers the time applies. While the clock "
         "is not trusted the strictest mode applies and no fallback.",
         examples=[
-            '[{days: [mon-fri], begin: "19:00", end: "06:00", mode: pin-and-face, fallback: [card]}]'
+            '[{days: [mon-fri], begin: "19:00", end: "06:00", mode: pin-and-face, '
+            "fallback: [card]}]"
         ],
     )
     masked: Literal["ignore", "require-second-factor"] = Field(

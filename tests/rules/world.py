@@ -181,7 +181,9 @@ class World:
     # ------------------------------------------------------------ steps
 
     def _present(self) -> None:
-        """Present the factors of a person; mostly of one who follows the rules."""
+        """Present factors of one person, rarely one of another; mostly as the first at the lane."""
+        if self._random.random() < 0.6:
+            self._at += 11.0  # beyond the factor window
         lane, who = self._random.choice(self._lanes), self._random.choice(VISITORS)
         factors = self._random.sample(list(Factor), self._random.randint(1, 3))
         for factor in factors:
