@@ -34,7 +34,7 @@ VISITORS = (
     Visitor("Ben", ("staff", "guards"), mode="card-and-face"),
     Visitor("Cleo", ("guards",), exempt=True),
     Visitor("Dora", ("staff",), valid=(10, 20)),
-    Visitor("Eli", ("staff",), max_uses=2),
+    Visitor("Eli", ("staff",), max_uses=1),
     Visitor("Finn", ("staff",), mode="card"),
     Visitor("Gast"),
 )
@@ -185,7 +185,7 @@ class World:
         if self._random.random() < 0.6:
             self._at += 11.0  # beyond the factor window
         lane, who = self._random.choice(self._lanes), self._random.choice(VISITORS)
-        factors = self._random.sample(list(Factor), self._random.randint(1, 3))
+        factors = self._random.sample(list(Factor), self._random.randint(1, 4))
         for factor in factors:
             if self._random.random() < 0.1:
                 who = self._random.choice(VISITORS)
