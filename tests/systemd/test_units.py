@@ -56,11 +56,10 @@ def test_units_are_clean(systemd: int, unit: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("drop_in", sorted(p.name for p in (UNITS / "drop-ins").iterdir()))
 def test_drop_ins_are_clean(systemd: int, drop_in: str, tmp_path: Path) -> None:
+    header = (UNITS / "drop-ins" / drop_in).read_text().splitlines()[0]
+    (unit,) = re.findall(rf"^# /etc/systemd/system/(edge-\w+\.service)\.d/{drop_in}\b", header)
     found = analyze(
-        "verify",
-        "--recursive-errors=no",
-        "--man=no",
-        installed(tmp_path, "edge-daemon.service", drop_in),
+        "verify", "--recursive-errors=no", "--man=no", installed(tmp_path, unit, drop_in)
     )
     assert found.returncode == 0 and drop_in not in found.stderr, found.stderr
 
