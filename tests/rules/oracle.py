@@ -156,9 +156,11 @@ class Oracle:
         rest = [one for one in self.shown if one[0] != lane]
         is_duress = factor == "duress-pin"
         if any(one[2] != who.name for one in live):
-            if factor != "face" or any(one[1] != "face" for one in live):
+            if any(one[1] != "face" for one in live):
                 return ("refused", "other-person", is_duress)
-            live = []
+            live, self.shown = [], rest
+            if factor != "face":
+                return ("refused", "other-person", is_duress)
         live = [one for one in live if one[1] != factor] + [(lane, factor, who.name, t, masked)]
         self.shown = rest + live
         has = {one[1].replace("duress-", "") for one in live}

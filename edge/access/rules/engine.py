@@ -72,14 +72,14 @@ class RulesEngine:
         if not factors.add(factor, person, moment.at, masked=masked):
             return Refused(lane, RuleRefusal.OTHER_PERSON, factor is Factor.DURESS_PIN)
         accepted = accepted_factors(self._rules, person, moment, masked=factors.is_masked)
-        if accepted and not any(each <= factors.presented for each in accepted):
+        outcome: RuleOutcome
+        if not accepted:
+            outcome = Refused(lane, RuleRefusal.FALLBACK_NOT_ALLOWED, factors.is_duress)
+        elif any(each <= factors.presented for each in accepted):
+            outcome = self._decide(self._rules.lanes[lane], person, moment, doors)
+        else:
             missing = frozenset[Factor]().union(*accepted) - factors.presented
             return Waiting(lane, missing, factors.until, factors.is_duress)
-        outcome = (
-            self._decide(self._rules.lanes[lane], person, moment, doors)
-            if accepted
-            else Refused(lane, RuleRefusal.FALLBACK_NOT_ALLOWED, factors.is_duress)
-        )
         if not isinstance(outcome, Allowed):
             factors.clear()  # the request is over
         return outcome
@@ -214,6 +214,11 @@ class RulesEngine:
             return str(error)
         return None
 
+    @property
+    def is_state_known(self) -> bool:
+        """False after an invalid state, until `reset_all`."""
+        return self._ledger.is_known
+
     def occupancy(self, zone: str) -> int:
         """Return how many people are inside a zone."""
         return self._ledger.count_of(zone)
@@ -223,7 +228,10 @@ class RulesEngine:
         self._ledger.reset_person(person)
 
     def reset_all(self) -> None:
-        """Allow the next passage of everyone in either direction; an unknown state is known."""
+        """Allow the next passage of everyone in either direction.
+
+        After an invalid state, numbers of people and visits start from zero.
+        """
         self._ledger.reset_all()
 
     def reset_uses(self, person: str) -> None:

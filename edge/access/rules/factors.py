@@ -20,14 +20,16 @@ class FactorCollector:
     def add(self, factor: Factor, person: RulePerson, at: float, *, masked: bool) -> bool:
         """Add a factor; return False if the request of another person is open.
 
-        A face is seen without an intention: it replaces another face that waits alone.
+        A face that waits alone was perhaps seen without an intention. Any factor of another person
+        ends its request: a face starts a new one at once, a card or PIN when it is presented again.
         """
         self._drop_expired(at)
-        is_other = self.person is not None and self.person.name != person.name
-        if is_other:
-            if factor is not Factor.FACE or self._at.keys() != {Factor.FACE}:
+        if self.person is not None and self.person.name != person.name:
+            waits_alone = self._at.keys() == {Factor.FACE}
+            if waits_alone:
+                self.clear()
+            if not waits_alone or factor is not Factor.FACE:
                 return False
-            self.clear()
         self.person = person
         self._at[factor] = at
         if factor is Factor.FACE:

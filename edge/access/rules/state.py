@@ -18,7 +18,7 @@ UnixSeconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class StrictModel(FrozenModel):
-    """Accepts no value of another type, such as the text \"1\" for a number."""
+    """Accepts no value of another type, such as text for a number."""
 
     model_config = ConfigDict(strict=True)
 

@@ -119,8 +119,8 @@ def test_face_alone_gives_way_to_another() -> None:
     terminal = Terminal(mode="card-and-face")
     terminal.show("main", Factor.FACE, ADA)
     assert terminal.show("main", Factor.FACE, BEN) == "waiting for card"
-    assert terminal.show("main", Factor.CARD, ADA) == "other-person"
-    assert terminal.show("main", Factor.CARD, BEN) == "allowed"
+    assert terminal.show("main", Factor.CARD, ADA) == "other-person"  # never completes it
+    assert terminal.show("main", Factor.CARD, ADA) == "waiting for face"
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(15.0, "allowed"), (15.1, "waiting for card")])
@@ -187,6 +187,14 @@ def test_duress_pin_allows_and_is_flagged() -> None:
     assert isinstance(first, Waiting) and isinstance(second, Allowed)
     assert first.duress and second.duress
     assert not any("duress" in code.sentence for code in RuleRefusal)
+
+
+def test_duress_stays_after_normal_pin() -> None:
+    terminal = Terminal(mode="pin-and-face")
+    terminal.present("main", Factor.DURESS_PIN, ADA)
+    terminal.present("main", Factor.PIN, ADA)
+    outcome = terminal.present("main", Factor.FACE, ADA)
+    assert isinstance(outcome, Allowed) and outcome.duress
 
 
 def test_duress_is_flagged_on_refusal() -> None:
@@ -356,12 +364,13 @@ def test_invalid_state_refuses_entries(value: object) -> None:
     terminal = Terminal(**zone(anti_passback="hard"))
     error = terminal.engine.restore(value)
     assert error is not None and error.startswith("zone state: ")
+    assert not terminal.engine.is_state_known
     assert terminal.show("in", Factor.FACE, ADA) == "zone-state-unknown"
     terminal.restart()
     assert terminal.show("in", Factor.FACE, ADA) == "zone-state-unknown"
     assert terminal.show("out", Factor.FACE, ADA) == "allowed"
     terminal.engine.reset_all()
-    assert terminal.show("in", Factor.FACE, ADA) == "allowed"
+    assert terminal.show("in", Factor.FACE, ADA) == "allowed" and terminal.engine.is_state_known
 
 
 # -------------------------------------------------------------------- occupancy and passages
@@ -390,6 +399,15 @@ def test_person_on_the_way_in_counts() -> None:
     terminal = Terminal(contact=True, **zone(max_people=1))
     terminal.grant("in")
     assert terminal.show("in", Factor.FACE, BEN) == "zone-full"
+
+
+def test_check_sees_an_earlier_grant() -> None:
+    terminal = Terminal(**zone(max_people=1))
+    outcome = terminal.present("in", Factor.FACE, ADA)
+    assert isinstance(outcome, Allowed)
+    terminal.grant("in", BEN)
+    refusal = terminal.engine.check(outcome, terminal.moment, terminal.doors)
+    assert refusal is RuleRefusal.ZONE_FULL
 
 
 def test_sensor_reports_tailgating() -> None:
