@@ -52,6 +52,18 @@ class OsdpPeripheralConfig(OsdpLineConfig):
     """Line to an access control panel; the terminal is its reader, and the panel decides."""
 
     kind: Literal["osdp"]
+    card_bits: Literal[26, 34, 37] = Field(
+        26,
+        title="Card bits",
+        description="Length of the card's frame of people who have a card number only.",
+    )
+    facility: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        title="Facility code",
+        description="Facility code of people who have a card number only.",
+    )
     answer_s: float = Field(
         3.0,
         gt=0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class ReaderFeedback(Enum):
@@ -14,6 +14,7 @@ class ReaderFeedback(Enum):
     PIN_WANTED = "pin-wanted"
 
 
+@runtime_checkable
 class FeedbackReader(Protocol):
     """Reader with a light or a sound."""
 

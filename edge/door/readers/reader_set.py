@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from edge.door.readers.events import ReaderReport, ReaderState
+from edge.door.readers.feedback import FeedbackReader, ReaderFeedback
 from edge.door.readers.reader import Reader
 from edge.door.readers.reader_thread import ReaderThread
 
@@ -16,6 +17,7 @@ class ReaderSet:
 
     def __init__(self, readers: Mapping[str, Reader], clock: Callable[[], float]) -> None:
         self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._lights = {n: r for n, r in readers.items() if isinstance(r, FeedbackReader)}
         self._threads = {
             name: ReaderThread(name, reader, clock, self._wake) for name, reader in readers.items()
         }
@@ -34,6 +36,11 @@ class ReaderSet:
     def states(self) -> dict[str, tuple[ReaderState, str]]:
         """Return state and reason of each reader, for the status."""
         return {name: thread.status() for name, thread in self._threads.items()}
+
+    def show(self, name: str, feedback: ReaderFeedback) -> None:
+        """Show a decision on a reader; nothing happens on one without a light. Never waits."""
+        if (reader := self._lights.get(name)) is not None:
+            reader.show(feedback)
 
     def close(self) -> None:
         ended = [thread.close() for thread in self._threads.values()]

@@ -281,6 +281,20 @@ def test_osdp_removed_adapter_is_lost(wire: Wire, reader: OsdpReader) -> None:
             wait_until(lambda: reader.poll(0.1))
 
 
+def test_osdp_feedback_is_sent_by_name(wire: Wire, config: OsdpReaderConfig) -> None:
+    with reader_peer(wire, KEY) as peer:
+        readers = ReaderSet({"osdp": OsdpReader(config, time.monotonic)}, time.monotonic)
+        try:
+            wait_until(lambda: ReaderFound() in [report.event for report in readers.take()])
+            readers.show("exit", ReaderFeedback.GRANTED)
+            readers.show("osdp", ReaderFeedback.REFUSED)
+            wait_until(lambda: len(peer.messages) >= 3)
+        finally:
+            readers.close()
+    lights = [found["on_color"] for found in peer.messages if "on_color" in found]
+    assert lights == [peers.osdp_sys.LED_COLOR_RED]
+
+
 def test_osdp_flood_of_cards_is_one_event(wire: Wire, config: OsdpReaderConfig) -> None:
     with reader_peer(wire, KEY) as peer:
         readers = ReaderSet({"osdp": OsdpReader(config, time.monotonic)}, time.monotonic)
