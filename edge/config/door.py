@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
+from edge.config.readers import ReaderConfig
 from edge.config.schedule import ScheduleConfig
 from edge.config.section import ConfigPath, Section, restart
 
@@ -161,6 +162,16 @@ class DoorConfig(Section):
         description="Door contact, REX, fire alarm and tamper contact.",
         json_schema_extra=_RESTART,
     )
+    readers: tuple[ReaderConfig, ...] = Field(
+        (),
+        max_length=8,
+        title="Readers",
+        description="Card and PIN readers. Kinds: simulated, wiegand, hid.",
+        examples=[
+            "[{kind: wiegand, name: entry, chip: /dev/gpiochip0, d0: 144, d1: 112, keypad_bits: 4}]"
+        ],
+        json_schema_extra=_RESTART,
+    )
     pulse_s: float = Field(
         3.0,
         gt=0,
@@ -242,3 +253,11 @@ class DoorConfig(Section):
         "process.",
         examples=["[guard]"],
     )
+
+    @field_validator("readers")
+    @classmethod
+    def _names_differ(cls, readers: tuple[ReaderConfig, ...]) -> tuple[ReaderConfig, ...]:
+        names = [reader.name for reader in readers]
+        if len(set(names)) < len(names):
+            raise ValueError("expected a different name for each reader")
+        return readers

@@ -50,4 +50,8 @@ def absolute(section: AnySection, base: Path) -> AnySection:
             changes[name] = base / value
         elif isinstance(value, Section):
             changes[name] = absolute(value, base)
+        elif isinstance(value, tuple):
+            changes[name] = tuple(
+                absolute(item, base) if isinstance(item, Section) else item for item in value
+            )
     return section.model_copy(update=changes)

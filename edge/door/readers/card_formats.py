@@ -39,9 +39,9 @@ class CardFormat:
     facility: BitField | None
     number: BitField
 
-    def is_valid(self, data: int) -> bool:
-        """Return True if all parity bits are right."""
-        return all(parity.holds(data) for _, parity in self.parities)
+    @property
+    def parity_rules(self) -> tuple[ParityRule, ...]:
+        return tuple(rule for _, rule in self.parities)
 
     def encode(self, facility: int, number: int) -> CardRead:
         """Return the frame of a card. Raises ValueError if a value does not fit."""

@@ -15,10 +15,12 @@ PIN_DIGITS_MAX = 12
 class Malformation(Code):
     """Why a read is no card and no PIN."""
 
+    INCOMPLETE = "incomplete", "changes of the data lines were lost; the machine is overloaded"
     LENGTH = "length", "a frame has a length that the reader's format does not have"
     PARITY = "parity", "a parity bit of a frame is wrong"
     BOTH_LINES = "both-lines", "both data lines changed at the same time"
-    GLITCH = "glitch", "a pulse is too short or follows the previous one too fast"
+    GLITCH = "glitch", "a pulse follows the previous one too fast"
+    TIMING = "timing", "the pulses of a frame are irregular: one is missing, or there is one more"
     SYNTAX = "syntax", "the input has no valid form"
 
 

@@ -1,0 +1,69 @@
+"""Construction of the readers of a configuration. Libraries are imported for their kind only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from edge.config.readers import (
+    HidReaderConfig,
+    ReaderConfig,
+    SimulatedReaderConfig,
+    WiegandReaderConfig,
+)
+from edge.door.readers.card_formats import STANDARD_FORMATS, ParityRule
+from edge.door.readers.reader import Reader
+from edge.door.readers.reader_set import ReaderSet
+from edge.door.readers.simulated import SimulatedReader
+from edge.door.readers.wiegand_decoder import WiegandFormat
+from edge.door.readers.wiegand_reader import EdgeSource, WiegandReader
+from edge.errors import DoorError
+
+
+def open_readers(configs: Sequence[ReaderConfig], clock: Callable[[], float]) -> ReaderSet:
+    """Start the readers; each connects in its own thread. Raises DoorError without a library."""
+    return ReaderSet({config.name: _build(config) for config in configs}, clock)
+
+
+def _build(config: ReaderConfig) -> Reader:
+    try:
+        if isinstance(config, SimulatedReaderConfig):
+            return SimulatedReader(config.path)
+        if isinstance(config, WiegandReaderConfig):
+            return _build_wiegand(config)
+        return _build_hid(config)
+    except ImportError as error:
+        extra = "hid" if config.kind == "hid" else "readers"
+        raise DoorError(
+            f"reader {config.name}: {error}; install the extra: pip install 'mfsa-edge[{extra}]'"
+        ) from error
+
+
+def _build_wiegand(config: WiegandReaderConfig) -> Reader:
+    from edge.door.readers.gpio_edges import GpioEdges
+
+    def open_edges() -> EdgeSource:
+        return GpioEdges(str(config.chip), config.d0, config.d1, config.pull)
+
+    return WiegandReader(open_edges, wiegand_format(config), config.key_timeout_s)
+
+
+def _build_hid(config: HidReaderConfig) -> Reader:
+    from edge.door.readers.hid_reader import HidReader
+
+    return HidReader(config.path, reads_pin=config.reads == "pin", timeout_s=config.key_timeout_s)
+
+
+def wiegand_format(config: WiegandReaderConfig) -> WiegandFormat:
+    """Return the frames that a reader of this configuration sends."""
+    parity = (
+        STANDARD_FORMATS[config.bits].parity_rules
+        if config.parity is None
+        else tuple(ParityRule(int(parity.mask, 16), parity.odd) for parity in config.parity)
+    )
+    return WiegandFormat(
+        config.bits,
+        parity,
+        config.keypad_bits,
+        frame_gap_ns=round(config.frame_gap_ms * 1e6),
+        interval_min_ns=round(config.interval_min_us * 1e3),
+    )
