@@ -118,7 +118,9 @@ class WiegandReaderConfig(_ReaderSection):
     )
 
     @model_validator(mode="after")
-    def _has_parity(self) -> WiegandReaderConfig:
+    def _is_consistent(self) -> WiegandReaderConfig:
+        if self.d0 == self.d1:
+            raise ValueError(f"d0 and d1 are the same line: {self.d0}")
         if self.parity is None and self.bits not in _STANDARD_BITS:
             raise ValueError(f"the parity of {self.bits} bits is not known; set `parity`")
         for parity in self.parity or ():

@@ -27,18 +27,19 @@ class GpioEdges:
             event_clock=Clock.MONOTONIC,
         )
         try:
-            self._request: Any = gpiod.request_lines(
-                chip,
-                consumer="mfsa-door",
-                config={(d0, d1): settings},
-                event_buffer_size=_BUFFER_EDGES,
-            )
+            with gpiod.Chip(chip) as device:
+                offsets = [device.line_offset_from_id(line) for line in (d0, d1)]
+                self._request: Any = device.request_lines(
+                    consumer="mfsa-door",
+                    config={tuple(offsets): settings},
+                    event_buffer_size=_BUFFER_EDGES,
+                )
         except (OSError, ValueError) as error:
             raise DoorError(
                 f"the lines {d0} and {d1} of {chip} cannot be used: {error}; "
                 "see `gpioinfo` and docs/wiring.md"
             ) from error
-        self._d1_offset = self._request.offsets[1]
+        self._d1_offset = offsets[1]
 
     def wait(self, timeout_s: float) -> bool:
         return bool(self._request.wait_edge_events(timeout_s))
