@@ -166,7 +166,7 @@ class DoorConfig(Section):
         (),
         max_length=8,
         title="Readers",
-        description="Card and PIN readers. Kinds: simulated, wiegand, hid.",
+        description="Card and PIN readers. Kinds: simulated, wiegand, hid, osdp.",
         examples=[
             "[{kind: wiegand, name: entry, chip: /dev/gpiochip0, d0: 144, d1: 112, keypad_bits: 4}]"
         ],

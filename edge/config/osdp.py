@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from edge.config.lane import ReaderSection
 from edge.config.section import ConfigPath, Section
 
 BaudRate = Literal[9600, 19200, 38400, 57600, 115200, 230400]
@@ -35,7 +36,7 @@ class OsdpLineConfig(Section):
     )
 
 
-class OsdpReaderConfig(OsdpLineConfig):
+class OsdpReaderConfig(ReaderSection, OsdpLineConfig):
     """Reader on an RS-485 line; the terminal is its control panel."""
 
     kind: Literal["osdp"]

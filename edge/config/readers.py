@@ -6,29 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edge.config.lane import ReaderSection
+from edge.config.osdp import OsdpReaderConfig
 from edge.config.section import ConfigPath, Section
 
 _STANDARD_BITS = (26, 34, 37)
 _STABLE = ("/dev/input/by-id/", "/dev/input/by-path/")
 
 
-class _ReaderSection(Section):
-    """Keys of all readers."""
-
-    name: str = Field(
-        min_length=1,
-        max_length=32,
-        pattern=r"^[a-z0-9-]+$",
-        title="Name",
-        description="Name in status and records.",
-        examples=["entry"],
-    )
-    direction: Literal["in", "out"] = Field(
-        "in", title="Direction", description="Direction of a passage after this reader was used."
-    )
-
-
-class SimulatedReaderConfig(_ReaderSection):
+class SimulatedReaderConfig(ReaderSection):
     """A socket that accepts `card 26:12:3456` and `pin 1234`, for tests and demos."""
 
     kind: Literal["simulated"]
@@ -53,7 +39,7 @@ class ParityConfig(Section):
     )
 
 
-class WiegandReaderConfig(_ReaderSection):
+class WiegandReaderConfig(ReaderSection):
     """A Wiegand reader on two lines of the GPIO character device; needs the extra `readers`."""
 
     kind: Literal["wiegand"]
@@ -129,7 +115,7 @@ class WiegandReaderConfig(_ReaderSection):
         return self
 
 
-class HidReaderConfig(_ReaderSection):
+class HidReaderConfig(ReaderSection):
     """A USB reader that types digits and the enter key; needs the extra `hid`."""
 
     kind: Literal["hid"]
@@ -163,5 +149,6 @@ class HidReaderConfig(_ReaderSection):
 
 
 ReaderConfig = Annotated[
-    SimulatedReaderConfig | WiegandReaderConfig | HidReaderConfig, Field(discriminator="kind")
+    SimulatedReaderConfig | WiegandReaderConfig | HidReaderConfig | OsdpReaderConfig,
+    Field(discriminator="kind"),
 ]

@@ -184,6 +184,8 @@ def _sample_lines(
             yield from _section_lines(inner, path, depth + 1, hidden)
         else:
             yield _line(path, name, field, indent, commented)
+            if _is_list(field) and len(inner) > 1:
+                yield from _wrapped(_item_keys(inner), indent)
     if section == "door.inputs":
         yield from _wrapped(_input_keys(model), indent)
 
@@ -229,6 +231,19 @@ def _input_keys(model: type[BaseModel]) -> str:
         found.append(f"kind {next(kind)}: {', '.join(optional)}")
     keys = f"Further keys of each input and their defaults: {'; '.join(found)}."
     return f"{keys} settle_ms is the debounce time, pull the pull resistor."
+
+
+def _item_keys(kinds: list[type[BaseModel]]) -> str:
+    """Describe the keys of a list's items, which may have several kinds."""
+    found = []
+    for part in kinds:
+        keys = [
+            f"{name}: {field.examples[0] if field.examples else _yaml(field.default)}"
+            for name, field in part.model_fields.items()
+            if name != "kind"
+        ]
+        found.append(f"kind {accepted_words(part.model_fields['kind'])[0]}: {', '.join(keys)}")
+    return f"Keys of each item, with an example or the default: {'; '.join(found)}."
 
 
 def _comment(field: FieldInfo, indent: str) -> Iterator[str]:

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from edge.config.access import GroupName
 from edge.config.door import DoorConfig
+from edge.config.lane import DEFAULT_DOOR, DEFAULT_LANE, Label
 from edge.config.schedule import HoursConfig
 from edge.config.section import Section
 from edge.errors import ConfigError
 
-DEFAULT_LANE = DEFAULT_DOOR = "main"
-_NAME_MAX = 32
-
-
-def _check_label(label: str) -> str:
-    if not label or len(label) > _NAME_MAX or not label.replace("-", "").isalnum():
-        raise ValueError(
-            f"expected 1 to {_NAME_MAX} letters, digits and hyphens such as lab-1, found {label!r}"
-        )
-    return label
-
-
-Label = Annotated[str, AfterValidator(_check_label)]
 ModeName = Literal["face", "card-and-face", "pin-and-face"]
 FallbackName = Literal["card", "pin"]
 
@@ -286,6 +274,13 @@ _EGRESS = (
 
 def check_rules(rules: AccessConfig, door: DoorConfig) -> None:
     """Check the access rules against the door; raises ConfigError."""
+    lanes = [lane.name for lane in rules.lanes] or [DEFAULT_LANE]
+    for reader in door.readers:
+        if reader.lane not in lanes:
+            raise ConfigError(
+                f"door.readers: reader {reader.name} is at the lane {reader.lane}, which is not in "
+                f"`access.lanes`; write one of: {', '.join(lanes)}"
+            )
     if door.inputs.contact is None:
         for lane in rules.lanes:
             if lane.passage == "contact":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
+from edge.config.osdp import OsdpReaderConfig
 from edge.config.readers import (
     HidReaderConfig,
     ReaderConfig,
@@ -30,7 +32,7 @@ def _build(config: ReaderConfig) -> Reader:
             return SimulatedReader(config.path)
         if isinstance(config, WiegandReaderConfig):
             return _build_wiegand(config)
-        return _build_hid(config)
+        return _build_hid(config) if isinstance(config, HidReaderConfig) else _build_osdp(config)
     except ImportError as error:
         extra = "hid" if config.kind == "hid" else "readers"
         raise DoorError(
@@ -51,6 +53,12 @@ def _build_hid(config: HidReaderConfig) -> Reader:
     from edge.door.readers.hid_reader import HidReader
 
     return HidReader(config.path, reads_pin=config.reads == "pin", timeout_s=config.key_timeout_s)
+
+
+def _build_osdp(config: OsdpReaderConfig) -> Reader:
+    from edge.door.readers.osdp_panel import OsdpReader
+
+    return OsdpReader(config, time.monotonic)
 
 
 def wiegand_format(config: WiegandReaderConfig) -> WiegandFormat:

@@ -46,7 +46,11 @@ def config(tmp_path: Path) -> OsdpReaderConfig:
     key_file.write_text(KEY.hex() + "\n")
     key_file.chmod(0o600)
     return OsdpReaderConfig(
-        kind="osdp", device=tmp_path / "line", address=peers.ADDRESS, key_file=key_file
+        kind="osdp",
+        name="entry",
+        device=tmp_path / "line",
+        address=peers.ADDRESS,
+        key_file=key_file,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.config import load_config
 from edge.door.readers.events import (
     CardRead,
     Malformation,
     PinEntered,
     ReaderInput,
+    ReaderReport,
     ReadMalformed,
 )
+from edge.door.readers.opening import open_readers
 from edge.door.readers.simulated import SimulatedReader, parse_line
-from edge.errors import DoorError
+from edge.errors import ConfigError, DoorError
 
 MALFORMED = ReadMalformed(Malformation.SYNTAX)
 
@@ -30,6 +35,42 @@ def reader(tmp_path: Path) -> Iterator[SimulatedReader]:
     reader.open()
     yield reader
     reader.close()
+
+
+def write_config(folder: Path, readers: str) -> Path:
+    path = folder / "terminal.yaml"
+    path.write_text(
+        "bundle: bundle\ncamera: {kind: opencv, source: 0}\nliveness: {kind: none}\n"
+        f"door: {{readers: {readers}}}\n"
+    )
+    return path
+
+
+def test_simulated_is_chosen_by_kind(tmp_path: Path) -> None:
+    config = load_config(write_config(tmp_path, "[{kind: simulated, name: in, path: in.sock}]"))
+    readers = open_readers(config.door.readers, time.monotonic)
+    assert select.select([readers], [], [], 10.0)[0]
+    readers.take()
+    send(tmp_path / "in.sock", b"pin 1234")
+    found: list[ReaderReport] = []
+    while not found:  # a wake-up may be left over
+        assert select.select([readers], [], [], 10.0)[0]
+        found = readers.take()
+    readers.close()
+    assert [(report.reader, report.event) for report in found] == [("in", PinEntered("1234"))]
+
+
+@pytest.mark.parametrize(
+    ("readers", "why"),
+    [
+        ("[{kind: simulated, name: in, path: a}, {kind: simulated, name: in, path: b}]", "differ"),
+        ("[{kind: simulated, name: in, path: a, lane: lab}]", "which is not in"),
+        ("[{kind: simulated, name: in}]", "path"),
+    ],
+)
+def test_readers_config_is_checked(tmp_path: Path, readers: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        load_config(write_config(tmp_path, readers))
 
 
 def send(path: Path, line: bytes) -> None:
