@@ -37,7 +37,12 @@ def make_rules(thresholds: Thresholds, **changes: Any) -> Rules:
 def make_filter(min_face_px: int = 60, **changes: Any) -> FaceFilter:
     """Return a filter that searches every frame completely."""
     everywhere = FaceFilter(
-        min_face_px, zone=FULL_FRAME, nearest_only=False, max_faces=2, search_interval_s=0.0
+        min_face_px,
+        zone=FULL_FRAME,
+        nearest_only=False,
+        max_faces=2,
+        start_score=0.7,
+        search_interval_s=0.0,
     )
     return replace(everywhere, **changes)
 

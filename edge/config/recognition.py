@@ -295,7 +295,18 @@ class DetectorConfig(Section):
         lt=1,
         json_schema_extra=restart("recogniser"),
         title="Minimum score",
-        description="Score of the detector, from 0 to 1, below which a face is ignored.",
+        description="Score of the detector, from 0 to 1, below which a face starts no track and is "
+        "not enrolled.",
+    )
+    min_score_tracked: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        json_schema_extra=restart("recogniser"),
+        title="Minimum score of a tracked face",
+        description="Score down to which a face continues a track, if it is where the track is "
+        "expected and its embedding is that of the track's person. A value of `min_score` or more "
+        "turns this off.",
     )
     min_face_px: int = Field(
         60,

@@ -46,12 +46,21 @@ class FaceDetector:
     """Finds faces in images of any size, with one network per input size such as `640x480`.
 
     `full_frame_size` is the input size for complete images; None chooses it for each image.
+    `weak_score`, at most `min_score`, is the score down to which `search` and `find_at` report
+    faces, for the tracker; None: `min_score`. `detect` never reports a weak face.
     """
 
     def __init__(
-        self, engines: Mapping[str, Engine], min_score: float, *, full_frame_size: str | None = None
+        self,
+        engines: Mapping[str, Engine],
+        min_score: float,
+        *,
+        weak_score: float | None = None,
+        full_frame_size: str | None = None,
     ) -> None:
-        networks = {size: _Network(engine, size, min_score) for size, engine in engines.items()}
+        self._min_score = min_score
+        lowest = min_score if weak_score is None else weak_score
+        networks = {size: _Network(engine, size, lowest) for size, engine in engines.items()}
         self._networks = sorted(networks.values(), key=lambda network: network.width)
         self._for_search = (
             self._networks if full_frame_size is None else [networks[full_frame_size]]
@@ -69,7 +78,8 @@ class FaceDetector:
 
         Raises EngineError.
         """
-        return [self.refine(image, face) for face in self.search(image)]
+        found = [face for face in self.search(image) if face.score >= self._min_score]
+        return [self.refine(image, face) for face in found]
 
     def search(
         self, image: NDArray[np.uint8], min_face_px: float = 0.0, zone: Zone = FULL_FRAME
@@ -92,18 +102,24 @@ class FaceDetector:
         whole_scale = network.scale(width, height)
         self._scale = min(network.scale(part.width, part.height), max(1.0, whole_scale))
         found = network.find(image, part, self._scale)
-        if found:
+        if _best_score(found) >= self._min_score:
             return found
         self._search_near = not self._search_near
         if not self._search_near:
-            return []
-        self._part, self._scale = _around(FULL_FRAME, width, height), whole_scale * _NEAR_SCALE
-        return self._smallest(width, height, self._scale).find(image, self._part, self._scale)
+            return found
+        near_part, near_scale = _around(FULL_FRAME, width, height), whole_scale * _NEAR_SCALE
+        near = self._smallest(width, height, near_scale).find(image, near_part, near_scale)
+        if _best_score(near) < max(self._min_score, _best_score(found)):
+            return found  # weak faces, which only a track can confirm
+        self._part, self._scale = near_part, near_scale
+        return near
 
     def refine(self, image: NDArray[np.uint8], face: Face) -> Face:
         """Return a face of the last `search` with exact landmarks."""
         shown = 0.0 if self._part.is_cut_off(face, image) else self._scale
-        return self._find_close(image, face.box_xyxy, finer_than=shown * _FINER) or face
+        close = self._find_close(image, face.box_xyxy, finer_than=shown * _FINER)
+        is_enough = close is not None and close.score >= min(face.score, self._min_score)
+        return close if close is not None and is_enough else face
 
     def find_at(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating]) -> Face | None:
         """Return the face at or near a box (4,), None without one; raises EngineError."""
@@ -122,8 +138,10 @@ class FaceDetector:
         if scale <= finer_than:
             return None
         found = [(iou(face.box_xyxy, box_xyxy), face) for face in network.find(image, part, scale)]
-        overlap, best = max(found, key=lambda one: one[0], default=(0.0, None))
-        return best if overlap >= _SAME_IOU else None
+        same = [one for one in found if one[0] >= _SAME_IOU]
+        # A weak face never replaces a strong one that overlaps less.
+        best = max(same, key=lambda one: (one[1].score >= self._min_score, one[0]), default=None)
+        return best[1] if best is not None else None
 
     def _smallest(self, width: int, height: int, scale: float) -> _Network:
         """Return the smallest network that holds an image at a scale."""
@@ -262,6 +280,10 @@ class _Network:
         )
         best = np.argsort(-scores, kind="stable")[:_CANDIDATES]
         return scores[best], boxes[best], landmarks[best]
+
+
+def _best_score(faces: list[Face]) -> float:
+    return max((face.score for face in faces), default=0.0)
 
 
 def _check_image(image: NDArray[np.uint8]) -> None:

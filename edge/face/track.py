@@ -18,6 +18,7 @@ from edge.values import Face, Probe
 
 _LOST_S = 1.0
 _MIN_IOU = 0.2
+_MIN_WEAK_IOU = 0.5  # with the predicted box, for a face below the start score
 _NEAR = 0.7  # widths of the face: distance from the prediction at which a match needs no overlap
 _SIZES = 1.6  # ratio of widths up to which this holds
 _SETTLE_S = 0.3  # time constant of velocity, mask state and embedding
@@ -30,6 +31,7 @@ class Track:
         self.number = number
         self.face = face
         self.seen_at = at
+        self.confirmed_at = at  # last strong face, or weak face with the track's embedding
         self.examined_at = self.embedded_at = -math.inf
         self.embedding: NDArray[np.float32] | None = None  # (D,) unit norm, moving average
         self.face_count = 0  # different faces so far: a slow change of the face stays one track
@@ -64,7 +66,7 @@ class Track:
             mean = self.embedding + np.float32(share) * (probe.embedding - self.embedding)
             self.embedding = np.asarray(mean / np.linalg.norm(mean), np.float32)
             self.mask_worn += share * (probe.mask_worn - self.mask_worn)
-        self.embedded_at = at
+        self.embedded_at = self.confirmed_at = at
 
 
 class Tracker:
@@ -84,6 +86,34 @@ class Tracker:
     def numbers(self) -> list[int]:
         """Numbers of the live tracks."""
         return [track.number for track in self._tracks]
+
+    def select_faces(self, faces: Sequence[Face], at: float, start_score: float) -> list[Face]:
+        """Return the faces that may be tracked: strong ones, and weak ones that continue a track.
+
+        A face below `start_score` is weak. It continues the track that it fits best, if its overlap
+        with the predicted box is large, no strong face fits that track, and the track was confirmed
+        within the last second; one face per track.
+        Y. Zhang et al., "ByteTrack", ECCV 2022.
+        """
+        boxes = [track.predict(at) for track in self._tracks if at - track.confirmed_at <= _LOST_S]
+        strong = [face for face in faces if face.score >= start_score]
+        taken = {
+            i for i, box in enumerate(boxes) if any(_fit(box, face.box_xyxy) > 0 for face in strong)
+        }
+        weak: dict[int, Face] = {}
+        for face in sorted(faces, key=lambda face: -face.score):
+            if face.score >= start_score or not boxes:
+                continue
+            fits = [_fit(box, face.box_xyxy) for box in boxes]
+            best = int(np.argmax(fits))
+            if fits[best] >= 1 + _MIN_WEAK_IOU and best not in taken:
+                taken.add(best)
+                weak[best] = face
+        return strong + list(weak.values())
+
+    def confirms(self, track: Track, probe: Probe) -> bool:
+        """Return True if a track has embeddings and a probe agrees with them."""
+        return track.embedding is not None and self._is(track, probe)
 
     def update(self, faces: Sequence[Face], at: float) -> list[Track]:
         """Return the track of each face of one frame, in their order."""

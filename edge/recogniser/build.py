@@ -328,5 +328,6 @@ def build_face_filter(config: DetectorConfig) -> FaceFilter:
         zone=config.zone,
         nearest_only=config.nearest_only,
         max_faces=config.max_faces_per_frame,
+        start_score=config.min_score,
         search_interval_s=config.search_interval_s,
     )

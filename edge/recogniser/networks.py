@@ -164,6 +164,7 @@ def _networks(
         FaceDetector(
             detectors,
             config.detector.min_score,
+            weak_score=min(config.detector.min_score, config.detector.min_score_tracked),
             full_frame_size=None
             if config.detector.input_size == "auto"
             else config.detector.input_size,

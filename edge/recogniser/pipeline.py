@@ -151,7 +151,12 @@ class Pipeline:
     def _track(self, frame: Frame, detected: Sequence[Face]) -> list[FaceInFrame]:
         """Assign a track to each face, and refuse faces by their box; widest face first."""
         with self.stopwatch.lap("track"):
+            start_score = self._settings.face_filter.start_score
+            detected = self._tracker.select_faces(detected, frame.at, start_score)
             tracks = self._tracker.update(detected, frame.at)
+            for track, found in zip(tracks, detected, strict=True):
+                if found.score >= start_score:
+                    track.confirmed_at = frame.at
             faces = [
                 FaceInFrame(track, face, self.gallery.refusal or self._refuse_by_box(frame, face))
                 for track, face in zip(tracks, detected, strict=True)
@@ -243,6 +248,8 @@ class Pipeline:
             pairs: list[tuple[Track, Probe]] = []
             usable: list[FaceInFrame] = []
             for face, probe in zip(aligned, probes, strict=True):
+                if self._is_unconfirmed(face, probe):
+                    continue
                 face.probe = probe
                 if policy.is_face_hidden(probe.expected_similarity, self._settings.rules):
                     face.refusal = Reason.FACE_HIDDEN
@@ -252,6 +259,15 @@ class Pipeline:
             tracks = self._tracker.reassign(pairs, frame.at)
             for face, track in zip(usable, tracks, strict=True):
                 face.track = track
+
+    def _is_unconfirmed(self, face: FaceInFrame, probe: Probe) -> bool:
+        """Return True if a face below the start score is not confirmed as its track's person.
+
+        It is skipped: it neither starts a track nor takes part in the decision. A track must have
+        an embedding of a face at the start score before it confirms a weak one.
+        """
+        is_weak = face.face.score < self._settings.face_filter.start_score
+        return is_weak and not self._tracker.confirms(face.track, probe)
 
     # 6. search
 

@@ -40,6 +40,7 @@ class FaceFilter:
     zone: Zone  # part of the frame that must contain the centre of the box
     nearest_only: bool  # examine only the widest face in the zone: for lanes with a queue
     max_faces: int  # maximum of faces that are embedded per frame
+    start_score: float  # score of the detector below which a face starts no track
     search_interval_s: float  # seconds between full-frame searches; 0: every frame
 
 

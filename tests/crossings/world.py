@@ -73,7 +73,7 @@ class World:
                     window_s=1.5,
                     cooldown_s=2.0,
                 ),
-                FaceFilter(60, zone, nearest_only, scene.budget, scene.search_interval_s),
+                FaceFilter(60, zone, nearest_only, scene.budget, 0.7, scene.search_interval_s),
                 layers=layers,
             ),
             None,

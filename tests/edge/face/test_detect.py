@@ -48,6 +48,16 @@ def test_an_empty_scene_has_no_faces(detector: FaceDetector) -> None:
     assert detector.detect(np.full((480, 640, 3), 90, np.uint8)) == []
 
 
+def test_weak_faces_are_only_for_the_tracker(bundle_path: Path, collins: np.ndarray) -> None:
+    """`search` and `find_at` report faces below the minimum score, `detect` does not."""
+    engine = open_engine(bundle_path / "detector-320x256.onnx", threads=1)
+    detector = FaceDetector({"320x256": engine}, 0.99, weak_score=0.5)
+    (weak,) = detector.search(collins)
+    assert 0.5 < weak.score < 0.99
+    assert detector.find_at(collins, weak.box_xyxy) is not None
+    assert detector.detect(collins) == []
+
+
 def test_coordinates_are_those_of_the_frame(detector: FaceDetector, collins: np.ndarray) -> None:
     once = detector.detect(collins)[0]
     twice = detector.detect(cv2.resize(collins, None, fx=2, fy=2))[0]

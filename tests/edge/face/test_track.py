@@ -9,10 +9,9 @@ from edge.values import Face, Probe
 ADA, EVE, IDA = np.eye(3, 8, dtype=np.float32)
 
 
-def face(x: float, y: float = 100.0, width: float = 80.0) -> Face:
-    return Face(
-        np.array([x, y, x + width, y + width * 1.2], np.float32), np.zeros((5, 2), np.float32), 0.9
-    )
+def face(x: float, y: float = 100.0, width: float = 80.0, score: float = 0.9) -> Face:
+    box = np.array([x, y, x + width, y + width * 1.2], np.float32)
+    return Face(box, np.zeros((5, 2), np.float32), score)
 
 
 def probe(embedding: np.ndarray, mask_worn: float = 0.0) -> Probe:
@@ -97,3 +96,35 @@ def test_numbers_are_never_used_again() -> None:
     tracker = Tracker(0.4)
     seen = [numbers(tracker, [face(100)], 3.0 * i)[0] for i in range(5)]
     assert seen == [1, 2, 3, 4, 5]
+
+
+def test_weak_face_starts_no_track() -> None:
+    assert Tracker(0.4).select_faces([face(100, score=0.5)], 0.0, 0.7) == []
+
+
+def test_weak_face_continues_its_track() -> None:
+    tracker = Tracker(0.4)
+    tracker.update([face(100)], 0.0)
+    near, far = face(104, score=0.5), face(150, score=0.6)
+    assert tracker.select_faces([far, near], 0.1, 0.7) == [near]
+    assert numbers(tracker, [near], 0.1) == [1]
+
+
+def test_weak_face_yields_to_a_strong_one() -> None:
+    tracker = Tracker(0.4)
+    tracker.update([face(100)], 0.0)
+    strong, weak = face(108), face(100, score=0.6)
+    assert tracker.select_faces([weak, strong], 0.1, 0.7) == [strong]
+
+
+def test_weak_faces_continue_a_track_once() -> None:
+    tracker = Tracker(0.4)
+    tracker.update([face(100)], 0.0)
+    better, worse = face(108, score=0.6), face(100, score=0.5)
+    assert tracker.select_faces([worse, better], 0.1, 0.7) == [better]
+
+
+def test_weak_face_after_a_lost_track_is_ignored() -> None:
+    tracker = Tracker(0.4)
+    tracker.update([face(100)], 0.0)
+    assert tracker.select_faces([face(100, score=0.6)], 1.1, 0.7) == []

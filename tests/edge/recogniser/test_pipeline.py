@@ -45,15 +45,14 @@ ADA, EVE, STRANGER = np.eye(3, 8, dtype=np.float32)
 NOISE = np.random.default_rng(0).integers(40, 200, (480, 640, 3), dtype=np.uint8)
 
 
-def face(x: float, y: float = 60.0, width: float = 120.0) -> Face:
+def face(x: float, y: float = 60.0, width: float = 120.0, score: float = 0.9) -> Face:
     """Return a frontal face of a width."""
     points = (REFERENCE_XY - REFERENCE_XY.mean(axis=0)) * width / 90 + (
         x + width / 2,
         y + width * 0.6,
     )
-    return Face(
-        np.array([x, y, x + width, y + 1.2 * width], np.float32), points.astype(np.float32), 0.9
-    )
+    box = np.array([x, y, x + width, y + 1.2 * width], np.float32)
+    return Face(box, points.astype(np.float32), score)
 
 
 class Scripted:
@@ -304,6 +303,51 @@ def test_hidden_faces_are_not_counted_as_unknown() -> None:
     run.networks.identity, run.networks.similarity = ADA, 1.0
     verdicts = [run.frame(face(100))[0].decision.verdict for _ in range(3)]
     assert verdicts[-1] is Verdict.GRANT
+
+
+def test_weak_face_is_a_vote_of_its_track() -> None:
+    run = Run()
+    decisions = [run.frame(face(100, score=score))[0].decision for score in (0.9, 0.5, 0.5)]
+    assert [d.votes for d in decisions] == [1, 2, 3] and decisions[2].verdict is Verdict.GRANT
+
+
+def test_weak_face_without_a_track_is_ignored() -> None:
+    run = Run()
+    assert run.frame(face(100, score=0.69)) == [] and run.networks.embedded == []
+
+
+def test_weak_stranger_is_skipped() -> None:
+    """A false face near a track neither votes nor ends the track."""
+    run = Run()
+    for identity, score, reason in (
+        (ADA, 0.9, "insufficient-votes"),
+        (STRANGER, 0.5, "skipped"),
+        (EVE, 0.5, "skipped"),
+        (ADA, 0.5, "insufficient-votes"),
+        (ADA, 0.9, "match"),
+    ):
+        run.networks.identity = identity
+        (seen,) = run.frame(face(100, score=score))
+        assert (seen.track, seen.decision.reason) == (1, reason)
+
+
+def test_weak_faces_confirm_no_hidden_start() -> None:
+    """A track whose only face was hidden has no embedding that a weak face could match."""
+    run = Run(rules=HIDDEN_RULES)
+    run.networks.similarity = 0.1
+    run.frame(face(100))
+    run.networks.similarity = 1.0
+    reasons = [run.frame(face(100, score=0.6))[0].decision.reason for _ in range(5)]
+    assert reasons == ["skipped"] * 5
+
+
+def test_weak_faces_do_not_extend_a_track() -> None:
+    """Unconfirmed faces keep no track alive: their person may have left."""
+    run = Run()
+    run.frame(face(100))
+    run.networks.identity = STRANGER
+    seen = [run.frame(face(100, score=0.5)) for _ in range(30)]
+    assert seen[5] and seen[-1] == []
 
 
 def test_another_person_inherits_no_votes() -> None:
