@@ -32,7 +32,7 @@ ADAPT = $(BIN)/mfsa-adapt $(ENCODER) --input rgb-127.5 --licence MIT \
 # Tests start hundreds of processes, which must not compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings rules-fuzz fuzz durability voting search-bench peers-bench rehearse lint quick reference measure ablation clean
+.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings rules-fuzz fuzz durability voting search-bench peers-bench detector-bench enrollment-bench rehearse lint quick reference measure ablation clean
 
 .DEFAULT_GOAL := install
 
@@ -107,6 +107,14 @@ search-bench: $(VENV)/dev.stamp  ## Compare the search with BLAS and faiss: docs
 	$(PIP) -e '.[bench]'
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/search.py --chips $(CHIPS)/lfw_pairs.tar --out docs/measurements/search.md
+
+detector-bench: $(VENV)/dev.stamp  ## Measure the detector by score: docs/measurements/detector.md, DATA=... (5 minutes)
+	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
+	env OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detector --chips $(CHIPS)/rmfrd_dev.tar --clips $(DATA)/clips --out docs/measurements/detector.md
+
+enrollment-bench: $(VENV)/dev.stamp  ## Count honest people that enrollment refuses: DATA=... (2 minutes)
+	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
+	env OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.enrollment $(CHIPS)/rmfrd_dev.tar $(CHIPS)/celeba_wild.tar $(CHIPS)/celeba_small.tar
 
 # The demo's terminal, once as it is and once with liveness in layers.
 rehearse: demo  ## Replay clips through the demo's terminal: docs/measurements/rehearsal.md, build/rehearsal.html (3 minutes)
