@@ -90,6 +90,7 @@ class PanelContext:
         refresh_entropy()
         self._panel = library.ControlPanel([_device_info(library, address, key, self.channel)])
         self._panel.set_event_callback(self._receive)
+        self._has_failed = False
         self._is_restarting = False
 
     def restart(self) -> None:
@@ -104,12 +105,16 @@ class PanelContext:
         self._panel.refresh()
         if self._is_restarting and not self._panel.is_pd_enabled(0):
             self._panel.enable_pd(0)
-            self._is_restarting = False
+            self._is_restarting = self._has_failed = False
 
     def is_secure(self) -> bool:
         """Return True while a secure channel with the configured key is active."""
         status = self._panel.sc_status() & self._panel.status()
         return bool(status) and not self._is_restarting
+
+    def has_failed(self) -> bool:
+        """Return True if the reader refused the handshake, or the session ended."""
+        return self._has_failed and not self._is_restarting
 
     def submit(self, command: Message) -> None:
         self._panel.submit_command(0, dict(command))
@@ -121,7 +126,11 @@ class PanelContext:
         return events
 
     def _receive(self, _reader: int, event: Message) -> int:
-        if self.is_secure():
+        library = load_library()
+        if event["event"] == library.EVENT_NOTIFICATION:
+            if event["type"] == library.EVENT_NOTIFICATION_PD_STATUS and not event["arg0"]:
+                self._has_failed = True
+        elif self.is_secure():
             self._events.append(event)
         return 0
 
@@ -197,7 +206,7 @@ def _device_info(
     return {
         "name": f"reader {address}",
         "address": address,
-        "flags": library.FLAG_ENFORCE_SECURE,
+        "flags": library.FLAG_ENFORCE_SECURE | library.FLAG_ENABLE_NOTIFICATION,
         "scbk": key.value,
         "channel": channel,
         **_DEVICE_ID,

@@ -86,7 +86,7 @@ class OsdpReader:
     def _connect(self, context: PanelContext) -> None:
         deadline = self._clock() + CONNECT_S
         while not context.is_secure():
-            if self._clock() >= deadline:
+            if context.has_failed() or self._clock() >= deadline:
                 device = self._config.device
                 if context.channel.heard_at is None:
                     raise DoorError(

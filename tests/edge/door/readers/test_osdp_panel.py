@@ -133,9 +133,22 @@ def test_osdp_feedback_ends_by_itself(
         assert sounds() == ([beeps] if beeps else [])
 
 
-def test_osdp_wrong_key_is_refused(wire: Wire, reader: OsdpReader) -> None:
+def test_osdp_wrong_key_is_refused(
+    wire: Wire, reader: OsdpReader, config: OsdpReaderConfig
+) -> None:
     with reader_peer(wire, OTHER_KEY), pytest.raises(DoorError, match="secure channel; check"):
         reader.open()
+    reader.close()
+    with reader_peer(wire, KEY) as peer:
+        reader.open()
+        peer.submit(peers.card(CARD.data))
+        assert _read(reader, 1) == [CARD]
+    reader.close()
+    config.key_file.write_text(OTHER_KEY.hex())  # used without a restart
+    with reader_peer(wire, OTHER_KEY) as peer:
+        reader.open()
+        peer.submit(peers.card(CARD.data))
+        assert _read(reader, 1) == [CARD]
 
 
 def test_osdp_install_mode_is_refused(wire: Wire, reader: OsdpReader) -> None:
