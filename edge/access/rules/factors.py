@@ -14,7 +14,7 @@ class FactorCollector:
 
     window_s: float
     person: RulePerson | None = None
-    is_masked: bool = False  # the newest face
+    _is_masked: bool = False  # the newest face
     _at: dict[Factor, float] = field(default_factory=dict)
 
     def add(self, factor: Factor, person: RulePerson, at: float, *, masked: bool) -> bool:
@@ -33,13 +33,18 @@ class FactorCollector:
         self.person = person
         self._at[factor] = at
         if factor is Factor.FACE:
-            self.is_masked = masked
+            self._is_masked = masked
         return True
 
     @property
     def presented(self) -> frozenset[Factor]:
         """Factors by kind; a duress PIN is a PIN."""
         return frozenset(Factor.PIN if each is Factor.DURESS_PIN else each for each in self._at)
+
+    @property
+    def is_masked(self) -> bool:
+        """True if the newest face wears a mask; False without a face."""
+        return self._is_masked and Factor.FACE in self._at
 
     @property
     def is_duress(self) -> bool:
@@ -51,14 +56,12 @@ class FactorCollector:
         return min(self._at.values(), default=-math.inf) + self.window_s
 
     def clear(self) -> None:
-        self.person, self.is_masked = None, False
+        self.person = None
         self._at.clear()
 
     def _drop_expired(self, at: float) -> None:
         """Drop factors that are too old, or that a clock running backwards puts in the future."""
         for factor in [f for f, since in self._at.items() if not 0 <= at - since <= self.window_s]:
             del self._at[factor]
-        if Factor.FACE not in self._at:
-            self.is_masked = False
         if not self._at:
             self.person = None
