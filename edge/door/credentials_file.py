@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from edge.access.rules.values import AuthMode, RulePerson
 from edge.door.credential_hashes import SALT_BYTES
 from edge.errors import DoorError
 from edge.frozen_model import FrozenModel, Sha256
@@ -30,7 +31,6 @@ def _checked_name(text: str) -> str:
 
 
 _Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX), AfterValidator(_checked_name)]
-PersonMode = Literal["face", "card-and-face", "pin-and-face"]
 
 
 class PersonEntry(FrozenModel):
@@ -41,7 +41,7 @@ class PersonEntry(FrozenModel):
     valid_from: date | None = None  # days in the time zone of `door.schedule`, both included
     valid_until: date | None = None
     max_uses: int | None = Field(None, ge=1, le=_USES_MAX)  # entries of a visitor
-    mode: PersonMode | None = None  # instead of the mode by schedule
+    mode: AuthMode | None = None  # instead of the mode by schedule
     extended: bool = False
     anti_passback_exempt: bool = False
     cards: tuple[Sha256, ...] = Field((), max_length=_CARDS_MAX)
@@ -56,6 +56,20 @@ class PersonEntry(FrozenModel):
     @property
     def pins(self) -> tuple[str, ...]:
         return tuple(pin for pin in (self.pin, self.duress_pin) if pin is not None)
+
+    @property
+    def attributes(self) -> RulePerson:
+        """Attributes that the access rules use."""
+        return RulePerson(
+            self.name,
+            frozenset(map(name_key, self.groups)),
+            self.valid_from,
+            self.valid_until,
+            self.max_uses,
+            self.mode,
+            self.extended,
+            self.anti_passback_exempt,
+        )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> PersonEntry:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.access.rules.values import AuthMode, RulePerson
 from edge.door.credential_editor import CredentialEditor, edit_credentials
 from edge.door.credential_hashes import CredentialHasher
 from edge.door.credentials import Credentials, load_credentials
@@ -61,6 +62,14 @@ def test_person_is_found_with_attributes(credentials: Credentials) -> None:
     assert (ada.groups, ada.valid_until) == (("staff",), date(2031, 5, 1))
     assert (bob.mode, bob.max_uses) == ("card-and-face", 3)
     assert credentials.find_person("Eve") is None
+
+
+def test_person_has_attributes_for_the_rules(credentials: Credentials) -> None:
+    ada, bob = credentials.find_person("Ada"), credentials.find_person("Bob")
+    assert ada and ada.attributes == RulePerson(
+        "Ada", frozenset({"staff"}), valid_until=date(2031, 5, 1)
+    )
+    assert bob and bob.attributes == RulePerson("Bob", max_uses=3, mode=AuthMode.CARD_AND_FACE)
 
 
 def test_card_finds_its_holder(credentials: Credentials) -> None:

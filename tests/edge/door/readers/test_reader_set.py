@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import select
 import threading
@@ -173,3 +174,18 @@ def test_readers_queue_is_bounded(readers: ReaderSet, reader: ScriptedReader, cl
         wait_for(reader.steps.empty)
         clock.now += 1.0
     assert len(readers.take()) <= 64
+
+
+def test_reader_content_is_never_logged(
+    readers: ReaderSet, reader: ScriptedReader, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    pin, card = PinEntered("907150"), CardRead(0x907150, 26)
+    for step in (pin, card, ValueError("pin 907150"), pin, *[card] * 20):
+        reader.steps.put(step)
+    seen = events(readers, 13)
+    wait_for(reader.steps.empty)
+    shown = f"{caplog.text} {seen!r} {readers.take()!r} {readers.states()!r}"
+    assert "reader in: disconnected" in shown and pin in seen
+    for secret in ("907150", str(0x907150), hex(0x907150)):
+        assert secret not in shown
