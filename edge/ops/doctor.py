@@ -18,8 +18,10 @@ from edge.camera import open_camera
 from edge.chip import PREPROCESSING
 from edge.config import TerminalConfig
 from edge.config.access import NoLivenessConfig
+from edge.config.osdp import OsdpReaderConfig
 from edge.door.client import DoorClient
 from edge.door.clock_trust import describe_doubt
+from edge.door.readers.osdp_key import load_osdp_key
 from edge.errors import MfsaError
 from edge.gallery.key import become_owner, has_gallery
 from edge.gallery.live_gallery import LiveGallery
@@ -121,6 +123,13 @@ def _record(config: TerminalConfig) -> Iterator[CheckResult]:
         else:
             words = f"{place.key_path}: no verification key yet; run edge-audit init as root"
             yield CheckResult(WARNING, "record", words)
+
+
+def _readers(config: TerminalConfig) -> Iterator[CheckResult]:
+    for reader in config.door.readers:
+        if isinstance(reader, OsdpReaderConfig):
+            load_osdp_key(reader.key_file)
+            yield CheckResult(OK, "readers", f"{reader.name}: key of the secure channel readable")
 
 
 def _clock(config: TerminalConfig) -> Iterator[CheckResult]:
@@ -247,6 +256,7 @@ def _door(config: TerminalConfig) -> Iterator[CheckResult]:
 _CHECKS: dict[str, Callable[[TerminalConfig], Iterator[CheckResult]]] = {
     "state": _state,
     "record": _record,
+    "readers": _readers,
     "gallery": _gallery,  # drops privileges; the checks below run as the recogniser
     "clock": _clock,
     "bundle": _bundle,

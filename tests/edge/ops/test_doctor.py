@@ -16,7 +16,7 @@ from edge.cli import audit, gallery
 from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
-from edge.ops.doctor import OK, WARNING, CheckResult, examine
+from edge.ops.doctor import ERROR, OK, WARNING, CheckResult, examine
 from tests.bundles import CALIBRATION, EMBEDDING
 
 
@@ -93,6 +93,25 @@ def test_doctor_compatible_gallery_opens(
 def test_doctor_low_threshold_is_an_error(write_config: Callable[..., Path]) -> None:
     config = load_config(write_config(policy={"threshold_unmasked": 0.2}))
     assert any("it can only be raised" in finding.message for finding in examine(config))
+
+
+@pytest.mark.parametrize(
+    ("key", "level", "message"),
+    [
+        ("8a1f03c57be29d4460f1a7325e9cb80d", OK, "entry: key of the secure channel readable"),
+        ("303132333435363738393a3b3c3d3e3f", ERROR, "default key SCBK-D"),
+    ],
+)
+def test_doctor_checks_osdp_keys(
+    write_config: Callable[..., Path], tmp_path: Path, key: str, level: str, message: str
+) -> None:
+    path = tmp_path / "osdp.key"
+    path.write_text(key)
+    path.chmod(0o600)
+    line = {"kind": "osdp", "name": "entry", "device": "/dev/ttyUSB0", "key_file": str(path)}
+    config = load_config(write_config(door={"readers": [line]}))
+    (result,) = examine(config, ["readers"])
+    assert result.level == level and message in result.message and key not in result.message
 
 
 @pytest.mark.parametrize(
