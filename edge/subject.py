@@ -57,7 +57,6 @@ class SubjectRecord:
     groups: tuple[str, ...] = ()
     mask: Mask = "as-configured"  # any: overrides `policy.mask`
     liveness: Challenge = "as-configured"  # no-challenge: is never asked to turn the head
-    pin: str = ""  # Argon2id of the peppered PIN
     consent: Consent | None = None
     erase_on: date | None = None  # `edge-gallery expire` erases the person from this day on
     distinct: tuple[DistinctStatement, ...] = ()  # statements that the subject is another person
@@ -85,6 +84,7 @@ def from_json(text: bytes) -> tuple[str, SubjectRecord]:
     try:
         found = json.loads(text)
         name = found.pop("name")
+        found.pop("pin", None)  # galleries of 0.2.0 have one; the door keeps PINs now
         unknown = set(found) - {field.name for field in fields(SubjectRecord)}
         if unknown or not isinstance(name, str):
             raise ValueError(f"unknown fields {sorted(unknown)}")

@@ -161,12 +161,6 @@ def _add_attributes(sub: _Parser) -> None:
         metavar="DAY",
         help="day from which `expire` erases the person; `none`: never",
     )
-    sub.add_argument(
-        "--pin",
-        action="store_true",
-        help="ask for a PIN and store it; the door does not use it yet",
-    )
-    sub.add_argument("--no-pin", action="store_true", help="remove the PIN")
 
 
 def _day(text: str) -> date | str:

@@ -40,7 +40,6 @@ def show_statistics(args: argparse.Namespace) -> int:
         "most_templates_of_one": max(templates, default=0),
         "without_templates_of_this_model": templates.count(0),
         "without_consent": sum(record.consent is None for record in records),
-        "with_pin": sum(bool(record.pin) for record in records),
         "to_be_erased_one_day": sum(record.erase_on is not None for record in records),
         "models": {model[:12]: number for model, number in models.items()},
         "bytes": size,

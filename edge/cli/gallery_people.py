@@ -43,9 +43,7 @@ def list_people(args: argparse.Namespace) -> int:
 
 
 def _summary(subject: Subject) -> dict[str, object]:
-    """Return what may be shown of a subject: everything but the PIN's hash."""
-    record = {**asdict(subject.record), "pin": bool(subject.record.pin)}
-    return {"templates": len(subject.templates), **record}
+    return {"templates": len(subject.templates), **asdict(subject.record)}
 
 
 def _remarks(subject: Subject) -> str:
@@ -58,7 +56,6 @@ def _remarks(subject: Subject) -> str:
         *record.groups,
         *(["any mask"] if record.mask == "any" else []),
         *([record.liveness] if record.liveness != "as-configured" else []),
-        *(["PIN"] if record.pin else []),
         *([f"erase on {record.erase_on}"] if record.erase_on else []),
         *([] if len(subject.templates) else ["of another model"]),
     ]
@@ -74,7 +71,6 @@ def show_person(args: argparse.Namespace) -> int:
     fields = {
         "subject": args.subject,
         **asdict(record),
-        "pin": bool(record.pin),
         "templates": [{"model": one.model, "chip_kept": one.chip is not None} for one in templates],
     }
     if args.json:
@@ -108,17 +104,10 @@ def set_attributes(args: argparse.Namespace) -> int:
         if record is None:
             raise not_enrolled(args.subject)
         changes = _changes(args)
-        changes_pin = args.pin or args.no_pin
-        if not (changes or changes_pin):
+        if not changes:
             raise ConfigError("no attribute to set; see edge-gallery set --help")
-        changed = _apply(record, changes)
-        pin = gallery_common.read_secret("PIN") if args.pin else None
-        if changes:
-            store.update_attributes(args.subject, changed)
-        if changes_pin:
-            store.set_pin(args.subject, pin)
-        names = [*changes, *(["pin"] if changes_pin else [])]
-        print(f"{args.subject}: {', '.join(names)} changed")
+        store.update_attributes(args.subject, _apply(record, changes))
+        print(f"{args.subject}: {', '.join(changes)} changed")
         confirm(config, store)
     return common.DONE
 

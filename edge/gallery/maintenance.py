@@ -130,9 +130,7 @@ def reencrypt(gallery: Database, key: bytes) -> None:
             gallery.db.execute(
                 "UPDATE chips SET sealed = ? WHERE template = ?", (encrypted, template)
             )
-        kept = gallery.db.execute(
-            "SELECT name, value FROM meta WHERE name IN (?, ?)", SECRETS
-        ).fetchall()
+        kept = gallery.db.execute("SELECT name, value FROM meta WHERE name = ?", SECRETS).fetchall()
         for name, sealed in (
             ("check", new.encrypt(CHECK, "check")),
             *((name, _reencrypt_row(old, new, sealed, name)) for name, sealed in kept),

@@ -6,7 +6,6 @@ with any photo. Images are stored only if the configuration keeps chips.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,8 @@ from numpy.typing import NDArray
 from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery import schema
-from edge.gallery.database import EVIDENCE, PEPPER, Database, abbreviate
+from edge.gallery.database import EVIDENCE, Database, abbreviate
 from edge.gallery.key import load_key
-from edge.gallery.pin import hash_pin
 from edge.gallery.reader import NO_TEMPLATES, GalleryReader
 from edge.gallery.spelling import normalize_names
 from edge.names import check_name
@@ -182,14 +180,6 @@ class GalleryStore(GalleryReader):
             raise GalleryError(
                 f"{self.path}: {done}, but {error}; run edge-gallery verify --repair"
             ) from error
-
-    def set_pin(self, name: str, pin: str | None) -> None:
-        """Store the hash of a subject's PIN, or remove it. Raises GalleryError."""
-        record = self.find_record(name)
-        if record is None:
-            raise _not_enrolled(name)
-        hashed = "" if pin is None else hash_pin(pin, self.read_secret(PEPPER))
-        self.update_attributes(name, dataclasses.replace(record, pin=hashed))
 
 
 def open_store(

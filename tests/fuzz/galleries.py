@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge.errors import GalleryError
 from edge.gallery import encrypted_file, export
-from edge.gallery.database import PEPPER
+from edge.gallery.database import EVIDENCE
 from edge.gallery.encrypted_file import read_encrypted_file
 from edge.gallery.export import EXPORT_MAGIC
 from edge.gallery.import_policy import ImportPolicy
@@ -148,7 +148,7 @@ def _use(store: GalleryStore) -> None:
         store.template_counts,
         store.count_by_model,
         lambda: store.expired_subjects(date(2030, 1, 1)),
-        lambda: store.read_secret(PEPPER),
+        lambda: store.read_secret(EVIDENCE),
         store.data_version,
     ):
         with contextlib.suppress(GalleryError):

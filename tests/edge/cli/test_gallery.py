@@ -66,12 +66,7 @@ def test_set_attributes_are_listed_and_shown(
     capsys.readouterr()
     assert gallery("show", "--subject", "Ada", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (
-        shown["valid_until"] is None
-        and shown["groups"] == []
-        and shown["extended"]
-        and shown["pin"] is False
-    )
+    assert shown["valid_until"] is None and shown["groups"] == [] and shown["extended"]
     assert [template["chip_kept"] for template in shown["templates"]] == [False, False]
 
 
@@ -152,7 +147,6 @@ def test_gallery_file_exists_needs_force(
     ("command", "code", "message"),
     [
         (["set", "--subject", "Ada"], 2, "no attribute to set"),
-        (["set", "--subject", "Ada", "--pin"], 2, "standard input is no terminal"),
         (["show", "--subject", "Joe"], 1, "'Joe' is not enrolled"),
         (
             ["import", "none", "--passphrase-file", "none"],

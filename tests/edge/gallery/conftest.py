@@ -5,10 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.exceptions import InvalidKey
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from edge.gallery.database import PEPPER
 from edge.gallery.encrypted_file import write_encrypted_file
 from edge.gallery.export import build_export
 from edge.gallery.store import GalleryStore
@@ -44,14 +41,3 @@ def write_export(
     content, count = build_export(store, passphrase, names)
     write_encrypted_file(path, content)
     return count
-
-
-def is_pin(store: GalleryStore, name: str, pin: str) -> bool:
-    """Return True if a PIN is the stored one of a subject."""
-    record = store.find_record(name)
-    assert record is not None
-    try:
-        Argon2id.verify_phc_encoded(pin.encode(), record.pin, secret=store.read_secret(PEPPER))
-    except (InvalidKey, ValueError):
-        return False
-    return True

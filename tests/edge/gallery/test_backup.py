@@ -33,7 +33,6 @@ from edge.gallery.store import GalleryStore
 from edge.gallery.stored_subjects import StoredSubject, StoredTemplate, subject_to_json
 from edge.subject import SubjectRecord
 from tests.bundles import EMBEDDING
-from tests.edge.gallery.conftest import is_pin
 
 pytestmark = pytest.mark.usefixtures("cheap_scrypt")
 
@@ -50,10 +49,9 @@ def opened(path: Path, key: bytes = KEY, model: str = "m" * 64) -> GalleryStore:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> EncryptedFile:
-    """Ada with a PIN and templates of two models, and Eve."""
+    """Ada with templates of two models, and Eve."""
     with closing(opened(tmp_path / "old.db")) as store:
         store.enroll("Ada", ROWS[:2], record=SubjectRecord(groups=("staff",)), chips=[b"one", None])
-        store.set_pin("Ada", "4711")
         store.enroll("Eve", ROWS[2:3])
         with closing(opened(tmp_path / "old.db", model="n" * 64)) as other:
             other.enroll("Ada", ROWS[3:])
@@ -73,7 +71,6 @@ def test_restore_on_a_fresh_folder(tmp_path: Path, saved: EncryptedFile, key: by
             store.template_counts() == {"Ada": 2, "Eve": 1}
             and store.count_by_model() == old.count_by_model()
         )
-        assert is_pin(store, "Ada", "4711") and not is_pin(store, "Ada", "4712")
         assert [kept.chip for kept in store.list_templates("Ada")] == [b"one", None, None]
         assert store.find_record("Ada") == old.find_record("Ada")
         assert store.read_secret(EVIDENCE) == old.read_secret(EVIDENCE)

@@ -40,7 +40,6 @@ def change(path: Path, *statements: str) -> None:
         {"groups": [1]},
         {"mask": "Any"},
         {"liveness": 3},
-        {"pin": None},
         {"consent": []},
         {"consent": {"given": "2026-01-01", "noted_by": 1}},
         {"valid_from": "2026-02-30"},
@@ -53,6 +52,14 @@ def test_record_with_wrong_types_is_refused(fields: dict[str, Any]) -> None:
     valid = json.loads(to_json("Ada", SubjectRecord()))
     with pytest.raises(GalleryError, match="cannot be read"):
         from_json(json.dumps({**valid, **fields}).encode())
+
+
+def test_record_of_0_2_0_loses_its_pin() -> None:
+    valid = json.loads(to_json("Ada", SubjectRecord(extended=True)))
+    assert from_json(json.dumps({**valid, "pin": "hash"}).encode()) == (
+        "Ada",
+        SubjectRecord(extended=True),
+    )
 
 
 def test_record_nested_too_deep_is_refused() -> None:

@@ -30,7 +30,6 @@ ADA = SubjectRecord(
     groups=("staff",),
     valid_until=date(2027, 1, 1),
     consent=Consent(date(2026, 1, 1), "guard"),
-    pin="hash",
 )
 
 
@@ -54,9 +53,7 @@ def there(tmp_path: Path) -> GalleryStore:
     )
 
 
-def test_import_keeps_attributes_except_pin(
-    here: GalleryStore, there: GalleryStore, tmp_path: Path
-) -> None:
+def test_import_keeps_attributes(here: GalleryStore, there: GalleryStore, tmp_path: Path) -> None:
     path = tmp_path / "people"
     assert write_export(here, path, PASSPHRASE) == 2
     assert (
@@ -69,11 +66,7 @@ def test_import_keeps_attributes_except_pin(
     ) == export.ImportResult(2)
     ada, eve = there.read_subjects()
     assert (ada.name, eve.name) == ("Ada", "Eve") and np.array_equal(ada.templates, rows(2))
-    assert (
-        ada.record.pin == ""
-        and ada.record.groups == ADA.groups
-        and ada.record.consent == ADA.consent
-    )
+    assert ada.record.groups == ADA.groups and ada.record.consent == ADA.consent
     assert [kept.chip for kept in there.list_templates("Ada")] == [b"picture", None]
 
 

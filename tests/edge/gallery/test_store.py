@@ -15,7 +15,6 @@ from edge.errors import GalleryError
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
-from tests.edge.gallery.conftest import is_pin
 
 KEY = bytes(range(32))
 Open = Callable[..., GalleryStore]
@@ -26,7 +25,6 @@ EVERYTHING = SubjectRecord(
     groups=("staff", "night"),
     mask="any",
     liveness="no-challenge",
-    pin="$argon2id$...",
     consent=Consent(date(2026, 1, 1), "guard", "form 7, shelf 3"),
     erase_on=date(2027, 1, 1),
 )
@@ -71,7 +69,7 @@ def test_files_contain_no_plain_text(open_store: Open, tmp_path: Path) -> None:
     store.enroll("Ada Lovelace", rows(2), record=EVERYTHING, chips=[b"a picture of Ada", None])
     content = on_disk(tmp_path)
     assert b"lobby" in content  # the search itself works
-    for secret in (b"Lovelace", b"a picture", b"staff", b"shelf", b"argon2", b"2026-12-31"):
+    for secret in (b"Lovelace", b"a picture", b"staff", b"shelf", b"2026-12-31"):
         assert secret not in content
     for template in rows(2):
         for kind in ("<f4", "<f2", "<f8"):
@@ -263,24 +261,6 @@ def test_expired_subjects_by_day(open_store: Open) -> None:
         store.enroll(name, rows(1), record=SubjectRecord(erase_on=day))
     assert store.expired_subjects(date(2026, 12, 31)) == []
     assert store.expired_subjects(date(2027, 1, 1)) == ["Ada"]
-
-
-def test_set_pin_stores_only_a_hash(open_store: Open, tmp_path: Path) -> None:
-    store = open_store()
-    store.enroll("Ada", rows(1))
-    store.set_pin("Ada", "4711")
-    assert (
-        is_pin(store, "Ada", "4711")
-        and not is_pin(store, "Ada", "4712")
-        and b"4711" not in on_disk(tmp_path)
-    )
-    store.set_pin("Ada", None)
-    assert not is_pin(store, "Ada", "4711")
-    for wrong in ("", "123", "12a4", "１２３４"):
-        with pytest.raises(GalleryError, match="4 to 12 digits"):
-            store.set_pin("Ada", wrong)
-    with pytest.raises(GalleryError, match="not enrolled"):
-        store.set_pin("Joe", "4711")
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 200, "a\nb"])

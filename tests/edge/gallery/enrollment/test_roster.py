@@ -179,7 +179,6 @@ def test_record_unnamed_attributes_stay() -> None:
     known = SubjectRecord(
         extended=True,
         groups=("staff",),
-        pin="x",
         consent=Consent(date(2029, 1, 1), "eve", "form 1"),
     )
     assert rules.build_record("Ada", SubjectAttributes(), known) == known
@@ -192,7 +191,6 @@ def test_record_unnamed_attributes_stay() -> None:
         extended=True,
         valid_until=date(2031, 1, 1),
         groups=("night",),
-        pin="x",
         consent=Consent(TODAY, "root", "form 2"),
     )
 
