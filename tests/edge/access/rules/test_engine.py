@@ -391,6 +391,8 @@ def test_occupancy_is_never_negative() -> None:
     assert terminal.engine.occupancy("lab") == 0
     terminal.engine.set_occupancy("lab", 1)
     assert terminal.show("in", Factor.FACE, ADA) == "zone-full"
+    terminal.engine.set_occupancy("lab", 0)
+    assert terminal.show("in", Factor.FACE, ADA) == "allowed"
     with pytest.raises(ValueError, match="found -1"):
         terminal.engine.set_occupancy("lab", -1)
 
@@ -421,6 +423,16 @@ def test_sensor_reports_tailgating() -> None:
     assert terminal.engine.occupancy("lab") == 2
     assert not terminal.engine.passed("out", terminal.moment).is_tailgating
     assert terminal.engine.occupancy("lab") == 1
+
+
+@pytest.mark.parametrize(("seconds", "person"), [(2.0, "Ada"), (2.1, None)])
+def test_sensor_passage_counts_within_grace(seconds: float, person: str | None) -> None:
+    lanes = [{**lane, "passage": "sensor"} for lane in LAB]
+    terminal = Terminal(zones=[{"name": "lab", "max_people": 5}], lanes=lanes)
+    terminal.grant("in")
+    terminal.engine.relocked("lab", terminal.at)
+    terminal.wait(seconds)
+    assert terminal.engine.passed("in", terminal.moment).person == person
 
 
 # -------------------------------------------------------------------- two people, two doors
