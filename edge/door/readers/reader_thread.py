@@ -86,11 +86,17 @@ class ReaderThread:
             except Exception as error:  # its text may hold a card: only the type is shown
                 self._report_lost(f"unexpected {type(error).__name__}")
             finally:
-                self._reader.close()
+                self._close_reader()
             if self._clock() - opened_at >= _STABLE_S:
                 backoff_s = _BACKOFF_S
             self._stopped.wait(backoff_s)
             backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+
+    def _close_reader(self) -> None:
+        try:
+            self._reader.close()
+        except Exception as error:  # of its library: the thread goes on
+            log.error("reader %s: cannot be closed: %s", self._name, type(error).__name__)
 
     def _report(self, inputs: Sequence[ReaderInput]) -> None:
         now = self._clock()

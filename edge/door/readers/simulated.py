@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from collections.abc import Sequence
@@ -48,7 +49,8 @@ class SimulatedReader:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink()
 
 
 def parse_line(line: bytes) -> ReaderInput:

@@ -131,6 +131,18 @@ def test_reader_not_opened_is_lost_once(clock: Clock) -> None:
     readers.close()
 
 
+def test_reader_close_failure_reconnects(clock: Clock) -> None:
+    class Stuck(ScriptedReader):
+        def close(self) -> None:
+            raise RuntimeError("released already")
+
+    stuck = Stuck()
+    readers = ReaderSet({"in": stuck}, clock)
+    stuck.steps.put(DoorError("unplugged"))
+    assert events(readers, 3) == [ReaderFound(), ReaderLost("unplugged"), ReaderFound()]
+    readers.close()
+
+
 def test_reader_flood_is_one_event(
     readers: ReaderSet, reader: ScriptedReader, clock: Clock
 ) -> None:
