@@ -19,11 +19,13 @@ from edge import masks
 from edge.bundle import (
     MANIFEST,
     SAME_PERSON_FMR,
+    VERIFICATION_FMR,
     Calibration,
     ImpostorExam,
     Manifest,
     MaskedImpostors,
     OperatingPoint,
+    VerificationPoints,
     file_digest,
     open_bundle,
 )
@@ -250,6 +252,36 @@ def _own_thresholds(
     return own
 
 
+def _measure_masked(
+    faces: EmbeddedFaces, compared: Sequence[ImpostorComparison], target_fmr: float
+) -> tuple[OperatingPoint, MaskedImpostors | None, dict[MaskedImpostors, tuple[float, float]]]:
+    """Return the masked operating point, the exam that fixes it, and `_own_thresholds`.
+
+    Without exams the drawn masks fix it.
+    """
+    point = measure_operating_point(faces.masked, faces.bare, target_fmr)
+    if not compared:
+        return point, None, {}
+    own = _own_thresholds(compared, target_fmr)
+    highest, fixed_by = max(
+        ((own[c.impostors][0], c.impostors) for c in compared if c.fixes),
+        key=lambda found: found[0],
+    )
+    return _raise_threshold(point, faces, highest), fixed_by, own
+
+
+def _measure_verification(
+    faces: EmbeddedFaces, compared: Sequence[ImpostorComparison], target_fmr: float
+) -> VerificationPoints:
+    """Return the operating points of 1:1 comparisons; never above those of searches."""
+    fmr = max(VERIFICATION_FMR, target_fmr)
+    fixing = [comparison for comparison in compared if comparison.fixes]
+    return VerificationPoints(
+        unmasked=measure_operating_point(faces.bare, faces.bare, fmr),
+        masked=_measure_masked(faces, fixing, fmr)[0],
+    )
+
+
 def _raise_threshold(
     point: OperatingPoint, faces: EmbeddedFaces, threshold: float
 ) -> OperatingPoint:
@@ -280,18 +312,11 @@ def calibrate(
     Raises ConfigError if the target needs more comparisons.
     """
     unmasked_point = measure_operating_point(faces.bare, faces.bare, target_fmr)
-    masked_point = measure_operating_point(faces.masked, faces.bare, target_fmr)
-    exams: tuple[ImpostorExam, ...] = ()
-    fixed_by: MaskedImpostors | None = None
-    if real is not None:
-        compared = masked_comparisons(faces, real)
-        own = _own_thresholds(compared, target_fmr)
-        highest, fixed_by = max(
-            ((own[c.impostors][0], c.impostors) for c in compared if c.fixes),
-            key=lambda found: found[0],
-        )
-        masked_point = _raise_threshold(masked_point, faces, highest)
-        exams = tuple(c.measure(highest, *own[c.impostors]) for c in compared if c.impostors in own)
+    compared = [] if real is None else masked_comparisons(faces, real)
+    masked_point, fixed_by, own = _measure_masked(faces, compared, target_fmr)
+    exams = tuple(
+        c.measure(masked_point.threshold, *own[c.impostors]) for c in compared if c.impostors in own
+    )
     hidden = None if real is None else real.hidden
     same_person = threshold_at(faces.bare, faces.bare, max(SAME_PERSON_FMR, target_fmr))
     worst = max(unmasked_point.fmr_upper, masked_point.fmr_upper)
@@ -299,6 +324,7 @@ def calibrate(
         embedder=file_digest(model),
         unmasked=unmasked_point,
         masked=masked_point,
+        verification=_measure_verification(faces, compared, target_fmr),
         masked_exams=exams,
         masked_fixed_by=fixed_by,
         same_person=same_person,

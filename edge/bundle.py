@@ -19,11 +19,12 @@ from edge.provenance import ENTRIES_MAX, ProvenanceEntry
 from edge.system.digest import file_digest as file_digest
 from edge.values import Precision
 
-SCHEMA = 2  # 2: min_expected_similarity of a calibration
+SCHEMA = 3  # 2: min_expected_similarity of a calibration; 3: its verification
 PARITY = "parity.npz"  # chips and the outputs of the FP32 embedder for them
 SCENE = "parity-detector.npz"  # a picture with faces and the results of the FP32 detectors
 COMPATIBLE_MAX = 20  # embedders whose templates are accepted
 SAME_PERSON_FMR = 1e-2  # of `Calibration.same_person`
+VERIFICATION_FMR = 1e-4  # of `Calibration.verification`
 DETECTOR_SIZES = ("640x480", "320x256")
 EMBEDDER_NETWORK = "embedder"
 
@@ -102,6 +103,13 @@ class OperatingPoint(FrozenModel):
     mated: int = Field(ge=0)
 
 
+class VerificationPoints(FrozenModel):
+    """Operating points of 1:1 comparisons, with the person whose card or PIN was presented."""
+
+    unmasked: OperatingPoint
+    masked: OperatingPoint
+
+
 class ImpostorExam(FrozenModel):
     """False matches of one kind of masked impostors at the masked threshold."""
 
@@ -124,6 +132,7 @@ class Calibration(FrozenModel):
     embedder: Sha256 = Field(description="sha256 of the ONNX file that was measured")
     unmasked: OperatingPoint
     masked: OperatingPoint
+    verification: VerificationPoints = Field(description="of 1:1 comparisons, FMR 1e-4")
     masked_exams: tuple[ImpostorExam, ...] = Field(
         default=(), description="impostors that were measured at the masked threshold"
     )
@@ -172,7 +181,7 @@ class BundledLiveness(FrozenModel):
 class Manifest(FrozenModel):
     """Content of manifest.json."""
 
-    schema_version: Literal[2]
+    schema_version: Literal[3]
     name: str = Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     preprocessing: str
     embedding: int = Field(ge=1, le=65536)

@@ -116,7 +116,12 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         calibration_data=calibration.data,
         points=format_table(
             _POINT_COLUMNS,
-            [_point("unmasked", calibration.unmasked), _point("masked", calibration.masked)],
+            [
+                _point("unmasked", calibration.unmasked),
+                _point("masked", calibration.masked),
+                _point("unmasked, 1:1", calibration.verification.unmasked),
+                _point("masked, 1:1", calibration.verification.masked),
+            ],
         ),
         exams=_masked_exams(calibration),
         fpir_target=calibration.fpir_target,

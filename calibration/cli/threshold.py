@@ -176,10 +176,15 @@ def _describe_hidden(result: Calibration, kinds: Sequence[HiddenProbes]) -> str:
 
 def _describe(result: Calibration, chips: int) -> str:
     lines = [
-        f"{name:9} threshold {point.threshold:.4f}: FMR {point.fmr:.1e} "
+        f"{name:12} threshold {point.threshold:.4f}: FMR {point.fmr:.1e} "
         f"(upper {point.fmr_upper:.1e}, {point.comparisons:,} comparisons), "
         f"FNMR {point.fnmr:.1%} (upper {point.fnmr_upper:.1%}, {point.mated:,} comparisons)"
-        for name, point in (("unmasked", result.unmasked), ("masked", result.masked))
+        for name, point in (
+            ("unmasked", result.unmasked),
+            ("masked", result.masked),
+            ("1:1 unmasked", result.verification.unmasked),
+            ("1:1 masked", result.verification.masked),
+        )
     ]
     lines += _describe_exams(result)
     worst = max(result.unmasked.fmr_upper, result.masked.fmr_upper)

@@ -13,7 +13,7 @@ import pytest
 from calibration.cli.threshold import main
 from calibration.scores import LabelledEmbeddings
 from calibration.threshold import EmbeddedFaces, RealMasks, calibrate
-from edge.bundle import read_manifest
+from edge.bundle import VERIFICATION_FMR, read_manifest
 from edge.config import load_config
 from edge.gallery.key import load_key_and_drop_privileges
 from edge.gallery.store import open_store
@@ -139,6 +139,23 @@ def test_masked_threshold_is_highest_of_exams(pull: float, fixed_by: str) -> Non
     assert max(exams["drawn"].fmr, exams["real"].fmr) <= 0.01
     assert exams["real"].comparisons == 40 * 90 and exams["real"].people == 10
     assert after.unmasked == before.unmasked and after.same_person == before.same_person
+
+
+def test_verification_threshold_is_lower() -> None:
+    rng = np.random.default_rng(1)
+    faces = _faces(rng, people=150)
+    alike = faces.bare.vectors[rng.integers(0, 450, 80)] + rng.normal(size=(80, 64)) * 0.1
+    strangers = LabelledEmbeddings(_unit(alike), np.repeat(np.arange(150, 170), 4))
+    real = RealMasks(strangers, np.full(80, 0.7, np.float32), None)
+    result = calibrate(MODEL, faces, real=real, target_fmr=1e-5, description="", kept_apart=True)
+    for point, search in (
+        (result.verification.unmasked, result.unmasked),
+        (result.verification.masked, result.masked),
+    ):
+        assert point.target_fmr == VERIFICATION_FMR and point.threshold < search.threshold
+    assert result.masked_fixed_by == "real"
+    scores = strangers.vectors @ faces.bare.vectors.T
+    assert (scores >= result.verification.masked.threshold).mean() <= VERIFICATION_FMR
 
 
 def test_exam_that_fixes_nothing_may_be_missing() -> None:

@@ -57,7 +57,7 @@ def test_incomplete_bundle_names_command() -> None:
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"schema_version": 9}, "expected schema_version 2, found 9"),
+        ({"schema_version": 9}, "expected schema_version 3, found 9"),
         ({"preprocessing": "bgr-0..1"}, "needs preprocessing 'bgr-0..1'"),
         ({"surprise": 1}, "surprise: unknown key"),
         ({"calibration": {}}, "calibration.unmasked: required"),
