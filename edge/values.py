@@ -188,6 +188,7 @@ class Grant:
     record_id: int  # number of the decision in the audit log, or NOT_RECORDED
     frame_at: float  # monotonic seconds of the newest voting frame
     extended: bool = False  # the subject needs more time: a longer pulse
+    masked: bool = False  # a mask is worn, or it is uncertain
 
 
 @dataclass(frozen=True, slots=True)

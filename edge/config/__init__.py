@@ -149,6 +149,20 @@ class TerminalConfig(Section):
     def door_record_path(self) -> Path:
         return self._door_state / "door"
 
+    @property
+    def people_path(self) -> Path:
+        """People, cards and PINs that the door process knows."""
+        return self._door_state / "people.json"
+
+    @property
+    def people_key_path(self) -> Path:
+        return self.door.people_key or self._door_state / "people.key"
+
+    @property
+    def zones_path(self) -> Path:
+        """State of the zones: who is inside, numbers of people, used visits."""
+        return self._door_state / "zones.json"
+
     def record_key_path(self, record: Path) -> Path:
         """Return the file of the verification key of one of the two logs."""
         return (self.record.verification_key_dir or record.parent) / f"{record.name}.key"

@@ -139,6 +139,13 @@ class InputsConfig(Section):
         examples=["{kind: gpio, pin: BOARD18, active_high: true, factory: jetson}"],
     )
 
+    passage: _Input | None = Field(
+        None,
+        title="Passage sensor",
+        description="Active while a person passes, for lanes with `passage: sensor`.",
+        examples=["{kind: gpio, pin: BOARD22, active_high: true, factory: jetson}"],
+    )
+
 
 class DoorConfig(Section):
     """The door process."""
@@ -210,6 +217,12 @@ class DoorConfig(Section):
         description="Seconds for which successive grants may keep the door unlocked. After this "
         "time an alarm is raised and grants are refused until the door has locked.",
     )
+    alarm_on_duress: bool = Field(
+        False,
+        title="Alarm on duress",
+        description="true: a duress PIN energises the alarm relay. false: its alarm is silent, "
+        "only operators see it.",
+    )
     relock: Literal["timeout", "on_open", "on_close"] = Field(
         "timeout",
         title="Relock",
@@ -223,10 +236,19 @@ class DoorConfig(Section):
         description="Times of day at which the door is unlocked for all people, or locked for "
         "grants.",
     )
+    people_key: ConfigPath | None = Field(
+        None,
+        title="Key of the credentials",
+        description="File of the key of cards and PINs, readable for the door's account only. "
+        "`edge-door person` makes it. Not set: people.key in the door's state folder.",
+        examples=["/etc/mfsa-edge/people.key"],
+        json_schema_extra=_RESTART,
+    )
     state: ConfigPath | None = Field(
         None,
         title="State folder",
-        description="Folder of the door's audit log. Not set: the top-level `state`.",
+        description="Folder of the door's audit log, of its people and of the zones. Not set: the "
+        "top-level `state`.",
         examples=["/var/lib/mfsa-door"],
         json_schema_extra=restart("recogniser", "door"),
     )

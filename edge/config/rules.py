@@ -143,6 +143,36 @@ class TwoPeopleConfig(Section):
     )
 
 
+class LockoutConfig(Section):
+    """Lockout after wrong cards and PINs, for each reader and each person with a card."""
+
+    failures: int = Field(
+        5,
+        ge=2,
+        le=100,
+        title="Failures",
+        description="Number of wrong cards or PINs within `window_s` that lock.",
+    )
+    window_s: float = Field(
+        300.0,
+        gt=0,
+        le=86400,
+        title="Window",
+        description="Seconds in which failures count together.",
+    )
+    lock_s: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        title="Lock time",
+        description="Seconds for which cards and PINs are refused. Each further lockout doubles "
+        "the time.",
+    )
+    lock_max_s: float = Field(
+        3600.0, gt=0, le=86400, title="Maximum", description="Longest lock time in seconds."
+    )
+
+
 class AccessConfig(Section):
     """Access rules, decided in the door process. The defaults restrict nothing."""
 
@@ -211,6 +241,12 @@ class AccessConfig(Section):
         description="Open hours of `door.schedule` start only when a person in one of these "
         "groups has entered through the door by a grant. Not set: they start by time.",
         examples=["[shop-staff]"],
+    )
+    lockout: LockoutConfig = Field(
+        LockoutConfig(),
+        title="Lockout",
+        description="Lockout after wrong cards and PINs. Faces, REX, fire and operators are not "
+        "subject to it.",
     )
     passage_grace_s: float = Field(
         2.0,

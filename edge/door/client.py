@@ -10,6 +10,8 @@ from edge.door import protocol
 from edge.errors import DoorError
 from edge.values import Grant
 
+WAITING = "waiting"  # instead of a refusal
+
 
 class DoorClient:
     """Connects at the first call, and again after a lost connection."""
@@ -19,13 +21,18 @@ class DoorClient:
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
         self.warning = ""  # of the latest answer to a command; empty if there is none
+        self.waiting: protocol.WaitingAnswer | None = None  # answer to the latest grant
 
     def grant(self, grant: Grant) -> str | None:
         """Request to unlock; return why it was refused, None if the door unlocked.
 
-        Raises DoorError if the door process does not answer.
+        `waiting` is set if another factor or person is missing. Raises DoorError if the door
+        process does not answer.
         """
         kind, fields = self._request("grant", protocol.grant_fields(grant))
+        self.waiting = protocol.parse_waiting(fields) if kind == "waiting" else None
+        if self.waiting is not None:
+            return WAITING
         return None if kind == "granted" else str(fields.get("reason", "refused"))
 
     def status(self) -> dict[str, Any]:
@@ -36,12 +43,12 @@ class DoorClient:
         """
         return self._request("status", {})[1]
 
-    def command(self, command: str, note: str) -> str | None:
+    def command(self, command: str, note: str, argument: str = "") -> str | None:
         """Send an operator's command; return why it was refused, None if it was done.
 
         Raises DoorError if the door process does not answer.
         """
-        kind, fields = self._request("command", protocol.command_fields(command, note))
+        kind, fields = self._request("command", protocol.command_fields(command, note, argument))
         self.warning = str(fields.get("note", ""))
         return None if kind == "done" else str(fields.get("reason", "refused"))
 

@@ -39,6 +39,7 @@ class InputKind(str, Enum):
     REX = "rex"  # request to exit: the button on the inside
     FIRE = "fire"
     TAMPER = "tamper"
+    PASSAGE = "passage"  # active: the passage sensor sees a person
 
 
 class OperatorCommand(str, Enum):
@@ -50,6 +51,7 @@ class OperatorCommand(str, Enum):
     RELEASE = "release"  # ends hold and lockdown
     RESET_FIRE = "reset-fire"
     RESET_TAMPER = "reset-tamper"
+    RESET_DURESS = "reset-duress"
 
 
 class Controller:
@@ -58,6 +60,7 @@ class Controller:
     def __init__(self, timing: DoorTiming, latches: LatchedStates = LatchedStates()) -> None:
         self._timing = timing
         self._fire, self._lockdown, self._tamper = latches.fire, latches.lockdown, latches.tamper
+        self._duress = latches.duress
         self._held = False
         self._mode = ScheduledMode.NORMAL
         self._levels: dict[InputKind, bool | None] = dict.fromkeys(InputKind)  # None: unknown
@@ -79,12 +82,16 @@ class Controller:
 
     @property
     def alarm(self) -> bool:
-        return bool(self.alarms)
+        """True if the alarm relay must be energised: a silent alarm counts only if configured."""
+        silent = set() if self._timing.alarm_on_duress else {DoorAlarm.DURESS}
+        return bool(set(self.alarms) - silent)
 
     @property
     def alarms(self) -> tuple[DoorAlarm, ...]:
         """Active alarms."""
-        active = self._alarms.active | ({DoorAlarm.TAMPER} if self._tamper else set())
+        active = set(self._alarms.active)
+        active |= {DoorAlarm.TAMPER} if self._tamper else set()
+        active |= {DoorAlarm.DURESS} if self._duress else set()
         return tuple(alarm for alarm in DoorAlarm if alarm in active)
 
     @property
@@ -105,7 +112,7 @@ class Controller:
 
     @property
     def latches(self) -> LatchedStates:
-        return LatchedStates(self._fire, self._lockdown, self._tamper)
+        return LatchedStates(self._fire, self._lockdown, self._tamper, self._duress)
 
     @property
     def reason(self) -> LockReason:
@@ -193,6 +200,10 @@ class Controller:
             self._update_contact(active, now)
         self.tick(now)
 
+    def start_duress(self) -> None:
+        """Start the silent alarm of a duress PIN; it lasts until an operator resets it."""
+        self._duress = True
+
     def execute(self, command: OperatorCommand, now: float) -> DoorRefusal | None:
         """Execute an operator's command; return why it is refused, None if it was done."""
         refused = self._refuse(command)
@@ -209,8 +220,10 @@ class Controller:
             self._lockdown = self._held = False
         elif command is OperatorCommand.RESET_FIRE:
             self._fire = False
-        else:
+        elif command is OperatorCommand.RESET_TAMPER:
             self._tamper = False
+        else:
+            self._duress = False
         self._emit(DoorEventCode(command.value), EventCause.OPERATOR, now)
         self.tick(now)
         return None

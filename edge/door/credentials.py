@@ -43,6 +43,11 @@ class Credentials:
     def __len__(self) -> int:
         return len(self._people)
 
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of people, cards and PINs."""
+        pins = sum(person.pin is not None for person in self._people.values())
+        return {"people": len(self), "cards": len(self._cards), "pins": pins}
+
     def find_person(self, name: str) -> PersonEntry | None:
         return self._people.get(name_key(name))
 

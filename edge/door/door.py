@@ -6,12 +6,14 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from edge.access.rules.values import DoorStatus
 from edge.audit.async_writer import AsyncLogWriter, PendingRecord
 from edge.audit.clock import confirmation_field
 from edge.door.clock_trust import clock_status
-from edge.door.controller import Controller
+from edge.door.controller import Controller, InputKind
 from edge.door.events import DoorEventCode, EventCause
 from edge.door.hardware import DoorHardware
 from edge.door.inputs import POLL_S
@@ -19,6 +21,8 @@ from edge.door.record import DoorAuditLog, LockState, PreviousRun
 from edge.door.relay import RelayOutput
 from edge.door.schedule_clock import ScheduleClock
 from edge.door.settings import DoorSettings
+from edge.door.zone_file import PendingSave, ZoneFile, load_zones
+from edge.door.zone_keeper import ZoneKeeper
 from edge.system.wallclock import WallClock
 from edge.values import DoorEvent
 
@@ -40,6 +44,7 @@ class Door:
         previous: PreviousRun,
         clock: Callable[[], float],
         wall: WallClock,
+        zones_path: Path,
     ) -> None:
         self.settings = settings
         self.wall = wall
@@ -49,6 +54,11 @@ class Door:
             log_writer, previous, lambda: self.controller.latches, self._lock_state, wall
         )
         self.log.update_retention(settings.retention)
+        self.zones = ZoneKeeper(
+            settings.access, ZoneFile(zones_path), clock, wall, self._door_status
+        )
+        exists, value = load_zones(zones_path)
+        self.zones.restore(exists=exists, value=value)
         self._hardware = hardware
         self._schedule = ScheduleClock(wall)
         self._schedule_read_at = -math.inf
@@ -77,6 +87,7 @@ class Door:
         """Use other settings; a running pulse keeps its end."""
         self.settings = settings
         self.controller.update_timing(settings.timing)
+        self.zones.update_settings(settings.access)
         self.log.update_retention(settings.retention)
         self.request_schedule_update()
 
@@ -94,14 +105,24 @@ class Door:
     def update(self) -> None:
         """Pass inputs, schedule and time to the controller, and switch the relays."""
         now = self.clock()
-        for kind, level in self._hardware.inputs.read_changes(now) if self._hardware.inputs else ():
-            self.controller.update_input(kind, level, now)
+        self._update_inputs(now)
         if now - self._schedule_read_at >= _SCHEDULE_S:
             self._schedule_read_at = now
-            self.controller.update_schedule(self._schedule.mode(self.settings.schedule), now)
+            mode = self.zones.update_schedule(self._schedule.mode(self.settings.schedule))
+            self.controller.update_schedule(mode, now)
         self.controller.tick(now)
         self.switch_relays()
+        self.zones.run_maintenance()
         self.log.run_maintenance(now)
+
+    def _update_inputs(self, now: float) -> None:
+        for kind, level in self._hardware.inputs.read_changes(now) if self._hardware.inputs else ():
+            known = self.controller.levels[kind]
+            self.controller.update_input(kind, level, now)
+            if level and kind is InputKind.CONTACT and known is False:
+                self.zones.opened()
+            elif level and kind is InputKind.PASSAGE and known is False:
+                self.zones.passed()
 
     def switch_relays(self) -> None:
         """Switch the relays, then record: locking never waits for the disk. Raises DoorError."""
@@ -110,13 +131,16 @@ class Door:
             self._is_energised = controller.energised
             _switch(self._hardware.relay, self._is_energised)
             log.info("%s (%s)", self._lock_state().lock, controller.reason)
+            if not self._is_energised:
+                self.zones.relocked()
         if self._hardware.alarm is not None and self._is_alarm_on != controller.alarm:
             self._is_alarm_on = controller.alarm
             _switch(self._hardware.alarm, self._is_alarm_on)
         if self._reported != controller.alarms:
             self._reported = controller.alarms
             log.warning("alarms: %s", ", ".join(self._reported) or "none")
-        events, controller.events = controller.events, []
+        events, controller.events = controller.events + self.zones.events, []
+        self.zones.events = []
         for event in events:
             self.log.append(event)
 
@@ -147,6 +171,15 @@ class Door:
             log.error("%s not recorded in time: the disk is too slow", record.fields["event"])
         return record.written
 
+    def wait_saved(self, save: PendingSave, deadline: float) -> bool:
+        """Wait until the state of the zones is on disk; False if it is not by then."""
+        while not save.done.is_set() and (now := self.clock()) < deadline:
+            save.done.wait(self.wait_s(deadline - now))
+            self.update()
+        if not save.done.is_set():
+            log.error("the state of the zones was not saved in time: the disk is too slow")
+        return save.written
+
     def status(self) -> dict[str, Any]:
         controller, now = self.controller, self.clock()
         levels = controller.levels.items()
@@ -165,7 +198,16 @@ class Door:
         self.controller.lock()
         with contextlib.ExitStack() as steps:  # last in, first out
             steps.callback(self.append, DoorEventCode.STOPPED, EventCause.LOCKED)
+            steps.callback(self.zones.close)
             steps.callback(self._hardware.close)
+
+    def _door_status(self) -> DoorStatus:
+        """Return the state for the rules; a contact whose level is unknown counts as open."""
+        is_closed = self.controller.levels[InputKind.CONTACT] is False
+        return DoorStatus(
+            is_unlocked=self.controller.energised,
+            is_open=self.settings.access.has_contact and not is_closed,
+        )
 
     def _lock_state(self) -> LockState:
         lock = "unlocked" if self.controller.energised else "locked"

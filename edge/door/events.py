@@ -25,6 +25,7 @@ class DoorEventCode(Code):
     RELEASE = "release", "an operator ended hold and lockdown"
     RESET_FIRE = "reset-fire", "an operator reset the fire state"
     RESET_TAMPER = "reset-tamper", "an operator reset the tamper alarm"
+    RESET_DURESS = "reset-duress", "an operator ended the silent alarm"
     CLOCK_TRUSTED = "clock-trusted", "an operator confirmed the clock"
     SCHEDULE = "schedule", "the schedule changed the mode of the door"
     FIRE = "fire", "a fire was detected; the door stays unlocked until it is reset"
@@ -39,6 +40,26 @@ class DoorEventCode(Code):
     FIRE_INACTIVE = "fire-inactive", "the fire input is inactive"
     TAMPER_ACTIVE = "tamper-active", "the tamper input is active"
     TAMPER_INACTIVE = "tamper-inactive", "the tamper input is inactive"
+    PASSAGE_ACTIVE = "passage-active", "the passage sensor sees a person"
+    PASSAGE_INACTIVE = "passage-inactive", "the passage sensor sees no person"
+    WAITING = "waiting", "a request needs another factor or a second person"
+    CREDENTIAL_REFUSED = "credential-refused", "a card or PIN was not accepted"
+    DURESS = "duress", "a duress PIN was entered; a silent alarm started"
+    PASSAGE = "passage", "a person passed after a grant"
+    TAILGATING = "tailgating", "the passage sensor reported a person without a grant"
+    ZONES_INVALID = "zones-invalid", "the state of the zones could not be read; rules restrict"
+    ZONES_NOT_SAVED = "zones-not-saved", "the state of the zones could not be written"
+    PEOPLE_CHANGED = "people-changed", "the file of people and credentials changed"
+    PEOPLE_UNREADABLE = (
+        "people-unreadable",
+        "the file of people and credentials cannot be used; all people are refused",
+    )
+    LOCKOUT = "lockout", "too many wrong credentials; more of them are refused for a time"
+    LOCKOUT_ENDED = "lockout-ended", "a lockout ended"
+    READER_FOUND = "reader-found", "a reader works"
+    READER_LOST = "reader-lost", "a reader does not work"
+    READER_FLOODING = "reader-flooding", "a reader sends too much; its input is dropped"
+    READER_CONDITION = "reader-condition", "a reader reports its case or its supply"
     GAP = "gap", "events before this one are missing"
     LATCHED = "latched", "the latched states were recorded again"
 
@@ -51,6 +72,7 @@ class DoorAlarm(Code):
     MAX_UNLOCK_EXCEEDED = "max-unlock-exceeded", "grants kept the door unlocked longer than allowed"
     REX_STUCK = "rex-stuck", "the exit button is pressed longer than `door.held_open_s`"
     TAMPER = "tamper", "the terminal's case was opened; reset it with edge-door reset-tamper"
+    DURESS = "duress", "a duress PIN was entered; reset it with edge-door reset-duress"
 
 
 class DoorRefusal(Code):
@@ -68,7 +90,22 @@ class DoorRefusal(Code):
     NOT_RECORDED = "not-recorded", "the event could not be recorded; is the disk full?"
     FIRE_INPUT_ACTIVE = "fire-input-active", "the fire input is still active"
     CASE_OPEN = "case-open", "the case is still open"
+    PEOPLE_UNREADABLE = (
+        "people-unreadable",
+        "the file of people and credentials cannot be used; ask an operator",
+    )
     SUPPRESSED = "suppressed", "more refusals than are recorded in one second; only counted"
+
+
+class CredentialRefusal(Code):
+    """Why a card or PIN was not accepted."""
+
+    UNKNOWN_CARD = "unknown-card", "the card belongs to no person of this door"
+    WRONG_PIN = "wrong-pin", "the PIN is wrong"
+    PIN_NOT_CHECKED = "pin-not-checked", "the PIN could not be checked in time; enter it again"
+    READER_LOCKED = "reader-locked", "too many wrong credentials at this reader; wait"
+    PERSON_LOCKED = "person-locked", "too many wrong PINs of this person; wait"
+    MALFORMED = "malformed", "the read was no valid card and no valid PIN"
 
 
 class LockReason(Code):
@@ -104,6 +141,17 @@ class EventCause(Code):
     LOCKED = "locked", "the process ended with the door locked"
     CONFIGURATION = "configuration", "the configuration was read again"
     UNKNOWN_ACCOUNT = "unknown-account", "the account does not exist on this machine"
+    MISSING_FACTOR = "missing-factor", "another factor of the same person is missing"
+    MISSING_PERSON = "missing-person", "a second person is missing"
+    WRONG_CREDENTIALS = "wrong-credentials", "too many wrong cards or PINs"
+    TIME_PASSED = "time-passed", "the time is over"
+    PIN = "pin", "a PIN was entered"
+    POWER_FAILED = "power-failed", "the supply failed"
+    SENSOR = "sensor", "the passage sensor reported a person"
+    RESTORED = "restored", "the previous condition is restored"
+    READER = "reader", "a reader changed its state"
+    FILE_CHANGED = "file-changed", "a file changed"
+    DISK = "disk", "the disk refused a file or does not answer"
     UNCLEAN_STOP = "unclean-stop", "the previous run did not stop cleanly"
     UNREADABLE_RECORD = "unreadable-record", "the previous state could not be read from the record"
     NOT_RECORDED = "not-recorded", "events could not be recorded; the counts are in `dropped`"

@@ -11,6 +11,13 @@ from edge.door.controller import InputKind
 from edge.door.file_backend import FileInputLine
 
 POLL_S = 0.02
+_ORDER = (
+    InputKind.FIRE,
+    InputKind.REX,
+    InputKind.TAMPER,
+    InputKind.CONTACT,
+    InputKind.PASSAGE,
+)
 
 
 class InputLine(Protocol):
@@ -55,7 +62,7 @@ class DoorInputs:
     def read_changes(self, now: float) -> list[tuple[InputKind, bool]]:
         """Return inputs with a new settled level, fire first. Raises DoorError if one fails."""
         changed = []
-        for kind in (InputKind.FIRE, InputKind.REX, InputKind.TAMPER, InputKind.CONTACT):
+        for kind in _ORDER:
             if kind in self._lines:
                 level = self._debounce[kind].update(self._lines[kind].is_active(), now)
                 if level is not None:
@@ -73,6 +80,7 @@ def _configured(config: InputsConfig) -> dict[InputKind, FileInputConfig | GpioI
         InputKind.REX: config.rex,
         InputKind.FIRE: config.fire,
         InputKind.TAMPER: config.tamper,
+        InputKind.PASSAGE: config.passage,
     }
 
 

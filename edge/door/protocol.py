@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge.errors import DoorError
@@ -12,7 +12,7 @@ from edge.system.strict_json import read_json
 from edge.values import Grant
 
 VERSION = 1
-PACKET_MAX = 4096
+PACKET_MAX = 16384
 _TEXT_MAX = 256
 _GRANT: dict[str, tuple[type, ...]] = {
     "id": (str,),
@@ -20,7 +20,9 @@ _GRANT: dict[str, tuple[type, ...]] = {
     "record_id": (int,),
     "frame_at": (int, float),
     "extended": (bool,),
+    "masked": (bool,),
 }
+_FACTORS = frozenset({"face", "card", "pin"})
 
 
 def encode(kind: str, fields: dict[str, Any]) -> bytes:
@@ -63,18 +65,54 @@ def parse_grant(fields: dict[str, Any]) -> Grant:
         raise DoorError("malformed: frame_at is out of range") from error
 
 
-def command_fields(command: str, note: str) -> dict[str, Any]:
-    return {"command": command, "note": note}
+@dataclass(frozen=True, slots=True)
+class WaitingAnswer:
+    """Answer to a grant whose request is not complete."""
+
+    missing: tuple[str, ...]  # card, pin, face; empty: a second person
+    until: float  # monotonic seconds
 
 
-def parse_command(fields: dict[str, Any]) -> tuple[str, str]:
-    """Return a command and the operator's reason for it. Raises DoorError."""
-    if fields.keys() != {"command", "note"} or not isinstance(fields["command"], str):
-        raise DoorError("malformed: expected a command and a reason")
-    if not isinstance(fields["note"], str):
-        raise DoorError("malformed: expected a text as reason")
+def waiting_fields(missing: list[str], until: float) -> dict[str, Any]:
+    return {"missing": missing, "until": until}
+
+
+def parse_waiting(fields: dict[str, Any]) -> WaitingAnswer:
+    """Return the answer of the door. Raises DoorError."""
+    missing, until = fields.get("missing"), fields.get("until")
+    if (
+        fields.keys() != {"missing", "until"}
+        or not isinstance(missing, list)
+        or not isinstance(until, float)
+        or not all(isinstance(factor, str) and factor in _FACTORS for factor in missing)
+    ):
+        raise DoorError("malformed: expected the missing factors and a time")
+    return WaitingAnswer(tuple(missing), until)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequest:
+    """Command of an operator."""
+
+    command: str
+    argument: str  # name, reader or zone; empty if there is none
+    note: str  # the operator's reason
+
+
+def command_fields(command: str, note: str, argument: str) -> dict[str, Any]:
+    return {"command": command, "argument": argument, "note": note}
+
+
+def parse_command(fields: dict[str, Any]) -> CommandRequest:
+    """Return a command with the operator's reason for it. Raises DoorError."""
+    if fields.keys() != {"command", "argument", "note"}:
+        raise DoorError("malformed: expected a command, its argument and a reason")
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise DoorError("malformed: expected texts as command, argument and reason")
     check_reason(fields["note"])
-    return fields["command"], fields["note"]
+    if fields["argument"] and not _is_plain(fields["argument"]):
+        raise DoorError("malformed: the argument is not of the expected length or characters")
+    return CommandRequest(**fields)
 
 
 def check_reason(text: str) -> None:

@@ -126,12 +126,15 @@ class DoorAuditLog:
             self._pending.append((record, latches))
         return record
 
-    def append_refusal(self, event: DoorEvent) -> None:
-        """Record a refusal, at most a few per second: requests must not wear out the disk."""
+    def append_refusal(self, event: DoorEvent, more: Mapping[str, Any] | None = None) -> None:
+        """Record an event without a grant, at most a few per second.
+
+        Requests must not wear out the disk.
+        """
         self._begin_second(event.at)
         self._refusals += 1
         if self._refusals <= _REFUSALS:
-            self.append(event)
+            self.append(event, more)
         else:
             self._suppressed += 1
 

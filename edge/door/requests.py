@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from edge.access.rules.values import Waiting
 from edge.audit.clock import CLOCK_CONFIRMED
 from edge.door import protocol
+from edge.door.access_commands import AccessCommand, AccessCommands
+from edge.door.access_control import AccessControl, missing_factors
+from edge.door.access_status import access_status
 from edge.door.clock_trust import TRUST_CLOCK
 from edge.door.controller import OperatorCommand
 from edge.door.door import Door
-from edge.door.events import DoorEventCode, DoorRefusal, EventCause
+from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause
+from edge.door.reader_requests import ReaderRequests
+from edge.door.unlocker import RECORD_DEADLINE_S
 from edge.errors import DoorError
 from edge.system.timesync import boot_id
 from edge.system.wallclock import ClockDoubt
@@ -20,9 +27,13 @@ from edge.values import DoorEvent, Grant
 
 log = logging.getLogger(__name__)
 
-RECORD_DEADLINE_S = 0.2
 NOT_YET_RECORDED = "not recorded yet: a restart may lose it; is the disk full?"
 _UNLOCKING = (OperatorCommand.UNLOCK, OperatorCommand.HOLD)
+
+_COMMANDS: Mapping[str, OperatorCommand | AccessCommand] = {
+    command.value: command for command in (*OperatorCommand, *AccessCommand)
+}
+_REFUSED_MAX = 512  # characters of the status
 
 _Answer = tuple[str | None, str]  # refusal, None if done; a warning for the operator
 
@@ -30,8 +41,10 @@ _Answer = tuple[str | None, str]  # refusal, None if done; a warning for the ope
 class RequestHandler:
     """Answers grants, commands and status requests for one door."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, access: AccessControl, readers: ReaderRequests) -> None:
         self._door = door
+        self._access, self._readers = access, readers
+        self._access_commands = AccessCommands(door, readers.guard)
         self.reload_refused = ""  # why the latest reload was refused
 
     @property
@@ -48,70 +61,58 @@ class RequestHandler:
         except DoorError as error:
             return protocol.encode("refused", {"reason": str(error)})
         if grant is not None:
-            refusal = self._grant(grant)
-            answer = ("granted", "unlocked") if refusal is None else ("refused", refusal)
-            return protocol.encode(answer[0], {"reason": answer[1]})
+            return self._grant(grant)
         if command is not None:
-            refused, warning = self._command(*command, uid)
+            refused, warning = self._command(command, uid)
             answer = ("done", "done") if refused is None else ("refused", refused)
             return protocol.encode(answer[0], {"reason": answer[1], "note": warning})
         if kind == "status":
-            return protocol.encode("status", self.status())
+            shown = self.status() if uid in self.operators else self._client_status()
+            return protocol.encode("status", shown)
         return protocol.encode("refused", {"reason": f"malformed: unknown kind {kind[:32]!r}"})
 
     def status(self) -> dict[str, Any]:
         """Return the door's status with the latest refused reload."""
-        refused = self.reload_refused[: protocol.PACKET_MAX // 8]
-        return {**self._door.status(), "reload_refused": refused}
+        refused = self.reload_refused[:_REFUSED_MAX]
+        access = access_status(self._door, self._access, self._readers)
+        return {**self._door.status(), "reload_refused": refused, "access": access}
 
-    def _grant(self, grant: Grant) -> DoorRefusal | None:
-        """Record a grant, then unlock; return why it was refused.
+    def _client_status(self) -> dict[str, Any]:
+        """Return the status for the recogniser: no silent alarm, nothing of other requests."""
+        status = self.status()
+        del status["access"]
+        return {**status, "alarms": [one for one in status["alarms"] if one != DoorAlarm.DURESS]}
 
-        Raises DoorError if the relay fails: its state is unknown, and the process ends.
-        """
-        door = self._door
-        refusal = door.controller.check(grant, door.clock())
-        if refusal is None:
-            refusal = self._record_grant(grant)
-        now = door.clock()
-        refusal = refusal or door.controller.check(grant, now)  # the frame may be too old by now
-        if refusal is not None:
-            door.log.append_refusal(_grant_event(DoorEventCode.REFUSED, refusal, now, grant))
-            return refusal
-        door.controller.unlock(grant, now)
-        try:
-            door.switch_relays()
-        except DoorError:
-            door.controller.lock()
-            door.log.append(_grant_event(DoorEventCode.FAILED, EventCause.RELAY, now, grant))
-            raise
-        door.log.append(_grant_event(DoorEventCode.UNLOCKED, EventCause.GRANT, now, grant))
-        return None
+    def _grant(self, grant: Grant) -> bytes:
+        """Present a face to the rules; raises DoorError if the relay fails."""
+        answer = self._access.present_face(grant)
+        self._readers.show_answer(self._door.settings.access.camera_lane, answer)
+        if answer is None:
+            return protocol.encode("granted", {"reason": "unlocked"})
+        if isinstance(answer, Waiting):
+            fields = protocol.waiting_fields(missing_factors(answer), answer.until)
+            return protocol.encode("waiting", fields)
+        return protocol.encode("refused", {"reason": answer})
 
-    def _record_grant(self, grant: Grant) -> DoorRefusal | None:
-        door = self._door
-        event = _grant_event(DoorEventCode.GRANTED, EventCause.GRANT, door.clock(), grant)
-        is_recorded = door.wait_recorded(door.log.append(event), self._deadline())
-        if is_recorded or door.settings.unlock_unrecorded:
-            return None
-        return DoorRefusal.NOT_RECORDED
+    def _command(self, request: protocol.CommandRequest, uid: int) -> _Answer:
+        """Execute a command of an operator."""
+        if uid not in self.operators:
+            return "this account is not in `door.operators`", ""
+        operator = self._door.settings.operators.get(uid, str(uid))
+        if request.command == TRUST_CLOCK:
+            return self._trust_clock(request.note, operator)
+        if (command := _COMMANDS.get(request.command)) is None:
+            return f"expected one of {', '.join([*_COMMANDS, TRUST_CLOCK])}", ""
+        if isinstance(command, AccessCommand):
+            return self._change_access(command, request, operator)
+        return self._operate(command, request.note, operator)
 
-    def _command(self, name: str, note: str, uid: int) -> _Answer:
+    def _operate(self, command: OperatorCommand, note: str, operator: str) -> _Answer:
         """Execute a command. One that unlocks is recorded first, one that restricts is done first.
 
         The answer waits until the new state is on disk: a restart reads it from there.
         """
         door = self._door
-        if uid not in self.operators:
-            return "this account is not in `door.operators`", ""
-        operator = door.settings.operators.get(uid, str(uid))
-        if name == TRUST_CLOCK:
-            return self._trust_clock(note, operator)
-        try:
-            command = OperatorCommand(name)
-        except ValueError:
-            known = ", ".join([*(c.value for c in OperatorCommand), TRUST_CLOCK])
-            return f"expected one of {known}", ""
         deadline = self._deadline()
         record = door.append(
             DoorEventCode.OPERATOR_COMMAND, command.value, operator=operator, note=note
@@ -127,6 +128,27 @@ class RequestHandler:
             return refusal, ""
         is_recorded = door.wait_recorded(door.log.newest, deadline)
         return None, "" if is_recorded else NOT_YET_RECORDED
+
+    def _change_access(
+        self, command: AccessCommand, request: protocol.CommandRequest, operator: str
+    ) -> _Answer:
+        """Record a command that eases the access rules, then execute it."""
+        door, deadline = self._door, self._deadline()
+        if flaw := self._access_commands.find_flaw(command, request.argument):
+            return flaw, ""
+        event = DoorEvent(
+            DoorEventCode.OPERATOR_COMMAND,
+            command.value,
+            door.clock(),
+            operator=operator,
+            note=request.note,
+        )
+        record = door.log.append(event, {"target": request.argument or "all"})
+        if not (door.wait_recorded(record, deadline) or door.settings.unlock_unrecorded):
+            return DoorRefusal.NOT_RECORDED, ""
+        save = self._access_commands.execute(command, request.argument)
+        is_saved = save is None or door.wait_saved(save, deadline)
+        return None, "" if is_saved and record.written else NOT_YET_RECORDED
 
     def _trust_clock(self, note: str, operator: str) -> _Answer:
         """Trust the present clock once the command is recorded: it may unlock the door."""
@@ -151,7 +173,3 @@ class RequestHandler:
 
     def _deadline(self) -> float:
         return self._door.clock() + RECORD_DEADLINE_S
-
-
-def _grant_event(event: DoorEventCode, reason: str, at: float, grant: Grant) -> DoorEvent:
-    return DoorEvent(event, reason, at, grant.subject, grant.id, grant.record_id)

@@ -8,14 +8,19 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from edge.audit.async_writer import AsyncLogWriter
+from edge.door.access_control import AccessControl
+from edge.door.access_settings import DoorPaths
 from edge.door.connections import Connections
 from edge.door.door import Door
 from edge.door.events import DoorEventCode, EventCause
 from edge.door.hardware import DoorHardware
+from edge.door.people_follower import PeopleFollower
+from edge.door.pin_checker import PinChecker
+from edge.door.reader_requests import ReaderRequests
+from edge.door.readers.reader_set import ReaderSet
 from edge.door.record import PreviousRun
 from edge.door.requests import RequestHandler
 from edge.door.settings import DoorSettings
@@ -30,7 +35,8 @@ class DoorService:
         settings: DoorSettings,
         hardware: DoorHardware,
         log_writer: AsyncLogWriter,
-        socket_path: Path,
+        paths: DoorPaths,
+        readers: ReaderSet,
         *,
         previous: PreviousRun = PreviousRun(),
         clock: Callable[[], float] = time.monotonic,
@@ -38,12 +44,18 @@ class DoorService:
     ) -> None:
         """Open the socket. Raises DoorError if it cannot, or if a relay fails."""
         wall_clock = WallClock(previous.clock, wall)
-        self.door = Door(settings, hardware, log_writer, previous, clock, wall_clock)
-        self._requests = RequestHandler(self.door)
-        self._connections = Connections(socket_path)
+        self.door = Door(settings, hardware, log_writer, previous, clock, wall_clock, paths.zones)
+        self._people = PeopleFollower(paths.people, paths.people_key)
+        access = AccessControl(self.door, self._people)
+        pins = PinChecker(clock, wake=lambda: None)
+        self._readers = ReaderRequests(self.door, access, readers, pins)
+        self._requests = RequestHandler(self.door, access, self._readers)
+        self._connections = Connections(paths.socket)
         self._is_closed = False
         self._update_accounts()
         self.door.start(previous)
+        if self._people.credentials.damage:
+            self._record_people()
         self.door.update()
 
     def step(self) -> None:
@@ -52,6 +64,9 @@ class DoorService:
             self.door.update()
             self._connections.send(peer, self._requests.handle(packet, uid))
         self.door.update()
+        self._readers.update()
+        if self._people.update():
+            self._record_people()
 
     def reload(self, settings: DoorSettings) -> None:
         """Use other settings; accounts without rights are disconnected."""
@@ -76,8 +91,20 @@ class DoorService:
         self._is_closed = True
         with contextlib.ExitStack() as steps:  # last in, first out; each whatever others raise
             steps.callback(self.door.log.close)
+            steps.callback(self._people.close)
+            steps.callback(self._readers.close)
             steps.callback(self._connections.close)
             steps.callback(self.door.stop)
+
+    def _record_people(self) -> None:
+        """Record that the file of people changed, or cannot be used."""
+        credentials = self._people.credentials
+        if credentials.damage:
+            code = DoorEventCode.PEOPLE_UNREADABLE
+            self.door.append(code, EventCause.FILE_CHANGED, note=credentials.damage)
+        else:
+            more = {"people": len(credentials)}
+            self.door.append(DoorEventCode.PEOPLE_CHANGED, EventCause.FILE_CHANGED, more=more)
 
     def _update_accounts(self) -> None:
         clients = self.door.settings.clients.keys()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge.access.schedule import Schedule, build_schedule
 from edge.audit.retention import Retention
 from edge.config import TerminalConfig
+from edge.door.access_settings import AccessSettings, build_access_settings
 from edge.door.timing import DoorTiming, build_timing
 from edge.errors import ConfigError
 from edge.system.accounts import account_name, account_uid
@@ -20,6 +21,7 @@ class DoorSettings:
 
     timing: DoorTiming
     schedule: Schedule
+    access: AccessSettings
     clients: Mapping[int, str]  # may send grants; the door's own account may too
     operators: Mapping[int, str]  # may send commands; root and the door's own account may too
     unlock_unrecorded: bool  # True: grants unlock although the audit log cannot be written
@@ -47,6 +49,7 @@ def build_settings(config: TerminalConfig) -> DoorSettings:
     return DoorSettings(
         timing=build_timing(door),
         schedule=build_schedule(door.schedule),
+        access=build_access_settings(config),
         clients=clients,
         operators=operators | own,
         unlock_unrecorded=record.on_write_failure == "open",

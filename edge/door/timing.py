@@ -21,6 +21,7 @@ class DoorTiming:
     held_open_s: float  # a door open longer is an alarm
     relock: Relock  # after the pulse, or earlier when the contact opens or closes
     max_grant_unlock_s: float  # unlocked by grants alone; beyond it grants are refused
+    alarm_on_duress: bool  # a duress PIN energises the alarm relay
 
     def pulse_for(self, grant: Grant) -> float:
         """Return how long a grant unlocks the door, in seconds."""
@@ -36,6 +37,7 @@ def build_timing(door: DoorConfig) -> DoorTiming:
         door.held_open_s,
         door.relock,
         door.max_grant_unlock_s,
+        door.alarm_on_duress,
     )
 
 
@@ -46,3 +48,4 @@ class LatchedStates:
     fire: bool = False
     lockdown: bool = False
     tamper: bool = False
+    duress: bool = False

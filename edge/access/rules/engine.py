@@ -30,6 +30,7 @@ from edge.access.rules.values import (
     DoorStatuses,
     Factor,
     Moment,
+    OpenRequest,
     Passage,
     Refused,
     RuleOutcome,
@@ -144,6 +145,19 @@ class RulesEngine:
         if rule is not None and not is_permitted(person, rule):
             return RuleRefusal.NOT_IN_TWO_PEOPLE_GROUP
         return None
+
+    def find_open(self, lane: str, at: float) -> OpenRequest | None:
+        """Return the request that waits at a lane, None if there is none."""
+        first, rule = self._first_of_two.get(lane), self._rules.two_people
+        request = self._factors[lane].open_request(at)
+        if request is None and first is not None and rule is not None:
+            until = first.at + rule.within_s
+            return OpenRequest(first.person, frozenset(), until) if at <= until else None
+        return request
+
+    def update_calendar(self, rules: AccessRules) -> None:
+        """Use rules that differ in holidays and time zone only."""
+        self._rules = rules
 
     # ---------------------------------------------------------------- what happened
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from edge.access.rules.values import Factor, RulePerson
+from edge.access.rules.values import Factor, OpenRequest, RulePerson
 
 
 @dataclass(slots=True)
@@ -54,6 +54,13 @@ class FactorCollector:
     def until(self) -> float:
         """Time until all presented factors count."""
         return min(self._at.values(), default=-math.inf) + self.window_s
+
+    def open_request(self, at: float) -> OpenRequest | None:
+        """Return the request that is open now."""
+        self._drop_expired(at)
+        if self.person is None:
+            return None
+        return OpenRequest(self.person, self.presented, self.until)
 
     def clear(self) -> None:
         self.person = None

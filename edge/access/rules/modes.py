@@ -32,13 +32,13 @@ def accepted_factors(
 
 def _accepted_modes(rules: AccessRules, person: RulePerson, moment: Moment) -> set[AuthMode]:
     """Return the mode and its fallbacks. A mode of the person replaces both."""
-    mode, fallback = _scheduled(rules, moment)
+    mode, fallback = scheduled_mode(rules, moment)
     if person.mode is None:
         return {mode} | fallback
     return {person.mode} - (_FALLBACKS - fallback)
 
 
-def _scheduled(rules: AccessRules, moment: Moment) -> tuple[AuthMode, frozenset[AuthMode]]:
+def scheduled_mode(rules: AccessRules, moment: Moment) -> tuple[AuthMode, frozenset[AuthMode]]:
     """Return mode and fallbacks by schedule: the strictest and none if the time is unknown."""
     if not moment.clock_trusted:
         modes = {rules.mode, *(span.mode for span in rules.spans)}

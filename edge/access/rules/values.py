@@ -97,6 +97,15 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """Request of a person that waits at a lane."""
+
+    person: RulePerson
+    presented: frozenset[Factor]  # empty: the first of two people
+    until: float  # monotonic seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The rules refuse the request."""
 

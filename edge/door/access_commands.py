@@ -1,0 +1,64 @@
+"""Operator commands for the access rules: resets of zones, visits and lockouts, and the people."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from edge.door.credential_guard import CredentialGuard
+from edge.door.door import Door
+from edge.door.zone_file import PendingSave
+from edge.names import is_name, normalize_name
+
+_OCCUPANCY = re.compile(r"([A-Za-z0-9-]{1,32})=([0-9]{1,6})")
+_NAME_OR_ALL = "expected the name of a person, or nothing for all"
+
+
+class AccessCommand(str, Enum):
+    """Command of an operator with an argument."""
+
+    RESET_ANTI_PASSBACK = "reset-anti-passback"  # argument: name, empty for all people
+    RESET_USES = "reset-uses"  # argument: name
+    SET_ZONE = "set-zone"  # argument: ZONE=PEOPLE
+    RESET_LOCKOUT = "reset-lockout"  # argument: reader or person, empty for all
+    CHANGE_PEOPLE = "change-people"  # argument: name; announces a change of the file
+
+
+class AccessCommands:
+    """Checks and executes the commands."""
+
+    def __init__(self, door: Door, guard: CredentialGuard) -> None:
+        self._door, self._guard = door, guard
+
+    def find_flaw(self, command: AccessCommand, argument: str) -> str:
+        """Return why a command cannot be executed, empty if it can."""
+        if command is AccessCommand.SET_ZONE:
+            return self._find_zone_flaw(argument)
+        if not argument:
+            is_for_all = command in (AccessCommand.RESET_ANTI_PASSBACK, AccessCommand.RESET_LOCKOUT)
+            return "" if is_for_all else "expected a name"
+        return "" if is_name(argument) else _NAME_OR_ALL
+
+    def execute(self, command: AccessCommand, argument: str) -> PendingSave | None:
+        """Execute a command without a flaw; return what must be saved."""
+        zones, name = self._door.zones, normalize_name(argument)
+        if command is AccessCommand.RESET_ANTI_PASSBACK:
+            return zones.reset_person(name) if name else zones.reset_all()
+        if command is AccessCommand.RESET_USES:
+            return zones.reset_uses(name)
+        if command is AccessCommand.SET_ZONE:
+            zone, _, people = argument.partition("=")
+            return zones.set_occupancy(zone, int(people))
+        if command is AccessCommand.RESET_LOCKOUT:
+            self._guard.reset(name or None)
+        return None
+
+    def _find_zone_flaw(self, argument: str) -> str:
+        found = _OCCUPANCY.fullmatch(argument)
+        if found is None:
+            return "expected a zone and a number of people such as lab=3"
+        zones = self._door.zones.zones
+        if found[1] in zones:
+            return ""
+        known = ", ".join(zones) or "none"
+        return f"the zone {found[1]} is not in `access.zones`; known: {known}"

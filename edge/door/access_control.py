@@ -1,0 +1,100 @@
+"""Requests at the lanes of a door: factors of people are taken to the rules, then it unlocks."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from edge.access.rules.values import Allowed, AuthMode, Factor, RulePerson, Waiting
+from edge.codes import Code
+from edge.door.credentials import Credentials
+from edge.door.credentials_file import PersonEntry
+from edge.door.door import Door
+from edge.door.events import DoorEventCode, DoorRefusal, EventCause
+from edge.door.people_follower import PeopleFollower
+from edge.door.unlocker import GrantUnlocker, grant_event
+from edge.names import name_key, normalize_name
+from edge.values import NOT_RECORDED, Grant
+
+Answer = Waiting | Code | None  # None: the door unlocked
+
+
+class AccessControl:
+    """Decides on verified factors of people. Fire, REX and operators never come here."""
+
+    def __init__(self, door: Door, people: PeopleFollower) -> None:
+        self._door = door
+        self._people = people
+        self._unlocker = GrantUnlocker(door)
+        self._faces: dict[str, Grant] = {}  # newest request of a face that waits, by lane
+
+    @property
+    def credentials(self) -> Credentials:
+        return self._people.credentials
+
+    def present_face(self, grant: Grant) -> Answer:
+        """Take a request of the recogniser for the lane of its camera."""
+        lane = self._door.settings.access.camera_lane
+        entry = self.credentials.find_person(grant.subject)
+        person = RulePerson(normalize_name(grant.subject)) if entry is None else rule_person(entry)
+        answer = self._present(lane, Factor.FACE, person, grant, masked=grant.masked)
+        if isinstance(answer, Waiting):
+            self._faces[lane] = grant
+        return answer
+
+    def present_credential(self, lane: str, factor: Factor, entry: PersonEntry) -> Answer:
+        """Take a verified card or PIN at a lane."""
+        face, now = self._faces.get(lane), self._door.clock()
+        grant = Grant(secrets.token_hex(8), entry.name, NOT_RECORDED, now)
+        if face is not None and name_key(face.subject) == name_key(entry.name):
+            window_s = self._door.settings.access.rules.factor_window_s
+            if now - face.frame_at <= window_s:  # the decision that completes this request
+                grant = replace(grant, record_id=face.record_id, extended=face.extended)
+        return self._present(lane, factor, rule_person(entry), grant)
+
+    def _present(
+        self, lane: str, factor: Factor, person: RulePerson, grant: Grant, *, masked: bool = False
+    ) -> Answer:
+        door = self._door
+        refusal: Code | None = door.controller.check(grant, door.clock())
+        if refusal is None and self.credentials.damage:
+            refusal = DoorRefusal.PEOPLE_UNREADABLE
+        if refusal is not None:
+            self._unlocker.refuse(grant, refusal, lane)
+            return refusal
+        outcome = door.zones.present(lane, factor, person, masked=masked)
+        if isinstance(outcome, Waiting):
+            self._record_waiting(outcome, grant)
+            return outcome
+        self._faces.pop(lane, None)
+        if isinstance(outcome, Allowed):
+            extended = grant.extended or outcome.extended
+            return self._unlocker.unlock(replace(grant, extended=extended), outcome)
+        self._unlocker.refuse(grant, outcome.reason, lane)
+        return outcome.reason
+
+    def _record_waiting(self, waiting: Waiting, grant: Grant) -> None:
+        cause = EventCause.MISSING_FACTOR
+        if waiting.needs_second_person:
+            cause = EventCause.MISSING_PERSON
+        event = grant_event(DoorEventCode.WAITING, cause, self._door.clock(), grant)
+        self._door.log.append_refusal(event, {"missing": missing_factors(waiting)})
+
+
+def missing_factors(waiting: Waiting) -> list[str]:
+    """Return the factors that are still possible; none if a second person is missing."""
+    return sorted(factor.value for factor in waiting.missing)
+
+
+def rule_person(entry: PersonEntry) -> RulePerson:
+    """Return the attributes that the rules use."""
+    return RulePerson(
+        name=entry.name,
+        groups=frozenset(map(name_key, entry.groups)),
+        valid_from=entry.valid_from,
+        valid_until=entry.valid_until,
+        max_uses=entry.max_uses,
+        mode=None if entry.mode is None else AuthMode(entry.mode),
+        extended=entry.extended,
+        anti_passback_exempt=entry.anti_passback_exempt,
+    )

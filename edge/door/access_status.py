@@ -1,0 +1,46 @@
+"""Status of the access rules for operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.access.rules.modes import scheduled_mode
+from edge.door.access_control import AccessControl
+from edge.door.door import Door
+from edge.door.reader_requests import ReaderRequests
+
+_TEXT_MAX = 120
+_ENTRIES_MAX = 32
+
+
+def access_status(door: Door, access: AccessControl, readers: ReaderRequests) -> dict[str, Any]:
+    """Return mode, lanes, zones, readers, lockouts and numbers of people."""
+    rules, moment = door.settings.access.rules, door.zones.moment()
+    mode, fallback = scheduled_mode(rules, moment)
+    credentials = access.credentials
+    return {
+        "mode": mode.value,
+        "fallback": sorted(each.value for each in fallback),
+        "waiting": _waiting(door),
+        "zones": {
+            name: {"people": people, "max_people": limit}
+            for name, (people, limit) in list(door.zones.zones.items())[:_ENTRIES_MAX]
+        },
+        "zones_known": door.zones.is_state_known,
+        "readers": {name: state[:_TEXT_MAX] for name, state in readers.states.items()},
+        "lockouts": dict(list(readers.guard.status().items())[:_ENTRIES_MAX]),
+        "people": credentials.counts(),
+        "people_damage": credentials.damage[:_TEXT_MAX],
+    }
+
+
+def _waiting(door: Door) -> list[dict[str, Any]]:
+    """Return the requests that wait, without names."""
+    found = []
+    for lane in list(door.settings.access.rules.lanes)[:_ENTRIES_MAX]:
+        request = door.zones.find_open(lane)
+        if request is not None:
+            presented = sorted(factor.value for factor in request.presented)
+            left_s = round(max(0.0, request.until - door.clock()), 1)
+            found.append({"lane": lane, "presented": presented, "left_s": left_s})
+    return found

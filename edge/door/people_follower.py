@@ -1,0 +1,57 @@
+"""Changes of the file of people and credentials, loaded in a thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from pathlib import Path
+
+from edge.door.credentials import Credentials, load_credentials
+
+_INTERVAL_S = 0.5
+_CLOSE_S = 1.0
+
+_Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+class PeopleFollower:
+    """Loads people at the start, and again when their file or its key changes."""
+
+    def __init__(self, path: Path, key_path: Path) -> None:
+        self._path, self._key_path = path, key_path
+        self._loaded: queue.SimpleQueue[Credentials] = queue.SimpleQueue()
+        self._seen = self._signature()
+        self.credentials = load_credentials(path, key_path)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="people", daemon=True)
+        self._thread.start()
+
+    def update(self) -> bool:
+        """Use what was loaded since the last call; True if it is new. Never waits."""
+        try:
+            self.credentials = self._loaded.get_nowait()
+        except queue.Empty:
+            return False
+        return True
+
+    def close(self) -> None:
+        self._stopped.set()
+        self._thread.join(_CLOSE_S)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(_INTERVAL_S):
+            signature = self._signature()
+            if signature != self._seen:
+                self._seen = signature
+                self._loaded.put(load_credentials(self._path, self._key_path))
+
+    def _signature(self) -> _Signature:
+        return tuple(map(_file_signature, (self._path, self._key_path)))
+
+
+def _file_signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -1,0 +1,91 @@
+"""File of the zones' state, written by a thread: its caller never waits."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+from edge.system.accounts import acting_as_owner
+from edge.system.atomic_files import read_regular, write_atomic
+
+log = logging.getLogger(__name__)
+
+_FILE_MAX = 64 << 20  # bytes
+_CLOSE_S = 1.0
+
+
+class PendingSave:
+    """State on its way to the disk."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.error = ""  # why it was not written; empty if it was
+
+    @property
+    def written(self) -> bool:
+        """True if this state, or a newer one, is on disk."""
+        return self.done.is_set() and not self.error
+
+
+class ZoneFile:
+    """Writes the newest state; states that were replaced while they waited are not written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Condition()
+        self._state: dict[str, Any] | None = None  # waits to be written
+        self._waiting: list[PendingSave] = []
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="zones", daemon=True)
+        self._thread.start()
+
+    def submit(self, state: dict[str, Any]) -> PendingSave:
+        """Queue a state; `done` is set when it is on disk or failed."""
+        pending = PendingSave()
+        with self._lock:
+            self._state = state
+            self._waiting.append(pending)
+            self._lock.notify()
+        return pending
+
+    def close(self) -> None:
+        """Write the waiting state, for at most a second."""
+        with self._lock:
+            self._is_closing = True
+            self._lock.notify()
+        self._thread.join(_CLOSE_S)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._lock.wait_for(lambda: self._state is not None or self._is_closing)
+                state, waiting = self._state, self._waiting
+                self._state, self._waiting = None, []
+            if state is None:
+                return
+            error = self._write(state)
+            for pending in waiting:
+                pending.error = error
+                pending.done.set()
+
+    def _write(self, state: dict[str, Any]) -> str:
+        try:
+            with acting_as_owner(self._path.parent):
+                write_atomic(self._path, json.dumps(state, ensure_ascii=False).encode())
+        except Exception as error:  # the next state must still be written
+            reason = getattr(error, "strerror", None) or str(error)
+            return f"{self._path}: cannot be written: {reason}"
+        return ""
+
+
+def load_zones(path: Path) -> tuple[bool, object]:
+    """Return if there is a file, and its JSON value; None if it cannot be read."""
+    try:
+        return True, json.loads(read_regular(path, _FILE_MAX))
+    except FileNotFoundError:
+        return False, None
+    except (OSError, ValueError, RecursionError):
+        return True, None

@@ -1,0 +1,225 @@
+"""Access rules of one door with the state of its zones on disk."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from edge.access.rules.codes import RuleRefusal
+from edge.access.rules.engine import RulesEngine
+from edge.access.rules.values import (
+    Allowed,
+    DoorStatus,
+    Factor,
+    Moment,
+    OpenRequest,
+    RuleOutcome,
+    RulePerson,
+)
+from edge.access.schedule import ScheduledMode
+from edge.door.access_settings import AccessSettings
+from edge.door.events import DoorEventCode, EventCause
+from edge.door.zone_file import PendingSave, ZoneFile
+from edge.system.wallclock import WallClock
+from edge.values import DoorEvent
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
+
+
+class ZoneKeeper:
+    """Asks the rules, follows passages, and keeps the state of the zones on disk.
+
+    `events` collects what happened until the door takes it. Nothing waits here.
+    """
+
+    def __init__(
+        self,
+        settings: AccessSettings,
+        file: ZoneFile,
+        clock: Callable[[], float],
+        wall: WallClock,
+        status: Callable[[], DoorStatus],
+    ) -> None:
+        self._settings = settings
+        self._engine = RulesEngine(settings.rules)
+        self._file = file
+        self._clock, self._wall, self._status = clock, wall, status
+        self._saved = self._engine.state(clock())  # submitted last
+        self._newest: PendingSave | None = None
+        self._failed_at = self._checked_at = -math.inf
+        self._is_granting = False
+        self.events: list[DoorEvent] = []
+
+    def restore(self, *, exists: bool, value: object) -> None:
+        """Take the state of the previous run, see `load_zones`."""
+        if not exists:
+            return
+        error = self._engine.restore(value)
+        if error is None:
+            self._saved = self._engine.state(self._clock())
+            return
+        log.error(
+            "%s; entries that depend on it are refused; check who is inside, then run: "
+            "edge-door anti-passback reset --all",
+            error,
+        )
+        self._emit(DoorEventCode.ZONES_INVALID, EventCause.UNREADABLE_RECORD, note=error)
+
+    def update_settings(self, settings: AccessSettings) -> None:
+        """Use other holidays or another time zone; other changes need a restart."""
+        self._settings = settings
+        self._engine.update_calendar(settings.rules)
+
+    # ---------------------------------------------------------------- requests
+
+    def moment(self) -> Moment:
+        """Return the present time by both clocks."""
+        now, doubt = self._wall.read_with_doubt()
+        try:
+            return Moment(self._clock(), datetime.fromtimestamp(now, timezone.utc), doubt is None)
+        except (ValueError, OverflowError, OSError):
+            return Moment(self._clock(), _EPOCH, clock_trusted=False)
+
+    def present(
+        self, lane: str, factor: Factor, person: RulePerson, *, masked: bool = False
+    ) -> RuleOutcome:
+        """Present a verified factor to the rules."""
+        return self._engine.present(
+            lane, factor, person, self.moment(), self._doors(), masked=masked
+        )
+
+    def find_open(self, lane: str) -> OpenRequest | None:
+        """Return the request that waits at a lane."""
+        return self._engine.find_open(lane, self._clock())
+
+    def check(self, allowed: Allowed) -> RuleRefusal | None:
+        """Return why an allowed request must be refused after all."""
+        return self._engine.check(allowed, self.moment(), self._doors())
+
+    def begin_grant(self, allowed: Allowed) -> PendingSave | None:
+        """Save the state that a grant leads to; None if it changes nothing on disk.
+
+        Until `end_grant` passages wait to be saved: a newer state would lack the grant.
+        """
+        self._is_granting = True
+        state = self._engine.state_if_granted(allowed, self.moment(), self._doors())
+        is_saved = self._newest is None and self._failed_at == -math.inf
+        return None if is_saved and state == self._saved else self._submit(state)
+
+    def end_grant(self, allowed: Allowed | None) -> None:
+        """Note the grant, None if it was refused after all."""
+        if allowed is not None:
+            self._engine.granted(allowed, self.moment(), self._doors())
+        self._is_granting = False
+        self._save_changes()
+
+    # ---------------------------------------------------------------- the door
+
+    def opened(self) -> None:
+        """Note that the contact reports an opening."""
+        moment = self.moment()
+        for person in self._engine.opened(self._settings.door, moment):
+            self._emit(DoorEventCode.PASSAGE, EventCause.CONTACT, subject=person)
+        self._save_changes()
+
+    def passed(self) -> None:
+        """Note that the passage sensor reports a person."""
+        lane = next(
+            (one for one in self._settings.rules.lanes.values() if one.passage == "sensor"), None
+        )
+        if lane is None:
+            return
+        passage = self._engine.passed(lane.name, self.moment())
+        if passage.is_tailgating:
+            log.warning("tailgating: a person passed without a grant")
+            self._emit(DoorEventCode.TAILGATING, EventCause.SENSOR)
+        else:
+            self._emit(DoorEventCode.PASSAGE, EventCause.SENSOR, subject=passage.person)
+        self._save_changes()
+
+    def relocked(self) -> None:
+        """Note that the door has locked."""
+        self._engine.relocked(self._settings.door, self._clock())
+
+    def update_schedule(self, mode: ScheduledMode) -> ScheduledMode:
+        """Take the mode by schedule; return the one that applies."""
+        return self._engine.update_schedule(self._settings.door, mode)
+
+    def run_maintenance(self) -> None:
+        """Save grants that became void, and repeat a save that failed."""
+        newest, now = self._newest, self._clock()
+        if newest is not None and newest.done.is_set():
+            self._newest = None
+            if not newest.written:
+                log.error("%s", newest.error)
+                self._emit(DoorEventCode.ZONES_NOT_SAVED, EventCause.DISK, note=newest.error)
+                self._failed_at = now
+        if self._failed_at > -math.inf and now - self._failed_at >= _RETRY_S:
+            self._failed_at = -math.inf
+            self._submit(self._engine.state(now))
+        if now - self._checked_at >= _RETRY_S:  # the state of many people takes milliseconds
+            self._checked_at = now
+            self._save_changes()
+
+    # ---------------------------------------------------------------- operators
+
+    def reset_person(self, person: str) -> PendingSave:
+        self._engine.reset_person(person)
+        return self._submit(self._engine.state(self._clock()))
+
+    def reset_all(self) -> PendingSave:
+        self._engine.reset_all()
+        return self._submit(self._engine.state(self._clock()))
+
+    def reset_uses(self, person: str) -> PendingSave:
+        self._engine.reset_uses(person)
+        return self._submit(self._engine.state(self._clock()))
+
+    def set_occupancy(self, zone: str, people: int) -> PendingSave:
+        """Set the number of people inside. Raises ValueError."""
+        self._engine.set_occupancy(zone, people)
+        return self._submit(self._engine.state(self._clock()))
+
+    @property
+    def zones(self) -> dict[str, tuple[int, int | None]]:
+        """Number of people inside and its limit, by zone."""
+        zones = [lane.zone for lane in self._settings.rules.lanes.values() if lane.zone]
+        return {zone.name: (self._engine.occupancy(zone.name), zone.max_people) for zone in zones}
+
+    @property
+    def is_state_known(self) -> bool:
+        return self._engine.is_state_known
+
+    def close(self) -> None:
+        self._file.close()
+
+    # ---------------------------------------------------------------- parts
+
+    def _doors(self) -> dict[str, DoorStatus]:
+        return {self._settings.door: self._status()}
+
+    def _save_changes(self) -> None:
+        """Save the state if it is another one than on disk."""
+        if self._is_granting:
+            return
+        state = self._engine.state(self._clock())
+        if state != self._saved:
+            self._submit(state)
+
+    def _submit(self, state: dict[str, Any]) -> PendingSave:
+        self._saved = state
+        self._newest = self._file.submit(state)
+        return self._newest
+
+    def _emit(
+        self, event: DoorEventCode, cause: str, *, subject: str | None = None, note: str = ""
+    ) -> None:
+        self.events.append(
+            DoorEvent(event, cause, self._clock(), subject=subject, note=note or None)
+        )
