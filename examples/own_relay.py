@@ -14,8 +14,10 @@ from pathlib import Path
 from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.writer import AuditLogWriter
 from edge.config import TerminalConfig
+from edge.door.access_settings import build_paths
 from edge.door.client import DoorClient
 from edge.door.hardware import DoorHardware
+from edge.door.readers.reader_set import ReaderSet
 from edge.door.record import load_previous_run
 from edge.door.service import DoorService
 from edge.door.settings import build_settings
@@ -71,7 +73,8 @@ def main() -> None:
             build_settings(config),
             DoorHardware(SerialRelay(args.line)),
             AsyncLogWriter(lambda: AuditLogWriter(log, log_id=f"{config.terminal}/door")),
-            config.socket_path,
+            build_paths(config),
+            ReaderSet({}, time.monotonic),
             previous=load_previous_run(log),
         )
         answers: list[str | None] = []

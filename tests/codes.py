@@ -17,7 +17,14 @@ from edge.audit.kinds import (
     RetentionReason,
 )
 from edge.camera.sharing import SessionEnd
-from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause, LockReason
+from edge.door.events import (
+    CredentialRefusal,
+    DoorAlarm,
+    DoorEventCode,
+    DoorRefusal,
+    EventCause,
+    LockReason,
+)
 from edge.door.readers.events import Malformation, ReaderState
 from edge.door.readers.panel_events import PanelVerdict
 from edge.gallery.enrollment.refusals import RefusalReason
@@ -52,6 +59,7 @@ ENUMS: dict[str, Sequence[DescribedCode]] = {
     "event of the door": list(DoorEventCode),
     "alarm of the door": list(DoorAlarm),
     "refusal of the door": list(DoorRefusal),
+    "refusal of a card or PIN": list(CredentialRefusal),
     "state of the door": list(LockReason),
     "cause of a door event": list(EventCause),
     "state of a reader": list(ReaderState),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +16,19 @@ from edge.audit.reader import read_log
 from edge.audit.retention import Retention
 from edge.audit.writer import AuditLogWriter
 from edge.config.door import DoorConfig
+from edge.config.rules import AccessConfig
+from edge.door.access_settings import DoorPaths, build_access_settings
 from edge.door.controller import InputKind
 from edge.door.hardware import DoorHardware
 from edge.door.inputs import DoorInputs, FileInputLine
+from edge.door.readers.reader import Reader
+from edge.door.readers.reader_set import ReaderSet
 from edge.door.record import load_previous_run
-from edge.door.requests import RECORD_DEADLINE_S
 from edge.door.service import DoorService
 from edge.door.settings import DoorSettings
 from edge.door.simulated_backend import SimulatedRelayOutput
 from edge.door.timing import DoorTiming, build_timing
+from edge.door.unlocker import RECORD_DEADLINE_S
 from edge.errors import DoorError, RecordError
 from edge.values import Grant
 from tests.processes import until as wait_until
@@ -46,6 +51,7 @@ def make_settings(**changes: Any) -> DoorSettings:
     settings = DoorSettings(
         timing=TIMING,
         schedule=Schedule(),
+        access=build_access_settings(AccessConfig(), DoorConfig()),
         clients={},
         operators={},
         unlock_unrecorded=False,
@@ -84,18 +90,21 @@ class RunningDoor:
         wires: FileInputs | None = None,
         settings: DoorSettings = SETTINGS,
         clock: Callable[[], float] = CLOCK,
+        readers: Mapping[str, Reader] | None = None,
         **options: Any,
     ) -> None:
         self.path = folder / "door.sock"
         self.record_path = folder / "door"
         self.relay = SimulatedRelayOutput(clock)
+        self.readers = ReaderSet(readers or {}, time.monotonic)
         self.service = DoorService(
             settings,
             DoorHardware(self.relay, wires.alarm, wires.inputs)
             if wires
             else DoorHardware(self.relay),
             AsyncLogWriter(lambda: disk(self.record_path)),
-            self.path,
+            DoorPaths.in_folder(folder),
+            self.readers,
             previous=load_previous_run(self.record_path),
             clock=clock,
             **options,

@@ -54,6 +54,13 @@ class Reason(Code):
         "clock-untrusted",
         "the subject has a first or last day, and the clock is not trusted",
     )
+    PRESENT_CARD = "present-card", "present your card"
+    ENTER_PIN = "enter-pin", "enter your PIN"
+    CARD_OR_PIN = "card-or-pin", "present your card or enter your PIN"
+    SECOND_PERSON = (
+        "second-person",
+        "this door needs a second person; present the next face or card",
+    )
     TOO_MANY_ATTEMPTS = (
         "too-many-attempts",
         "too many unknown faces; all grants are refused for a minute",

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from edge.access.schedule import Schedule
@@ -20,8 +21,11 @@ from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.retention import Retention
 from edge.audit.writer import AuditLogWriter
 from edge.config.door import DoorConfig
+from edge.config.rules import AccessConfig
+from edge.door.access_settings import DoorPaths, build_access_settings
 from edge.door.client import DoorClient
 from edge.door.hardware import DoorHardware
+from edge.door.readers.reader_set import ReaderSet
 from edge.door.service import DoorService
 from edge.door.settings import DoorSettings
 from edge.door.timing import build_timing
@@ -115,6 +119,7 @@ def _settings() -> DoorSettings:
     return DoorSettings(
         timing=build_timing(DoorConfig(pulse_s=PULSE_S, extended_pulse_s=PULSE_S)),
         schedule=Schedule(),
+        access=build_access_settings(AccessConfig(), DoorConfig()),
         clients={},
         operators={},
         unlock_unrecorded=False,
@@ -138,7 +143,13 @@ def main(argv: list[str] | None = None) -> int:
     threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
     record = AsyncLogWriter(lambda: AuditLogWriter(args.record, log_id="bench/door"))
     with contextlib.closing(
-        DoorService(_settings(), DoorHardware(TimestampingRelay(args.edges)), record, args.socket)
+        DoorService(
+            _settings(),
+            DoorHardware(TimestampingRelay(args.edges)),
+            record,
+            replace(DoorPaths.in_folder(args.socket.parent), socket=args.socket),
+            ReaderSet({}, time.monotonic),
+        )
     ) as service:
         while not ended.is_set():
             service.step()

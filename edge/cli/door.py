@@ -20,12 +20,14 @@ from edge.codes import sentence_of
 from edge.config import TerminalConfig, load_config
 from edge.config.restart import check_unchanged
 from edge.door import hardware
+from edge.door.access_settings import build_paths
 from edge.door.client import DoorClient
 from edge.door.clock_trust import TRUST_CLOCK, describe_doubt
 from edge.door.config_reloader import ConfigReloader
 from edge.door.controller import OperatorCommand
 from edge.door.events import DoorAlarm, LockReason, describe_refusal
 from edge.door.protocol import check_reason
+from edge.door.readers.opening import open_readers
 from edge.door.record import load_previous_run
 from edge.door.safe_state import force_safe_state
 from edge.door.service import DoorService
@@ -166,15 +168,22 @@ def _open(config: TerminalConfig) -> DoorService:
         log_writer = AsyncLogWriter(
             lambda: AuditLogWriter(config.door_record_path, log_id=f"{config.terminal}/door")
         )
+        readers = open_readers(config.door.readers, time.monotonic)
+    except BaseException:
+        opened.close()
+        raise
+    try:
         return DoorService(
             build_settings(config),
             opened,
             log_writer,
-            config.socket_path,
+            build_paths(config),
+            readers,
             previous=load_previous_run(config.door_record_path),
         )
     except BaseException:
         opened.close()
+        readers.close()
         raise
 
 

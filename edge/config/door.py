@@ -240,7 +240,7 @@ class DoorConfig(Section):
         None,
         title="Key of the credentials",
         description="File of the key of cards and PINs, readable for the door's account only. "
-        "`edge-door person` makes it. Not set: people.key in the door's state folder.",
+        "Made with the first person. Not set: people.key in the door's state folder.",
         examples=["/etc/mfsa-edge/people.key"],
         json_schema_extra=_RESTART,
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 from edge.access.lockout import LockoutRule
 from edge.access.rules.settings import AccessRules, build_access_rules
 from edge.config import TerminalConfig
+from edge.config.door import DoorConfig
+from edge.config.rules import AccessConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +49,16 @@ class DoorPaths:
         )
 
 
-def build_access_settings(config: TerminalConfig) -> AccessSettings:
+def build_access_settings(access: AccessConfig, door: DoorConfig) -> AccessSettings:
     """Return the settings of a configuration."""
-    rules = build_access_rules(config.access, config.door)
-    lanes = {lane.direction.value: name for name, lane in reversed(rules.lanes.items())}
-    lockout = config.access.lockout
+    rules = build_access_rules(access, door)
+    lockout = access.lockout
     return AccessSettings(
         rules=rules,
         camera_lane=next(iter(rules.lanes)),
-        reader_lanes={},
+        reader_lanes={reader.name: reader.lane for reader in door.readers},
         lockout=LockoutRule(lockout.failures, lockout.window_s, lockout.lock_s, lockout.lock_max_s),
-        has_contact=config.door.inputs.contact is not None,
+        has_contact=door.inputs.contact is not None,
     )
 
 

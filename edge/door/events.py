@@ -43,15 +43,15 @@ class DoorEventCode(Code):
     PASSAGE_ACTIVE = "passage-active", "the passage sensor sees a person"
     PASSAGE_INACTIVE = "passage-inactive", "the passage sensor sees no person"
     WAITING = "waiting", "a request needs another factor or a second person"
-    CREDENTIAL_REFUSED = "credential-refused", "a card or PIN was not accepted"
+    CREDENTIAL_REFUSED = "card-pin-refused", "a card or PIN was not accepted"
     DURESS = "duress", "a duress PIN was entered; a silent alarm started"
     PASSAGE = "passage", "a person passed after a grant"
     TAILGATING = "tailgating", "the passage sensor reported a person without a grant"
     ZONES_INVALID = "zones-invalid", "the state of the zones could not be read; rules restrict"
     ZONES_NOT_SAVED = "zones-not-saved", "the state of the zones could not be written"
     PEOPLE_CHANGED = "people-changed", "the file of people and credentials changed"
-    PEOPLE_UNREADABLE = (
-        "people-unreadable",
+    PEOPLE_INVALID = (
+        "people-invalid",
         "the file of people and credentials cannot be used; all people are refused",
     )
     LOCKOUT = "lockout", "too many wrong credentials; more of them are refused for a time"

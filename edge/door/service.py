@@ -100,7 +100,7 @@ class DoorService:
         """Record that the file of people changed, or cannot be used."""
         credentials = self._people.credentials
         if credentials.damage:
-            code = DoorEventCode.PEOPLE_UNREADABLE
+            code = DoorEventCode.PEOPLE_INVALID
             self.door.append(code, EventCause.FILE_CHANGED, note=credentials.damage)
         else:
             more = {"people": len(credentials)}

@@ -49,7 +49,7 @@ def build_settings(config: TerminalConfig) -> DoorSettings:
     return DoorSettings(
         timing=build_timing(door),
         schedule=build_schedule(door.schedule),
-        access=build_access_settings(config),
+        access=build_access_settings(config.access, door),
         clients=clients,
         operators=operators | own,
         unlock_unrecorded=record.on_write_failure == "open",

@@ -27,7 +27,7 @@ from edge.recogniser.decision_log import DecisionLog, LogThrottle
 from edge.recogniser.evidence import EvidenceExplainer
 from edge.recogniser.frame_sharing import FrameSharing
 from edge.recogniser.gallery_follower import GalleryFollower
-from edge.recogniser.grant_requester import GrantRequester
+from edge.recogniser.grant_requester import GrantOutcome, GrantRequester
 from edge.recogniser.networks import open_explainer, open_networks
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
@@ -181,11 +181,14 @@ class Daemon:
             self._records.save_picture(record_id, result, explanation)
 
     def _request_grant(self, result: FaceResult, subject: str, record_id: int | None) -> None:
-        may_grant = record_id is not None or self._records.grants_unrecorded
-        if not (
-            may_grant and self._grants.request(result.decision, subject, record_id or NOT_RECORDED)
-        ):
-            self._recogniser.pipeline.revoke_grant(result.track, subject, _RETRY_GRANT_S)
+        outcome = GrantOutcome(is_unlocked=False)
+        if record_id is not None or self._records.grants_unrecorded:
+            outcome = self._grants.request(result.decision, subject, record_id or NOT_RECORDED)
+        if not outcome.is_unlocked:
+            retry_s = _RETRY_GRANT_S
+            if outcome.wanted is not None:  # the door keeps the face until then
+                retry_s = max(retry_s, outcome.until - self._clock())
+            self._recogniser.pipeline.revoke_grant(result.track, subject, retry_s)
         elif result.by_previous_model:
             self._enroll_for_new_model(result.track, subject)
 

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import logging
 import secrets
+from dataclasses import dataclass
 
+from edge.access.policy import mask_state
+from edge.access.reasons import Reason
 from edge.audit.decision import door_fields
 from edge.door.client import DoorClient
+from edge.door.protocol import WaitingAnswer
 from edge.errors import DoorError
 from edge.recogniser.decision_log import DecisionLog, LogThrottle
 from edge.recogniser.pipeline_values import SubjectLookup
 from edge.values import Decision, Grant
 
 log = logging.getLogger(__name__)
+
+_UNLOCKED = "unlocked"
+
+
+@dataclass(frozen=True, slots=True)
+class GrantOutcome:
+    """Answer of the door. `wanted` is what the person must do if the request waits."""
+
+    is_unlocked: bool
+    wanted: Reason | None = None
+    until: float = 0.0  # monotonic seconds until which the face waits
 
 
 class GrantRequester:
@@ -24,18 +39,45 @@ class GrantRequester:
         self._door, self._lookup = door, lookup
         self._records, self._throttle = records, throttle
 
-    def request(self, decision: Decision, subject: str, record_id: int) -> bool:
-        """Request one unlocking for a recorded decision; return True if the door unlocked."""
+    def request(self, decision: Decision, subject: str, record_id: int) -> GrantOutcome:
+        """Request one unlocking for a recorded decision; return the answer of the door."""
         record = self._lookup(subject)
-        extended = record is not None and record.extended
-        grant = Grant(secrets.token_hex(8), subject, record_id, decision.frame_at, extended)
+        grant = Grant(
+            secrets.token_hex(8),
+            subject,
+            record_id,
+            decision.frame_at,
+            extended=record is not None and record.extended,
+            masked=mask_state(decision.mask_worn) != "unmasked",
+        )
+        wanted = None
         try:
             refusal = self._door.grant(grant)
-            outcome = "unlocked" if refusal is None else f"refused: {refusal}"
+            text = _UNLOCKED if refusal is None else f"refused: {refusal}"
+            if (waiting := self._door.waiting) is not None:
+                wanted = wanted_from(waiting)
+                text = f"waiting: {wanted}"
         except DoorError as error:
-            outcome = "unreachable"
+            waiting, text = None, "unreachable"
             self._throttle.error("door", str(error))
-        verdict = "access granted" if outcome == "unlocked" else "match, no access"
-        log.info("decision %d: %s, door %s", record_id, verdict, outcome)
-        self._records.append_event(door_fields(grant, outcome))
-        return outcome == "unlocked"
+        self._log(record_id, text, wanted)
+        self._records.append_event(door_fields(grant, text))
+        until = 0.0 if waiting is None else waiting.until
+        return GrantOutcome(text == _UNLOCKED, wanted, until)
+
+    def _log(self, record_id: int, text: str, wanted: Reason | None) -> None:
+        if wanted is not None:
+            log.info("decision %d: match, %s", record_id, wanted.sentence)
+            return
+        verdict = "access granted" if text == _UNLOCKED else "match, no access"
+        log.info("decision %d: %s, door %s", record_id, verdict, text)
+
+
+def wanted_from(waiting: WaitingAnswer) -> Reason:
+    """Return what the person must do to complete the request."""
+    factors = set(waiting.missing)
+    if {"card", "pin"} <= factors:
+        return Reason.CARD_OR_PIN
+    if "card" in factors:
+        return Reason.PRESENT_CARD
+    return Reason.ENTER_PIN if "pin" in factors else Reason.SECOND_PERSON

@@ -11,6 +11,7 @@ import json
 import math
 import shutil
 import socket
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from edge.audit.verify import verify_log
 from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import VerificationKey, default_key_path, read_keys, read_state
 from edge.door import protocol
+from edge.door.access_settings import DoorPaths
 from edge.door.hardware import DoorHardware
+from edge.door.readers.reader_set import ReaderSet
 from edge.door.record import load_previous_run
 from edge.door.service import DoorService
 from edge.door.simulated_backend import SimulatedRelayOutput
@@ -34,7 +37,13 @@ from tests.fuzz.target import Run, Target, expect
 _TURN_S = 0.7
 _BEGINNING_S = 1000.0
 _STATUS: dict[str, Any] = {"v": 1, "kind": "status"}
-_COMMAND: dict[str, Any] = {"v": 1, "kind": "command", "command": "lockdown", "note": "why"}
+_COMMAND: dict[str, Any] = {
+    "v": 1,
+    "kind": "command",
+    "command": "lockdown",
+    "argument": "",
+    "note": "why",
+}
 
 
 def _grant(at: float) -> dict[str, Any]:
@@ -46,6 +55,7 @@ def _grant(at: float) -> dict[str, Any]:
         "record_id": 1,
         "frame_at": at,
         "extended": False,
+        "masked": False,
     }
 
 
@@ -118,7 +128,8 @@ def _open_service(folder: Path, at_end: ExitStack) -> Run:
         make_settings(timing=make_timing(pulse_s=1.0)),
         DoorHardware(relay),
         AsyncLogWriter(lambda: _NoDisk(folder / "door")),
-        path,
+        DoorPaths.in_folder(folder),
+        ReaderSet({}, time.monotonic),
         clock=lambda: now[0],
     )
     peers: list[socket.socket] = []

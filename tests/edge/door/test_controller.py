@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from edge.values import DoorEvent, Grant
 PULSE_S, EXTENDED_S, REX_S, HELD_OPEN_S, MAX_UNLOCK_S = 3.0, 8.0, 5.0, 20.0, 10.0
 
 
-TIMING = DoorTiming(PULSE_S, EXTENDED_S, REX_S, HELD_OPEN_S, "timeout", MAX_UNLOCK_S)
+TIMING = DoorTiming(PULSE_S, EXTENDED_S, REX_S, HELD_OPEN_S, "timeout", MAX_UNLOCK_S, False)
 
 
 class Door(RuleBasedStateMachine):
@@ -34,7 +35,7 @@ class Door(RuleBasedStateMachine):
         self.now = 1000.0
         self.timing = TIMING
         self.door = self.make(self.timing)
-        self.fire = self.lockdown = self.held = self.tamper = False
+        self.fire = self.lockdown = self.held = self.tamper = self.duress = False
         self.window = ScheduledMode.NORMAL
         self.levels: dict[InputKind, bool] = {}
         self.pulse_ends = self.operator_ends = self.exit_ends = -math.inf
@@ -160,8 +161,15 @@ class Door(RuleBasedStateMachine):
             self.lockdown = self.held = False
         elif command is OperatorCommand.RESET_FIRE:
             self.fire = False
-        else:
+        elif command is OperatorCommand.RESET_TAMPER:
             self.tamper = False
+        else:
+            self.duress = False
+
+    @rule()
+    def duress_pin(self) -> None:
+        self.duress = True
+        self.door.start_duress()
 
     @rule(window=st.sampled_from(ScheduledMode))
     def schedule(self, window: ScheduledMode) -> None:
@@ -180,6 +188,7 @@ class Door(RuleBasedStateMachine):
             HELD_OPEN_S,
             "timeout",
             MAX_UNLOCK_S,
+            alarm_on_duress=factor == 1.0,
         )
         self.door.update_timing(self.timing)
         self.door.tick(self.now)
@@ -198,7 +207,7 @@ class Door(RuleBasedStateMachine):
     def restart(self) -> None:
         """Restrictive states and the fire latch survive; a hold and pulses do not."""
         latches = self.door.latches
-        assert latches == LatchedStates(self.fire, self.lockdown, self.tamper)
+        assert latches == LatchedStates(self.fire, self.lockdown, self.tamper, self.duress)
         self.door.lock()
         assert not self.door.energised
         self.door = self.make(self.timing, latches)
@@ -235,7 +244,9 @@ class Door(RuleBasedStateMachine):
             elif event.event == "alarm-ended":
                 self.alarms.remove(event.reason)
         self.door.events.clear()
-        assert self.door.alarm == (bool(self.alarms) or self.tamper)
+        is_loud = bool(self.alarms) or self.tamper
+        assert self.door.alarm == (is_loud or (self.duress and self.timing.alarm_on_duress))
+        assert (DoorAlarm.DURESS in self.door.alarms) == self.duress
 
 
 # 100,000 steps and more: DOOR_EXAMPLES=2000 python -m pytest tests/edge/door/test_controller.py
@@ -272,7 +283,7 @@ class ForgetsFire(Controller):
     """Loses the fire latch at a restart."""
 
     def __init__(self, timing: DoorTiming, latches: LatchedStates = LatchedStates()) -> None:
-        super().__init__(timing, LatchedStates(False, latches.lockdown, latches.tamper))
+        super().__init__(timing, replace(latches, fire=False))
 
 
 class HoldsAfterRestart(Controller):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.reader import read_log
 from edge.audit.writer import AuditLogWriter
 from edge.door import protocol
+from edge.door.access_settings import DoorPaths
 from edge.door.client import DoorClient
 from edge.door.hardware import DoorHardware
+from edge.door.readers.reader_set import ReaderSet
 from edge.door.service import DoorService
 from edge.door.simulated_backend import SimulatedRelayOutput
 from edge.errors import DoorError
@@ -121,7 +124,8 @@ def test_relay_failure_ends_process_locked(tmp_path: Path) -> None:
         SETTINGS,
         DoorHardware(relay),
         AsyncLogWriter(lambda: AuditLogWriter(tmp_path / "door")),
-        path,
+        DoorPaths.in_folder(tmp_path),
+        ReaderSet({}, time.monotonic),
         clock=CLOCK,
     )
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
@@ -144,7 +148,11 @@ def test_input_failure_ends_process_locked(tmp_path: Path, wires: FileInputs) ->
     relay = SimulatedRelayOutput()
     record = AsyncLogWriter(lambda: AuditLogWriter(tmp_path / "door"))
     service = DoorService(
-        SETTINGS, DoorHardware(relay, inputs=wires.inputs), record, tmp_path / "s"
+        SETTINGS,
+        DoorHardware(relay, inputs=wires.inputs),
+        record,
+        DoorPaths.in_folder(tmp_path),
+        ReaderSet({}, time.monotonic),
     )
     (tmp_path / "fire").mkdir()
     with pytest.raises(DoorError, match="the input cannot be read"):

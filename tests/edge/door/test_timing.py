@@ -17,7 +17,7 @@ PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, BUSY_S = 3.0, 8.0, 5.0, 20.0, 10.0
 
 
 def rules(relock: str = "timeout") -> DoorTiming:
-    return DoorTiming(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, relock, BUSY_S)
+    return DoorTiming(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, relock, BUSY_S, False)
 
 
 def opened(relock: str = "timeout") -> Controller:

@@ -46,6 +46,7 @@ DOOR: dict[str, Any] = {
     "door.held_open_s": 31.0,
     "door.max_grant_unlock_s": 121.0,
     "door.relock": "on_open",
+    "door.alarm_on_duress": True,
     "door.clients": ["nobody"],
     "door.operators": ["nobody"],
     "record.on_write_failure": "open",
