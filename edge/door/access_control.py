@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
-from edge.access.rules.values import Allowed, AuthMode, Factor, RulePerson, Waiting
+from edge.access.rules.values import Allowed, Factor, RulePerson, Waiting
 from edge.codes import Code
 from edge.door.credentials import Credentials
 from edge.door.credentials_file import PersonEntry
@@ -36,7 +36,7 @@ class AccessControl:
         """Take a request of the recogniser for the lane of its camera."""
         lane = self._door.settings.access.camera_lane
         entry = self.credentials.find_person(grant.subject)
-        person = RulePerson(normalize_name(grant.subject)) if entry is None else rule_person(entry)
+        person = RulePerson(normalize_name(grant.subject)) if entry is None else entry.attributes
         answer = self._present(lane, Factor.FACE, person, grant, masked=grant.masked)
         if isinstance(answer, Waiting):
             self._faces[lane] = grant
@@ -50,7 +50,7 @@ class AccessControl:
             window_s = self._door.settings.access.rules.factor_window_s
             if now - face.frame_at <= window_s:  # the decision that completes this request
                 grant = replace(grant, record_id=face.record_id, extended=face.extended)
-        return self._present(lane, factor, rule_person(entry), grant)
+        return self._present(lane, factor, entry.attributes, grant)
 
     def _present(
         self, lane: str, factor: Factor, person: RulePerson, grant: Grant, *, masked: bool = False
@@ -84,17 +84,3 @@ class AccessControl:
 def missing_factors(waiting: Waiting) -> list[str]:
     """Return the factors that are still possible; none if a second person is missing."""
     return sorted(factor.value for factor in waiting.missing)
-
-
-def rule_person(entry: PersonEntry) -> RulePerson:
-    """Return the attributes that the rules use."""
-    return RulePerson(
-        name=entry.name,
-        groups=frozenset(map(name_key, entry.groups)),
-        valid_from=entry.valid_from,
-        valid_until=entry.valid_until,
-        max_uses=entry.max_uses,
-        mode=None if entry.mode is None else AuthMode(entry.mode),
-        extended=entry.extended,
-        anti_passback_exempt=entry.anti_passback_exempt,
-    )

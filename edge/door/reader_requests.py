@@ -6,7 +6,7 @@ import logging
 
 from edge.access.rules.modes import accepted_factors
 from edge.access.rules.values import Factor, Waiting
-from edge.door.access_control import AccessControl, Answer, rule_person
+from edge.door.access_control import AccessControl, Answer
 from edge.door.credential_guard import CredentialGuard
 from edge.door.credentials import PinMatch
 from edge.door.credentials_file import PersonEntry
@@ -129,7 +129,7 @@ class ReaderRequests:
         if match is None:
             return None
         rules, moment = self._door.settings.access.rules, self._door.zones.moment()
-        accepted = accepted_factors(rules, rule_person(match.person), moment, masked=True)
+        accepted = accepted_factors(rules, match.person.attributes, moment, masked=True)
         return match if match.duress or any(Factor.PIN in each for each in accepted) else None
 
     def _accept_pin(self, reader: str, match: PinMatch) -> None:
