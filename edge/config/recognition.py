@@ -276,7 +276,7 @@ class DetectorConfig(Section):
         title="Input size",
         description=(
             "Input of the detector network in pixels. auto: the smallest size in which a face of "
-            "`min_face_px` is 24 pixels wide."
+            "`min_face_px` is 40 pixels wide, as masked faces need."
         ),
     )
     search_interval_s: float = Field(

@@ -105,7 +105,7 @@ def test_zone_is_searched_by_a_smaller_network(bundle_path: Path, collins: np.nd
     street[300:550, 100:300] = portrait
     for zone, network, people in ((FULL_FRAME, "640x480", 2), ((0.4, 0.2, 0.6, 0.6), "320x256", 1)):
         called.clear()
-        found = detector.search(street, 80, zone)
+        found = detector.search(street, 120, zone)
         assert called == [network] and len(found) == people
     exact = detector.refine(street, found[0]).landmarks_xy
     assert ((exact >= (900, 300)) & (exact <= (1100, 550))).all()
@@ -152,7 +152,7 @@ def test_close_search_is_exact(bundle_path: Path, collins: np.ndarray) -> None:
     portrait = cv2.resize(collins, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)[:400, :400]
     canvas[40 : 40 + portrait.shape[0], 150 : 150 + portrait.shape[1]] = portrait
     (exact,) = fine.search(canvas)
-    (coarse,) = both.search(canvas, min_face_px=60)
+    (coarse,) = both.search(canvas, min_face_px=80)
     sharp = both.refine(canvas, coarse)
 
     def away(face: Face) -> float:
