@@ -110,6 +110,7 @@ class Match:
     subject: str
     score: float
     runner_up: float  # best score of another subject, -1 without one
+    is_claimed: bool = False  # compared with this subject alone, whose card or PIN was presented
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,7 @@ class Grant:
     frame_at: float  # monotonic seconds of the newest voting frame
     extended: bool = False  # the subject needs more time: a longer pulse
     masked: bool = False  # a mask is worn, or it is uncertain
+    claimed: bool = False  # by a 1:1 comparison; counts only with a card or PIN of the subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ def make_rules(thresholds: Thresholds, **changes: Any) -> Rules:
     """Return rules of three votes within a second."""
     rules = Rules(
         thresholds,
+        verification=thresholds,
         min_votes=3,
         min_votes_masked=5,
         window_s=1.0,

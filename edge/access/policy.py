@@ -22,6 +22,7 @@ class Rules:
     """Rules of matching and voting. Thresholds are those of the bundle or higher."""
 
     thresholds: Thresholds
+    verification: Thresholds  # of 1:1 comparisons with the holder of a card or PIN
     min_votes: int  # frames that must name the same subject
     min_votes_masked: int  # the same for a masked face, or one with an uncertain mask state
     window_s: float  # votes older than this do not count

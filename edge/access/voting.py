@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from edge.access.policy import Rules, mask_state, min_votes_for
 from edge.access.reasons import Reason
-from edge.values import Decision, LivenessResult, LivenessState, Verdict
+from edge.values import Decision, LivenessResult, LivenessState, Match, Verdict
 
 _FULL_VOTE = 0.35  # weight of a full vote; faces of lower quality need more frames
 
@@ -23,6 +23,7 @@ class Vote:
     at: float
     subject: str | None  # None: the frame matched no one
     weight: float  # 0..1, by quality
+    is_claimed: bool = False  # by a 1:1 comparison
 
 
 @dataclass(slots=True)
@@ -85,7 +86,8 @@ class Voting:
             return replace(decision, reason=Reason.COOLDOWN) if subject else decision
         if found.votes and at - found.votes[-1].at > rules.window_s:
             found.clear(at)
-        _add_vote(found.votes, Vote(at, subject, min(1.0, max(0.0, weight))))
+        is_claimed = decision.match is not None and decision.match.is_claimed
+        _add_vote(found.votes, Vote(at, subject, min(1.0, max(0.0, weight)), is_claimed))
         found.votes = [vote for vote in found.votes if at - vote.at <= rules.window_s]
         if at - found.since > rules.decision_timeout_s:
             found.clear(at)
@@ -110,7 +112,7 @@ class Voting:
             return replace(decision, verdict=Verdict.REFUSED, reason=reason)
         valid = [vote for vote in votes if vote.at >= liveness.since]
         own = [vote for vote in valid if vote.subject == subject]
-        counted = replace(decision, votes=len(own))
+        counted = replace(decision, votes=len(own), match=_mark_claimed(decision.match, own))
         needed = min_votes_for(decision.mask_worn, rules)
         weight, total = sum(vote.weight for vote in own), sum(vote.weight for vote in valid)
         is_enough = (
@@ -149,6 +151,13 @@ class Voting:
         return at - self._granted.get(key, -math.inf) < self._rules.cooldown_s
 
 
+def _mark_claimed(match: Match | None, votes: Iterable[Vote]) -> Match | None:
+    """Return the match, marked if any vote for it is of a 1:1 comparison: a lower threshold."""
+    if match is None or not any(vote.is_claimed for vote in votes):
+        return match
+    return replace(match, is_claimed=True)
+
+
 def _time_out(decision: Decision) -> Decision:
     return replace(decision, verdict=Verdict.UNKNOWN, reason=Reason.DECISION_TIMEOUT)
 
@@ -159,4 +168,5 @@ def _add_vote(votes: list[Vote], vote: Vote) -> None:
         return
     last = votes[-1]
     subject = last.subject if last.subject == vote.subject else None
-    votes[-1] = Vote(last.at, subject, max(last.weight, vote.weight))
+    is_claimed = last.is_claimed or vote.is_claimed
+    votes[-1] = Vote(last.at, subject, max(last.weight, vote.weight), is_claimed)

@@ -46,6 +46,8 @@ def decision_fields(frame: Frame, result: FaceResult, model: str, engine: str) -
         fields["score"], fields["runner_up"] = round(match.score, 4), round(match.runner_up, 4)
         if decision.verdict is not Verdict.UNKNOWN:
             fields["subject"] = match.subject
+        if match.is_claimed:
+            fields["comparison"] = "1:1"
     return fields
 
 

@@ -16,6 +16,8 @@ from edge.door.unlocker import GrantUnlocker, grant_event
 from edge.names import name_key, normalize_name
 from edge.values import NOT_RECORDED, Grant
 
+_CLAIMS = frozenset({Factor.CARD, Factor.PIN})
+
 Answer = Waiting | Code | None  # None: the door unlocked
 
 
@@ -32,9 +34,22 @@ class AccessControl:
     def credentials(self) -> Credentials:
         return self._people.credentials
 
+    def claimed_person(self) -> str | None:
+        """Return the person whose card or PIN waits for a face at the camera's lane."""
+        request = self._door.zones.find_open(self._door.settings.access.camera_lane)
+        if request is None or not request.presented & _CLAIMS or Factor.FACE in request.presented:
+            return None
+        return request.person.name
+
     def present_face(self, grant: Grant) -> Answer:
-        """Take a request of the recogniser for the lane of its camera."""
+        """Take a request of the recogniser for the lane of its camera.
+
+        A face that was compared with one person only counts with a card or PIN of that person.
+        """
         lane = self._door.settings.access.camera_lane
+        if grant.claimed and name_key(grant.subject) != name_key(self.claimed_person() or ""):
+            self._unlocker.refuse(grant, DoorRefusal.CLAIM_ENDED, lane)
+            return DoorRefusal.CLAIM_ENDED
         entry = self.credentials.find_person(grant.subject)
         person = RulePerson(normalize_name(grant.subject)) if entry is None else entry.attributes
         answer = self._present(lane, Factor.FACE, person, grant, masked=grant.masked)

@@ -35,6 +35,13 @@ class DoorClient:
             return WAITING
         return None if kind == "granted" else str(fields.get("reason", "refused"))
 
+    def claim(self) -> str | None:
+        """Return the person whose card or PIN waits for a face at the lane of the camera.
+
+        Raises DoorError if the door process does not answer.
+        """
+        return protocol.parse_claim(self._request("claim", {})[1])
+
     def status(self) -> dict[str, Any]:
         """Return `state`, `reason`, `relocks_in_s`, `alarms`, `records_lost`, `clock`, `inputs`
         and `reload_refused`.

@@ -88,6 +88,7 @@ class DoorRefusal(Code):
         "grants kept the door unlocked too long; it must lock first",
     )
     NOT_RECORDED = "not-recorded", "the event could not be recorded; is the disk full?"
+    CLAIM_ENDED = "claim-ended", "the card or PIN came too long before the face; present it again"
     FIRE_INPUT_ACTIVE = "fire-input-active", "the fire input is still active"
     CASE_OPEN = "case-open", "the case is still open"
     PEOPLE_UNREADABLE = (

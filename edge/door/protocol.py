@@ -21,6 +21,7 @@ _GRANT: dict[str, tuple[type, ...]] = {
     "frame_at": (int, float),
     "extended": (bool,),
     "masked": (bool,),
+    "claimed": (bool,),
 }
 _FACTORS = frozenset({"face", "card", "pin"})
 
@@ -90,6 +91,14 @@ def parse_waiting(fields: dict[str, Any]) -> WaitingAnswer:
     ):
         raise DoorError("malformed: expected the missing factors and a time")
     return WaitingAnswer(tuple(missing), until)
+
+
+def parse_claim(fields: dict[str, Any]) -> str | None:
+    """Return the person whose card or PIN waits for a face, None if none does; raises DoorError."""
+    person = fields.get("person")
+    if fields.keys() != {"person"} or not isinstance(person, str):
+        raise DoorError("malformed: expected a person")
+    return person or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class RequestHandler:
             refused, warning = self._command(command, uid)
             answer = ("done", "done") if refused is None else ("refused", refused)
             return protocol.encode(answer[0], {"reason": answer[1], "note": warning})
+        if kind == "claim":
+            return protocol.encode("claim", {"person": self._access.claimed_person() or ""})
         if kind == "status":
             shown = self.status() if uid in self.operators else self._client_status()
             return protocol.encode("status", shown)

@@ -65,6 +65,10 @@ class LiveGallery:
         """Return the best subject for each embedding (B,D)."""
         return self._cache.index.search_all(embeddings)
 
+    def compare(self, embedding: NDArray[np.float32], subject: str) -> Match | None:
+        """Return the 1:1 comparison with a subject; None if not enrolled."""
+        return self._cache.index.compare(embedding, subject)
+
     def refresh(self) -> bool:
         """Apply commits of other processes; return True if they changed a subject.
 

@@ -155,6 +155,13 @@ class Index:
         rows = np.concatenate(self._rows_of_names([subject]))
         return np.asarray(embeddings @ self._filled[rows].T, np.float32)
 
+    def compare(self, embedding: NDArray[np.float32], subject: str) -> Match | None:
+        """Return the 1:1 comparison of an embedding (D,) with a subject; None if not enrolled."""
+        template = self.best_template(embedding, subject)
+        if template is None:
+            return None
+        return Match(subject, float(template @ embedding), runner_up=-1.0, is_claimed=True)
+
     def best_template(
         self, embedding: NDArray[np.float32], subject: str
     ) -> NDArray[np.float32] | None:

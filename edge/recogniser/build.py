@@ -271,6 +271,9 @@ def build_rules(config: PolicyConfig, calibration: Calibration) -> Rules:
         least = config.min_expected_similarity
     return Rules(
         Thresholds(**chosen),
+        Thresholds(
+            calibration.verification.unmasked.threshold, calibration.verification.masked.threshold
+        ),
         min_votes=config.min_votes,
         min_votes_masked=config.min_votes_masked,
         window_s=config.window_s,

@@ -22,6 +22,7 @@ from edge.gallery.confirmation import forget_confirmation, read_confirmation
 from edge.gallery.database import EVIDENCE
 from edge.gallery.key import load_key_and_drop_privileges
 from edge.recogniser.build import build_recogniser_settings, build_rules, open_recogniser
+from edge.recogniser.claim_reader import ClaimReader
 from edge.recogniser.clock_watch import ClockWatcher
 from edge.recogniser.decision_log import DecisionLog, LogThrottle
 from edge.recogniser.evidence import EvidenceExplainer
@@ -73,6 +74,9 @@ class Daemon:
         self._door = DoorClient(config.socket_path)
         self._grants = GrantRequester(
             self._door, self._recogniser.gallery.find_record, self._records, self._throttle
+        )
+        self._claims = ClaimReader(
+            self._door, self._throttle, clock, has_readers=bool(config.door.readers)
         )
         self._evidence = EvidenceExplainer(
             open_explainer(networks.bundle),
@@ -134,7 +138,7 @@ class Daemon:
         if self._sharing.is_active:
             self._sharing.publish(frame)
             return
-        results = self._recogniser.pipeline.recognise(frame)
+        results = self._recogniser.pipeline.recognise(frame, self._claims.read())
         for result in results:
             if result.is_conclusive:
                 self._act(frame, result)

@@ -1,6 +1,7 @@
 """Step 7 of the pipeline: the decision on a face that has a probe and was searched.
 
-1. model     if the new model finds no match during a migration, the previous model searches
+1. model     if the new model finds no match during a migration, the previous model searches;
+             if none does, the holder of a presented card or PIN is compared
 2. rules     threshold, margin and mask rule, access rights, rate limit on unknown faces
 3. liveness  evidence is collected while the face is identified as one subject
 4. votes     a grant needs several frames
@@ -89,7 +90,9 @@ class FaceDecider:
         if self._migration is not None:
             self._migration.retain_tracks(tracks)
 
-    def decide(self, face: FaceInFrame, match: Match | None, at: float) -> FaceResult:
+    def decide(
+        self, face: FaceInFrame, match: Match | None, at: float, claimed: str | None
+    ) -> FaceResult:
         """Return the result of a face: refused, skipped, or by rules, liveness and votes."""
         if face.refusal is not None:
             return _build_unmatched(face, policy.refused_decision(face.refusal, at))
@@ -97,6 +100,8 @@ class FaceDecider:
             return _build_unmatched(face, policy.skipped_decision(at))
         with self._stopwatch.lap("search"):
             found = self._select_model(face, face.probe, match)
+            if claimed is not None and not _is_known_face(found, face.track):
+                found = self._verify_claim(found, face, claimed)
         visibility = quality.measure_visibility(found.probe)
         with self._stopwatch.lap("look"):
             record = self._lookup(found.match.subject) if found.match else _NO_RECORD
@@ -143,6 +148,18 @@ class FaceDecider:
             by_previous_model=True,
         )
         return previous_result if _is_known_face(previous_result, face.track) else result
+
+    def _verify_claim(self, result: ModelResult, face: FaceInFrame, claimed: str) -> ModelResult:
+        """Return the 1:1 comparison with a person who presented a card or PIN, if it matches.
+
+        The thresholds do not rise with the gallery, and no margin is needed: it is one comparison.
+        """
+        if face.probe is None or result.by_previous_model:
+            return result
+        match = self._gallery.compare(face.probe.embedding, claimed)
+        rules = replace(result.rules, thresholds=self._rules.verification, margin=0.0)
+        verified = ModelResult(face.probe, match, rules)
+        return verified if _is_known_face(verified, face.track) else result
 
     def _apply_rules(
         self, found: ModelResult, record: SubjectRecord | None, track: Track, at: float

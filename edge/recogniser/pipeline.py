@@ -80,8 +80,12 @@ class Pipeline:
         self._decider = FaceDecider(gallery, lookup, settings, migration, self.stopwatch)
         self._previous_at = -math.inf  # time of the previous frame
 
-    def recognise(self, frame: Frame) -> list[FaceResult]:
-        """Return the result of each face in a frame; raises EngineError."""
+    def recognise(self, frame: Frame, claimed: str | None = None) -> list[FaceResult]:
+        """Return the result of each face in a frame; raises EngineError.
+
+        `claimed` is the person whose card or PIN was presented. A face that no search recognises
+        is compared with this person alone.
+        """
         detected = self._detect(frame)
         faces = self._track(frame, detected)
         chosen = self._choose(frame, faces)
@@ -89,7 +93,7 @@ class Pipeline:
         self._embed(frame, aligned)
         matches = self._search(faces)
         return [
-            self._decider.decide(face, match, frame.at)
+            self._decider.decide(face, match, frame.at, claimed)
             for face, match in zip(faces, matches, strict=True)
         ]
 

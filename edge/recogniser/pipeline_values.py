@@ -31,6 +31,8 @@ class Searchable(Protocol):
 
     def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]: ...
 
+    def compare(self, embedding: NDArray[np.float32], subject: str) -> Match | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class FaceFilter:

@@ -109,10 +109,12 @@ class Run:
         )
         self.at = 0.0
 
-    def frame(self, *faces: Face, image: np.ndarray = NOISE) -> list[FaceResult]:
+    def frame(
+        self, *faces: Face, image: np.ndarray = NOISE, claimed: str | None = None
+    ) -> list[FaceResult]:
         self.networks.faces = faces
         self.at += 0.1
-        return self.pipeline.recognise(Frame(image, self.at, round(self.at * 10)))
+        return self.pipeline.recognise(Frame(image, self.at, round(self.at * 10)), claimed)
 
 
 def test_three_matching_frames_are_a_grant() -> None:
@@ -124,6 +126,48 @@ def test_three_matching_frames_are_a_grant() -> None:
         and verdicts[2].match.subject == "Ada"
         and verdicts[3].reason == "skipped"
     )
+
+
+CLAIM_RULES = replace(RULES, verification=Thresholds(0.4, 0.4))
+_DOUBTFUL = np.array([0.45, 0.44, *np.zeros(6)], np.float32)  # as like Ada as Eve
+DOUBTFUL = _DOUBTFUL + np.sqrt(1 - (_DOUBTFUL**2).sum()) * np.eye(8, dtype=np.float32)[7]
+
+
+@pytest.mark.parametrize(
+    ("claimed", "verdict"),
+    [("Ada", Verdict.GRANT), ("Eve", Verdict.GRANT), (None, Verdict.UNKNOWN), ("Bob", "unknown")],
+)
+def test_holder_is_compared_alone(claimed: str | None, verdict: Verdict | str) -> None:
+    run = Run(rules=CLAIM_RULES)
+    run.networks.identity = DOUBTFUL
+    decision = [run.frame(face(100), claimed=claimed)[0].decision for _ in range(3)][-1]
+    assert decision.verdict == verdict and decision.match is not None
+    assert decision.match.is_claimed == (verdict is Verdict.GRANT)
+    if decision.match.is_claimed:
+        assert decision.match.subject == claimed and decision.threshold == 0.4
+
+
+def test_stranger_with_a_card_is_unknown() -> None:
+    run = Run(rules=CLAIM_RULES)
+    run.networks.identity = STRANGER
+    decisions = [run.frame(face(100), claimed="Ada")[0].decision for _ in range(5)]
+    assert all(one.verdict is Verdict.UNKNOWN for one in decisions)
+
+
+def test_one_vote_by_claim_marks_the_grant() -> None:
+    run = Run(rules=CLAIM_RULES)
+    for identity, claimed in ((DOUBTFUL, "Ada"), (ADA, None), (ADA, None)):
+        run.networks.identity = identity
+        decision = run.frame(face(100), claimed=claimed)[0].decision
+    assert decision.verdict is Verdict.GRANT
+    assert decision.match is not None and decision.match.is_claimed
+
+
+def test_search_has_priority_over_a_claim() -> None:
+    run = Run(rules=CLAIM_RULES)
+    decision = [run.frame(face(100), claimed="Eve")[0].decision for _ in range(3)][-1]
+    assert decision.match is not None and decision.match.subject == "Ada"
+    assert not decision.match.is_claimed
 
 
 @pytest.mark.parametrize(
