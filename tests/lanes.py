@@ -78,9 +78,9 @@ class LaneDoor:
         if readers is None:
             until(lambda: bool(self.records("reader-found")))
 
-    def face(self, name: str, *, masked: bool = False) -> str | None:
+    def face(self, name: str, *, masked: bool = False, claimed: bool = False) -> str | None:
         """Request a grant as the recogniser does."""
-        grant = Grant(secrets.token_hex(8), name, 7, CLOCK(), masked=masked)
+        grant = Grant(secrets.token_hex(8), name, 7, CLOCK(), masked=masked, claimed=claimed)
         return self.client.grant(grant)
 
     def type(self, line: str) -> None:

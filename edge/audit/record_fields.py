@@ -129,6 +129,9 @@ FIELDS: tuple[RecordField, ...] = (
     ),
     RecordField("score", _SEALED, "score of the best subject", in_details=True),
     RecordField("runner_up", _SEALED, "score of the second-best subject", in_details=True),
+    RecordField(
+        "comparison", _PUBLIC, "`1:1` with the holder of a presented card or PIN", in_details=True
+    ),
     RecordField("threshold", _SEALED, "threshold that applied", in_details=True),
     RecordField(
         "votes", _SEALED, "frames in the voting window that name the subject", in_details=True

@@ -49,6 +49,7 @@ class GrantRequester:
             decision.frame_at,
             extended=record is not None and record.extended,
             masked=mask_state(decision.mask_worn) != "unmasked",
+            claimed=decision.match is not None and decision.match.is_claimed,
         )
         wanted = None
         try:

@@ -72,6 +72,14 @@ def test_decision_fields_unknown_has_no_subject(verdict: Verdict) -> None:
     assert ("subject" in fields) is (verdict is not Verdict.UNKNOWN) and fields["score"] == 0.8123
 
 
+def test_decision_fields_name_a_comparison() -> None:
+    match = GRANTED.decision.match
+    assert match is not None and "comparison" not in decision_fields(FRAME, GRANTED, "m", "e")
+    claimed = replace(GRANTED.decision, match=replace(match, is_claimed=True))
+    fields = decision_fields(FRAME, replace(GRANTED, decision=claimed), "m", "e")
+    assert fields["comparison"] == "1:1"
+
+
 def test_decision_fields_gated_face_no_scores() -> None:
     decision = Decision(Verdict.REFUSED, Reason.TOO_SMALL, None, 1.0, 0.0, 0, 12.3)
     fields = decision_fields(FRAME, FaceResult(FACE, 3, None, None, decision), "m", "e")

@@ -44,6 +44,32 @@ def test_card_first_then_face_opens(tmp_path: Path) -> None:
         assert lane.face("Ada") is None and lane.is_unlocked
 
 
+@pytest.mark.parametrize("rules", [CARD_MODE, PIN_MODE, {}])
+def test_claim_needs_its_card_or_pin(tmp_path: Path, rules: dict[str, str]) -> None:
+    with lane_door(tmp_path, rules) as lane:
+        assert lane.client.claim() is None
+        assert lane.face("Ada", claimed=True) == "claim-ended" and not lane.is_unlocked
+        lane.type_until(f"pin {ADAS_PIN}" if rules is PIN_MODE else f"card {ADAS_CARD}", "waiting")
+        assert lane.client.claim() == "Ada"
+        assert lane.face("Ben", claimed=True) == "claim-ended"
+        assert lane.face("Ada", claimed=True) is None and lane.is_unlocked
+        assert lane.client.claim() is None
+
+
+def test_claim_ends_with_its_window(tmp_path: Path) -> None:
+    with lane_door(tmp_path, CARD_MODE) as lane:
+        lane.type_until(f"card {ADAS_CARD}", "waiting")
+        CLOCK.advance(60.0)
+        assert lane.client.claim() is None
+        assert lane.face("Ada", claimed=True) == "claim-ended" and not lane.is_unlocked
+
+
+def test_waiting_face_is_no_claim(tmp_path: Path) -> None:
+    with lane_door(tmp_path, CARD_MODE) as lane:
+        assert lane.face("Ada") == "waiting" and lane.client.claim() is None
+        assert lane.face("Ada", claimed=True) == "claim-ended" and not lane.is_unlocked
+
+
 def test_card_of_another_person_is_refused(tmp_path: Path) -> None:
     with lane_door(tmp_path, CARD_MODE) as lane:
         assert lane.face("Ada") == "waiting"
