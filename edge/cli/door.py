@@ -11,49 +11,36 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.writer import AuditLogWriter
-from edge.cli import common
-from edge.codes import sentence_of
+from edge.cli import common, door_commands, door_people
+from edge.cli.door_status import status_lines
 from edge.config import TerminalConfig, load_config
 from edge.config.restart import check_unchanged
 from edge.door import hardware
+from edge.door.access_check import check_access
 from edge.door.access_settings import build_paths
 from edge.door.client import DoorClient
-from edge.door.clock_trust import TRUST_CLOCK, describe_doubt
 from edge.door.config_reloader import ConfigReloader
-from edge.door.controller import OperatorCommand
-from edge.door.events import DoorAlarm, LockReason, describe_refusal
-from edge.door.protocol import check_reason
 from edge.door.readers.opening import open_readers
 from edge.door.record import load_previous_run
 from edge.door.safe_state import force_safe_state
 from edge.door.service import DoorService
 from edge.door.settings import build_settings
-from edge.errors import ConfigError, DoorError, MfsaError
+from edge.errors import ConfigError, MfsaError
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
-from edge.system.wallclock import REMEDY, ClockDoubt
 
 log = logging.getLogger(__name__)
 
 _ALIVE_S = 0.5  # a quarter of the watchdog's time
 _PAUSE_S = 5.0  # before a failed start that systemd repeats without end
 
-_COMMANDS = {
-    OperatorCommand.UNLOCK.value: "unlock once, for one pulse",
-    OperatorCommand.HOLD.value: "hold the door unlocked until it is released",
-    OperatorCommand.LOCKDOWN.value: "unlock only for exit button and fire, until it is released",
-    OperatorCommand.RELEASE.value: "end hold and lockdown",
-    OperatorCommand.RESET_FIRE.value: "end the fire state once its input is inactive",
-    OperatorCommand.RESET_TAMPER.value: "end the tamper alarm once the case is closed",
-    TRUST_CLOCK: "trust the clock as it is now, in both processes: you checked that it is right",
-}
 _EXAMPLES = """\
 edge-door check --config /etc/mfsa-edge/terminal.yaml
   edge-door status --config /etc/mfsa-edge/terminal.yaml
+  edge-door person list --config /etc/mfsa-edge/terminal.yaml
   edge-door unlock --config /etc/mfsa-edge/terminal.yaml --reason "delivery"
   edge-door trust-clock --config /etc/mfsa-edge/terminal.yaml --reason "compared with a phone\""""
 
@@ -65,43 +52,29 @@ def main(argv: list[str] | None = None) -> int:
         _EXAMPLES,
     )
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar=f"run|safe-state|check|status|{'|'.join(_COMMANDS)}"
+        dest="command",
+        required=True,
+        metavar=f"run|safe-state|check|status|person|{'|'.join(door_commands.NAMES)}",
     )
-    run = commands.add_parser(
-        "run", help="run the door until SIGTERM; it is locked at start and end"
-    )
-    safe_state = commands.add_parser(
-        "safe-state",
-        help="de-energise lock and alarm relay after the process ended; systemd calls it",
-    )
-    check = commands.add_parser(
-        "check", help="check the configuration; systemd calls it before a reload"
-    )
-    status = commands.add_parser("status", help="show if the door is locked, and why")
-    operator = {name: commands.add_parser(name, help=text) for name, text in _COMMANDS.items()}
-    for sub in (run, safe_state, check, status, *operator.values()):
+    for name, action, text in (
+        ("run", _run, "run the door until SIGTERM; it is locked at start and end"),
+        (
+            "safe-state",
+            _force_safe_state,
+            "de-energise lock and alarm relay after the process ended; systemd calls it",
+        ),
+        ("check", _check, "check the configuration; systemd calls it before a reload"),
+        ("status", _show_status, "show if the door is locked, and why"),
+    ):
+        sub = commands.add_parser(name, help=text)
         common.add_config(sub)
-    for sub in operator.values():
-        sub.add_argument(
-            "--reason", type=_reason, required=True, metavar="TEXT", help="why, for the audit log"
-        )
-    status.add_argument("--json", action="store_true", help="for programs")
+        sub.set_defaults(action=action)
+        if name == "status":
+            sub.add_argument("--json", action="store_true", help="for programs")
+    door_people.add_commands(commands)
+    door_commands.add_commands(commands)
     args = parser.parse_args(argv)
-    actions = {
-        "run": _run,
-        "safe-state": _force_safe_state,
-        "check": _check,
-        "status": _show_status,
-    }
-    return common.run("edge-door", lambda: actions.get(args.command, _send_command)(args))
-
-
-def _reason(text: str) -> str:
-    try:
-        check_reason(text)
-    except DoorError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
+    return common.run("edge-door", lambda: int(args.action(args)))
 
 
 class SignalRequests:
@@ -242,7 +215,11 @@ def _reload(
 
 
 def _check(args: argparse.Namespace) -> int:
-    build_settings(load_config(args.config)).check_accounts()
+    config = load_config(args.config)
+    build_settings(config).check_accounts()
+    for finding in check_access(config):
+        if not finding.is_ok:
+            print(f"warning: {finding.message}")
     print("the configuration is valid")
     return common.DONE
 
@@ -250,18 +227,6 @@ def _check(args: argparse.Namespace) -> int:
 def _force_safe_state(args: argparse.Namespace) -> int:
     force_safe_state(args.config)
     print("the door's outputs are de-energised")
-    return common.DONE
-
-
-def _send_command(args: argparse.Namespace) -> int:
-    client = DoorClient(load_config(args.config).socket_path)
-    try:
-        refused = client.command(args.command, args.reason)
-    finally:
-        client.close()
-    if refused is not None:
-        raise DoorError(f"{args.command}: the door refused: {describe_refusal(refused)}")
-    print(f"done, but {client.warning}" if client.warning else "done")
     return common.DONE
 
 
@@ -273,24 +238,6 @@ def _show_status(args: argparse.Namespace) -> int:
         client.close()
     print(json.dumps(status) if args.json else "\n".join(status_lines(status)))
     return common.DONE
-
-
-def status_lines(status: dict[str, Any]) -> list[str]:
-    """Return the lines that `edge-door status` prints."""
-    reason, relocks_in_s = status["reason"], status["relocks_in_s"]
-    soon = f", locks in {relocks_in_s:.1f} s" if relocks_in_s else ""
-    lines = [f"{status['state']} ({reason}){soon}: {sentence_of(LockReason, reason)}"]
-    if doubt := status["clock"]["doubt"]:
-        lines.append(f"  CLOCK: {describe_doubt(ClockDoubt(doubt))}; {REMEDY}")
-    for name, active in status["inputs"].items():
-        lines.append(f"  {name}: {'active' if active else 'inactive'}")
-    for alarm in status["alarms"]:
-        lines.append(f"  ALARM: {alarm}: {sentence_of(DoorAlarm, alarm)}")
-    if lost := status["records_lost"]:
-        lines.append(f"  {lost} events not recorded since the last one that was: is the disk full?")
-    if refused := status["reload_refused"]:
-        lines.append(f"  configuration refused, the previous one applies: {refused}")
-    return lines
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from edge.door.access_control import AccessControl
 from edge.door.credential_guard import CredentialGuard
+from edge.door.credentials_file import PersonEntry
 from edge.door.door import Door
 from edge.door.zone_file import PendingSave
 from edge.names import is_name, normalize_name
@@ -27,8 +29,8 @@ class AccessCommand(str, Enum):
 class AccessCommands:
     """Checks and executes the commands."""
 
-    def __init__(self, door: Door, guard: CredentialGuard) -> None:
-        self._door, self._guard = door, guard
+    def __init__(self, door: Door, access: AccessControl, guard: CredentialGuard) -> None:
+        self._door, self._access, self._guard = door, access, guard
 
     def find_flaw(self, command: AccessCommand, argument: str) -> str:
         """Return why a command cannot be executed, empty if it can."""
@@ -37,11 +39,16 @@ class AccessCommands:
         if not argument:
             is_for_all = command in (AccessCommand.RESET_ANTI_PASSBACK, AccessCommand.RESET_LOCKOUT)
             return "" if is_for_all else "expected a name"
-        return "" if is_name(argument) else _NAME_OR_ALL
+        if not is_name(argument):
+            return _NAME_OR_ALL
+        if command is AccessCommand.RESET_USES and self._find(argument) is None:
+            return f"{argument!r} is not a person of this door; see edge-door person list"
+        return ""
 
     def execute(self, command: AccessCommand, argument: str) -> PendingSave | None:
         """Execute a command without a flaw; return what must be saved."""
-        zones, name = self._door.zones, normalize_name(argument)
+        zones, entry = self._door.zones, self._find(argument)
+        name = normalize_name(argument) if entry is None else entry.name
         if command is AccessCommand.RESET_ANTI_PASSBACK:
             return zones.reset_person(name) if name else zones.reset_all()
         if command is AccessCommand.RESET_USES:
@@ -52,6 +59,9 @@ class AccessCommands:
         if command is AccessCommand.RESET_LOCKOUT:
             self._guard.reset(name or None)
         return None
+
+    def _find(self, name: str) -> PersonEntry | None:
+        return self._access.credentials.find_person(name)
 
     def _find_zone_flaw(self, argument: str) -> str:
         found = _OCCUPANCY.fullmatch(argument)

@@ -44,7 +44,7 @@ class RequestHandler:
     def __init__(self, door: Door, access: AccessControl, readers: ReaderRequests) -> None:
         self._door = door
         self._access, self._readers = access, readers
-        self._access_commands = AccessCommands(door, readers.guard)
+        self._access_commands = AccessCommands(door, access, readers.guard)
         self.reload_refused = ""  # why the latest reload was refused
 
     @property

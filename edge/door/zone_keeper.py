@@ -66,7 +66,7 @@ class ZoneKeeper:
             return
         log.error(
             "%s; entries that depend on it are refused; check who is inside, then run: "
-            "edge-door anti-passback reset --all",
+            "edge-door reset-anti-passback --all",
             error,
         )
         self._emit(DoorEventCode.ZONES_INVALID, EventCause.UNREADABLE_RECORD, note=error)

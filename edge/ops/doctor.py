@@ -19,8 +19,10 @@ from edge.chip import PREPROCESSING
 from edge.config import TerminalConfig
 from edge.config.access import NoLivenessConfig
 from edge.config.osdp import OsdpReaderConfig
+from edge.door.access_check import check_access
 from edge.door.client import DoorClient
 from edge.door.clock_trust import describe_doubt
+from edge.door.readers.events import ReaderState
 from edge.door.readers.osdp_key import load_osdp_key
 from edge.errors import MfsaError
 from edge.gallery.key import become_owner, has_gallery
@@ -130,6 +132,11 @@ def _readers(config: TerminalConfig) -> Iterator[CheckResult]:
         if isinstance(reader, OsdpReaderConfig):
             load_osdp_key(reader.key_file)
             yield CheckResult(OK, "readers", f"{reader.name}: key of the secure channel readable")
+
+
+def _access(config: TerminalConfig) -> Iterator[CheckResult]:
+    for finding in check_access(config):
+        yield CheckResult(OK if finding.is_ok else WARNING, "access", finding.message)
 
 
 def _clock(config: TerminalConfig) -> Iterator[CheckResult]:
@@ -242,6 +249,9 @@ def _door(config: TerminalConfig) -> Iterator[CheckResult]:
             "door",
             f"{status['records_lost']} of its last records were lost; check the free disk space",
         )
+    for name, state in status.get("access", {}).get("readers", {}).items():  # for operators only
+        is_ready = state == ReaderState.READY
+        yield CheckResult(OK if is_ready else WARNING, "door", f"reader {name}: {state}")
     if config.door.relay.kind != "gpio" or config.door.relay.factory == "mock":
         yield CheckResult(WARNING, "door", f"relay is {config.door.relay.kind}; no lock will move")
     elif not config.door.clients:
@@ -257,6 +267,7 @@ _CHECKS: dict[str, Callable[[TerminalConfig], Iterator[CheckResult]]] = {
     "state": _state,
     "record": _record,
     "readers": _readers,
+    "access": _access,
     "gallery": _gallery,  # drops privileges; the checks below run as the recogniser
     "clock": _clock,
     "bundle": _bundle,

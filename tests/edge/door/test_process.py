@@ -11,6 +11,7 @@ import pytest
 
 from edge.audit.reader import read_log
 from edge.cli import door as command
+from edge.cli.door_status import status_lines
 from edge.config import load_config
 from edge.door.client import DoorClient
 from edge.door.clock_trust import describe_doubt
@@ -100,7 +101,7 @@ def test_status_lines_name_all_parts() -> None:
         "reload_refused": "door.pulse_s: too long", "inputs": {"contact": True},
         "clock": {"doubt": "far-ahead", "confirmed": 0.0},
     }  # fmt: skip
-    assert command.status_lines(status) == [
+    assert status_lines(status) == [
         "locked (normal): no reason to unlock",
         f"  CLOCK: {describe_doubt(ClockDoubt.AHEAD)}; {REMEDY}",
         "  contact: active",
@@ -115,7 +116,7 @@ def test_status_of_other_version_is_printed() -> None:
         "state": "locked", "reason": "rest", "relocks_in_s": 0.0, "alarms": ["kept-open"],
         "records_lost": 0, "reload_refused": "", "inputs": {}, "clock": {"doubt": ""},
     }  # fmt: skip
-    assert command.status_lines(status) == [
+    assert status_lines(status) == [
         "locked (rest): unknown code",
         "  ALARM: kept-open: unknown code",
     ]
@@ -124,7 +125,7 @@ def test_status_of_other_version_is_printed() -> None:
 def test_command_unrecorded_is_printed(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def done(client: DoorClient, name: str, reason: str) -> None:
+    def done(client: DoorClient, name: str, reason: str, argument: str) -> None:
         client.warning = "not recorded yet"
 
     monkeypatch.setattr(DoorClient, "command", done)

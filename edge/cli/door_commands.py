@@ -1,0 +1,116 @@
+"""Operator commands of `edge-door`, sent over the door's socket."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from edge.cli import common
+from edge.config import load_config
+from edge.door.access_commands import AccessCommand
+from edge.door.client import DoorClient
+from edge.door.clock_trust import TRUST_CLOCK
+from edge.door.controller import OperatorCommand
+from edge.door.events import describe_refusal
+from edge.door.protocol import check_reason
+from edge.errors import DoorError
+
+PLAIN: Mapping[str, str] = {
+    OperatorCommand.UNLOCK.value: "unlock once, for one pulse",
+    OperatorCommand.HOLD.value: "hold the door unlocked until it is released",
+    OperatorCommand.LOCKDOWN.value: "unlock only for exit button and fire, until it is released",
+    OperatorCommand.RELEASE.value: "end hold and lockdown",
+    OperatorCommand.RESET_FIRE.value: "end the fire state once its input is inactive",
+    OperatorCommand.RESET_TAMPER.value: "end the tamper alarm once the case is closed",
+    OperatorCommand.RESET_DURESS.value: "end the silent alarm of a duress PIN",
+    TRUST_CLOCK: "trust the clock as it is now, in both processes: you checked that it is right",
+}
+# Description, positional argument if it names a person or reader, and an example of arguments.
+NAMED: Mapping[str, tuple[str, str, str]] = {
+    AccessCommand.RESET_ANTI_PASSBACK.value: (
+        "allow the next passage of a person, or of all people, in either direction",
+        "--all",
+        "Ada --reason 'left by the fire exit'",
+    ),
+    AccessCommand.RESET_USES.value: (
+        "count the visits of a person from zero",
+        "",
+        "Ada --reason 'comes again next week'",
+    ),
+    AccessCommand.RESET_LOCKOUT.value: (
+        "end the lockout of a person or reader after wrong cards or PINs, or all lockouts",
+        "--all",
+        "entry --reason 'a child played with the keypad'",
+    ),
+}
+NAMES = (*PLAIN, *NAMED, AccessCommand.SET_ZONE.value)
+
+
+def add_commands(commands: Any) -> None:
+    """Add the parsers of all operator commands."""
+    for name, text in PLAIN.items():
+        sub = commands.add_parser(name, help=text)
+        sub.set_defaults(action=lambda args: send(args, args.command, ""))
+        add_reason(sub)
+    for name, (text, every, example) in NAMED.items():
+        sub = _add(commands, name, text, example)
+        sub.add_argument(
+            "name",
+            type=common.subject_name,
+            nargs="?" if every else None,
+            metavar="NAME",
+            help="name of the person" if name != "reset-lockout" else "name of person or reader",
+        )
+        if every:
+            sub.add_argument(every, action="store_true", dest="every", help="instead of a name")
+        sub.set_defaults(action=_send_named, every=False)
+    text = "set the number of people inside a zone, after you counted them"
+    sub = _add(commands, AccessCommand.SET_ZONE.value, text, "lab 3 --reason 'counted'")
+    sub.add_argument("zone", metavar="ZONE", help="name in `access.zones`")
+    sub.add_argument("people", type=int, metavar="PEOPLE", help="number of people inside")
+    sub.set_defaults(action=lambda args: send(args, args.command, f"{args.zone}={args.people}"))
+
+
+def add_reason(sub: argparse.ArgumentParser) -> None:
+    """Add the options of all operator commands."""
+    common.add_config(sub)
+    sub.add_argument(
+        "--reason", type=_reason, required=True, metavar="TEXT", help="why, for the audit log"
+    )
+
+
+def send(args: argparse.Namespace, command: str, argument: str) -> int:
+    """Send a command and print the answer. Raises DoorError if it is refused."""
+    client = DoorClient(load_config(args.config).socket_path)
+    try:
+        refused = client.command(command, args.reason, argument)
+    finally:
+        client.close()
+    if refused is not None:
+        raise DoorError(f"{command}: the door refused: {describe_refusal(refused)}")
+    print(f"done, but {client.warning}" if client.warning else "done")
+    return common.DONE
+
+
+def _add(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
+    epilog = f"example:\n  edge-door {name} {example} --config /etc/mfsa-edge/terminal.yaml"
+    sub: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, epilog=epilog
+    )
+    add_reason(sub)
+    return sub
+
+
+def _send_named(args: argparse.Namespace) -> int:
+    if (args.name is None) != args.every:
+        raise DoorError(f"{args.command}: expected a name or --all")
+    return send(args, args.command, args.name or "")
+
+
+def _reason(text: str) -> str:
+    try:
+        check_reason(text)
+    except DoorError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text

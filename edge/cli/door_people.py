@@ -1,0 +1,284 @@
+"""`edge-door person`: people of the door with their rights, cards and PINs."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+from datetime import date
+from typing import Any
+
+from edge.access.rules.values import AuthMode
+from edge.cli import common
+from edge.cli.door_commands import add_reason
+from edge.config import TerminalConfig, load_config
+from edge.door.access_commands import AccessCommand
+from edge.door.client import DoorClient
+from edge.door.credential_editor import CredentialEditor, edit_credentials
+from edge.door.credentials_file import PersonEntry, read_document
+from edge.door.events import describe_refusal
+from edge.door.readers.card_formats import parse_card
+from edge.door.readers.events import CardRead
+from edge.errors import ConfigError, DoorError
+from edge.names import name_key, parse_groups
+from edge.parsing import parse_day
+from edge.system.text import format_count
+
+_CONFIG = "--config /etc/mfsa-edge/terminal.yaml"
+_TEXTS = {
+    "set": "add a person, or change what is given; names are those of the enrolled people",
+    "show": "show the rights of a person, and which credentials there are",
+    "list": "list all people with a card, a PIN or other rights",
+    "remove": "remove people with their cards and PINs; the gallery keeps their faces",
+}
+_EXAMPLES = {
+    "set": f"Ada --groups staff --card 26:12:3456 --pin --reason 'new employee' {_CONFIG}",
+    "show": f"Ada {_CONFIG}",
+    "list": f"--json {_CONFIG}",
+    "remove": f"Ada --reason 'has left the company' {_CONFIG}",
+}
+
+
+def add_commands(commands: Any) -> None:
+    """Add the parser of `person` with its subcommands."""
+    text = "people of the door: groups, validity, visits, cards and PINs"
+    person = commands.add_parser("person", help=text, description=text)
+    actions = person.add_subparsers(dest="person_command", required=True, metavar="COMMAND")
+    subs = {}
+    for name, words in _TEXTS.items():
+        epilog = f"example:\n  edge-door person {name} {_EXAMPLES[name]}"
+        subs[name] = actions.add_parser(name, help=words, description=words, epilog=epilog)
+    for name in ("set", "remove"):
+        add_reason(subs[name])
+    for name in ("show", "list"):
+        common.add_config(subs[name])
+        subs[name].add_argument("--json", action="store_true", help="print JSON")
+    for name in ("set", "show"):
+        subs[name].add_argument(
+            "name", type=common.subject_name, metavar="NAME", help="name of the person"
+        )
+    subs["remove"].add_argument(
+        "name", type=common.subject_name, nargs="+", metavar="NAME", help="people to remove"
+    )
+    _add_attributes(subs["set"])
+    _add_credentials(subs["set"])
+    for name, action in (
+        ("set", _set), ("show", _show), ("list", _list), ("remove", _remove)
+    ):  # fmt: skip
+        subs[name].set_defaults(action=action)
+
+
+def _add_attributes(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--groups",
+        type=common.option_type(parse_groups),
+        metavar="NAMES",
+        help="groups of lanes and rules, such as staff,night; empty: none",
+    )
+    for name, words in (("--valid-from", "first"), ("--valid-until", "last")):
+        sub.add_argument(
+            name,
+            type=_day,
+            metavar="DAY",
+            help=f"{words} day, such as 2026-12-01; `none`: no limit",
+        )
+    sub.add_argument(
+        "--max-uses", type=_number, metavar="N", help="entries of a visitor; `none`: no limit"
+    )
+    sub.add_argument(
+        "--mode",
+        choices=[*(mode.value for mode in AuthMode), "none"],
+        help="factors of this person instead of `access.mode`; none: as configured",
+    )
+    sub.add_argument("--extended", choices=("on", "off"), help="unlock for `door.extended_pulse_s`")
+    sub.add_argument(
+        "--anti-passback-exempt", choices=("on", "off"), help="on: anti-passback does not apply"
+    )
+
+
+def _add_credentials(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--card",
+        type=_card,
+        action="append",
+        default=[],
+        metavar="CARD",
+        help="add a card: 26:12:3456 (bits, facility code, number; also 34 and 37 bits), "
+        "0001234567 (number of a USB reader) or 0x1f2e/16 (bits as read); may be repeated",
+    )
+    sub.add_argument("--no-cards", action="store_true", help="remove all cards of the person")
+    sub.add_argument(
+        "--pin",
+        action="store_true",
+        help="ask for a new PIN of 4 to 12 digits, or read it from a line of standard input",
+    )
+    sub.add_argument(
+        "--duress-pin",
+        action="store_true",
+        help="with --pin: ask for a second PIN, or read the next line; it opens and raises a "
+        "silent alarm",
+    )
+    sub.add_argument("--no-pin", action="store_true", help="remove PIN and duress PIN")
+
+
+# ---------------------------------------------------------------- commands
+
+
+def _set(args: argparse.Namespace) -> int:
+    config = load_config(args.config)
+    if args.duress_pin and not args.pin:
+        raise ConfigError("--duress-pin needs --pin: both are set together")
+    if args.pin and args.no_pin:
+        raise ConfigError("expected --pin or --no-pin, found both")
+    pin = _ask_pin("PIN") if args.pin else None
+    duress = _ask_pin("duress PIN") if args.duress_pin else None
+    _announce(config, args, args.name)
+    with edit_credentials(config.people_path, config.people_key_path) as editor:
+        editor.set_person(args.name, _changes(args))
+        _change_credentials(editor, args, pin, duress)
+    print(f"{args.name}: saved; the door uses it within a second")
+    return common.DONE
+
+
+def _change_credentials(
+    editor: CredentialEditor, args: argparse.Namespace, pin: str | None, duress: str | None
+) -> None:
+    if args.no_cards:
+        editor.remove_cards(args.name)
+    for card in args.card:
+        editor.add_card(args.name, card)
+    if pin is not None:
+        editor.set_pin(args.name, pin, duress)
+    elif args.no_pin:
+        editor.remove_pin(args.name)
+
+
+def _remove(args: argparse.Namespace) -> int:
+    config = load_config(args.config)
+    _announce(config, args, ", ".join(args.name)[:128])
+    with edit_credentials(config.people_path, config.people_key_path) as editor:
+        for name in args.name:
+            editor.remove_person(name)
+    print(f"{', '.join(args.name)}: removed from the door; the gallery is unchanged")
+    return common.DONE
+
+
+def _show(args: argparse.Namespace) -> int:
+    people = read_document(load_config(args.config).people_path).people
+    found = next((one for one in people if name_key(one.name) == name_key(args.name)), None)
+    if found is None:
+        raise DoorError(
+            f"{args.name!r} is not a person of this door; see `edge-door person list`. Enrolled "
+            "people without an entry have no card, no PIN and no groups"
+        )
+    fields = _fields(found)
+    if args.json:
+        print(json.dumps(fields, ensure_ascii=False))
+    else:
+        for key, value in fields.items():
+            print(f"{key:20s} {json.dumps(value, ensure_ascii=False)}")
+    return common.DONE
+
+
+def _list(args: argparse.Namespace) -> int:
+    people = read_document(load_config(args.config).people_path).people
+    if args.json:
+        print(json.dumps([_fields(person) for person in people], ensure_ascii=False))
+        return common.DONE
+    for person in people:
+        print(f"{person.name}{_remarks(person)}")
+    print(format_count(len(people), "person", "people"))
+    return common.DONE
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _announce(config: TerminalConfig, args: argparse.Namespace, names: str) -> None:
+    """Let the door record operator and reason before the change. Raises DoorError if refused."""
+    client = DoorClient(config.socket_path)
+    try:
+        refused = client.command(AccessCommand.CHANGE_PEOPLE.value, args.reason, names)
+    except DoorError as error:
+        print(f"edge-door: the change is not in the audit log: {error}", file=sys.stderr)
+        return
+    finally:
+        client.close()
+    if refused is not None:
+        raise DoorError(f"person: the door refused: {describe_refusal(refused)}")
+
+
+def _ask_pin(what: str) -> str:
+    """Return a PIN from the terminal without echo, or a line of standard input."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().strip()
+    pin = getpass.getpass(f"{what}: ")
+    if getpass.getpass(f"{what} again: ") != pin:
+        raise ConfigError(f"the two inputs of the {what} differ; nothing was changed")
+    return pin
+
+
+def _changes(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the attributes that the command line sets."""
+    names = ("groups", "valid_from", "valid_until", "max_uses", "mode")
+    changes: dict[str, Any] = {
+        name: None if value == "none" else value
+        for name in names
+        if (value := getattr(args, name)) is not None
+    }
+    for name in ("extended", "anti_passback_exempt"):
+        if (value := getattr(args, name)) is not None:
+            changes[name] = value == "on"
+    return changes
+
+
+def _fields(person: PersonEntry) -> dict[str, Any]:
+    """Return what may be shown: numbers of credentials, never their digests."""
+    fields = person.model_dump(mode="json", exclude={"cards", "pin", "duress_pin"})
+    credentials = {
+        "cards": len(person.cards),
+        "pin": person.pin is not None,
+        "duress_pin": person.duress_pin is not None,
+    }
+    return fields | credentials
+
+
+def _remarks(person: PersonEntry) -> str:
+    remarks = [
+        *person.groups,
+        *([f"from {person.valid_from}"] if person.valid_from else []),
+        *([f"until {person.valid_until}"] if person.valid_until else []),
+        *([f"{person.max_uses} visits"] if person.max_uses else []),
+        *([person.mode.value] if person.mode else []),
+        *(["extended"] if person.extended else []),
+        *(["no anti-passback"] if person.anti_passback_exempt else []),
+        *([format_count(len(person.cards), "card")] if person.cards else []),
+        *(["PIN"] if person.pin else []),
+        *(["duress PIN"] if person.duress_pin else []),
+    ]
+    return f"  ({', '.join(remarks)})" if remarks else ""
+
+
+def _card(text: str) -> CardRead:
+    try:
+        return parse_card(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _day(text: str) -> date | str:
+    if text == "none":
+        return text
+    try:
+        return parse_day(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(f"{error}; or none") from error
+
+
+def _number(text: str) -> int | str:
+    if text == "none":
+        return text
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1, or none, found {text!r}")
+    return int(text)

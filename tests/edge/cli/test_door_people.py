@@ -1,0 +1,123 @@
+"""`edge-door person` and the operator commands of the access rules, with a running door."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.cli import door as command
+from edge.config import load_config
+from edge.door.credentials_file import read_document
+from tests.doors import until
+from tests.lanes import LAB, LaneDoor, lane_door
+
+Call = Callable[..., str]
+REASON = ("--reason", "a test")
+
+
+@pytest.fixture
+def config_path(write_config: Callable[..., Path], tmp_path: Path) -> Path:
+    return write_config(state=str(tmp_path), door={"socket": str(tmp_path / "door.sock")})
+
+
+@pytest.fixture
+def call(
+    config_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Call:
+    """Run `edge-door` and return what it printed; `typed` is standard input."""
+
+    def run(*arguments: str, typed: str = "", code: int = 0) -> str:
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        assert command.main([*arguments, "--config", str(config_path)]) == code
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def lane(tmp_path: Path) -> Iterator[LaneDoor]:
+    with lane_door(tmp_path, {**LAB, "mode": "pin-and-face"}) as made:
+        yield made
+
+
+def test_person_is_set_shown_and_removed(call: Call, config_path: Path) -> None:
+    said = call(
+        "person", "set", "Ada", "--groups", "staff", "--max-uses", "3", "--card", "26:12:3456",
+        "--pin", "--duress-pin", *REASON, typed="271828\n314159\n",
+    )  # fmt: skip
+    assert "saved" in said and "not in the audit log" in said  # no door runs
+    shown = json.loads(call("person", "show", "Ada", "--json"))
+    assert (shown["groups"], shown["max_uses"]) == (["staff"], 3)
+    assert (shown["cards"], shown["pin"], shown["duress_pin"]) == (1, True, True)
+    assert "Ada  (staff, 3 visits, 1 card, PIN, duress PIN)" in call("person", "list")
+    call("person", "set", "Ada", "--no-pin", "--no-cards", "--max-uses", "none", *REASON)
+    (ada,) = read_document(load_config(config_path).people_path).people
+    assert (ada.cards, ada.pin, ada.max_uses, ada.groups) == ((), None, None, ("staff",))
+    call("person", "remove", "Ada", *REASON)
+    assert call("person", "list").strip() == "0 people"
+
+
+def test_person_mistakes_change_nothing(call: Call) -> None:
+    assert "not a person" in call("person", "show", "Eve", code=1)
+    assert "needs --pin" in call("person", "set", "Eve", "--duress-pin", *REASON, code=2)
+    assert "4 to 12" in call("person", "set", "Eve", "--pin", *REASON, typed="12\n", code=2)
+    assert call("person", "list").strip() == "0 people"
+
+
+def test_pins_are_no_arguments(call: Call) -> None:
+    with pytest.raises(SystemExit):
+        call("person", "set", "Ada", "--pin", "271828", *REASON)
+
+
+def test_person_change_reaches_the_door(call: Call, lane: LaneDoor) -> None:
+    assert "saved" in call("person", "set", "Ada", "--pin", *REASON, typed="271828\n")
+    until(lambda: [r["people"] for r in lane.records("people-changed")][-1:] == [1])
+    assert lane.face("Ada") == "waiting"
+    lane.type_until("pin 271828", "unlocked")
+    (announced,) = lane.records("operator-command")
+    assert (announced["reason"], announced["target"]) == ("change-people", "Ada")
+    assert announced["note"] == "a test"
+
+
+def test_operator_resets_zones(call: Call, lane: LaneDoor) -> None:
+    assert call("set-zone", "lab", "2", *REASON).strip() == "done"
+    assert "zone lab: 2 of 2 inside" in call("status")
+    assert "known: lab" in call("set-zone", "yard", "2", *REASON, code=1)
+    assert "not a person" in call("reset-uses", "Eve", *REASON, code=1)
+    assert call("reset-anti-passback", "--all", *REASON).strip() == "done"
+    assert "a name or --all" in call("reset-lockout", *REASON, code=1)
+    assert call("reset-lockout", "entry", *REASON).strip() == "done"
+    assert [r["target"] for r in lane.records("operator-command")] == ["lab=2", "all", "entry"]
+
+
+def test_status_shows_access_rules(call: Call, lane: LaneDoor) -> None:
+    assert lane.face("Ada") == "waiting"
+    said = call("status")
+    assert "mode: pin-and-face" in said and "waiting at in: face" in said
+    assert "reader entry: ready" in said
+    assert json.loads(call("status", "--json"))["access"]["mode"] == "pin-and-face"
+
+
+def test_check_names_missing_readers(
+    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config(access={"mode": "card-and-face"})
+    assert command.main(["check", "--config", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "lane main has no reader" in said and "no one has a card" in said
+
+
+def test_check_refuses_damaged_people(
+    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config()
+    people = load_config(path).people_path
+    people.parent.mkdir(parents=True, exist_ok=True)
+    people.write_text("{}")
+    assert command.main(["check", "--config", str(path)]) == 1
+    assert "not a valid file of credentials" in capsys.readouterr().err
