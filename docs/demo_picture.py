@@ -25,6 +25,8 @@ COLOURS = {"grant": "#1a7f37", "pending": "#bf8700", "unknown": "#cf222e", "refu
 # Name of a state, event that begins it, events that end it, colour.
 STATES = (
     ("lock open", "unlocked", ("relocked",), "#2da44e"),
+    ("asks for PIN", "waiting", ("unlocked",), "#1b7c83"),
+    ("silent alarm", "duress", ("reset-duress",), "#bc4c00"),
     ("contact open", "contact-active", ("contact-inactive",), "#0969da"),
     ("held-open alarm", "alarm", ("alarm-ended",), "#bf8700"),
     ("lockdown", "lockdown", ("release",), "#8250df"),
@@ -86,7 +88,7 @@ def _people() -> list[tuple[str, range, str]]:
     """Return title, frames and expected outcome of each scene that shows a person."""
     ranges = frame_ranges(SCENES)
     return [
-        (scene.title, frames, scene.expect)
+        (scene.title, frames, scene.expected)
         for scene, frames in zip(SCENES, ranges, strict=True)
         if scene.person
     ]
@@ -136,14 +138,26 @@ def _table(decisions: Sequence[Record], events: Sequence[Record]) -> Iterable[st
         best = max((record["score"] for record in here), default=None)
         ids = {record["id"] for record in here}
         answers = [event for event in events if event.get("record_id") in ids]
-        opened = any(event["event"] == "unlocked" for event in answers)
-        reasons = sorted({str(e["reason"]) for e in answers if e["event"] == "refused"})
-        result = "unlocked" if opened else f"refused: {', '.join(reasons)}" if reasons else "locked"
+        begins_s, ends_s = frames.start / FPS, frames.stop / FPS
+        during = [event for event in events if begins_s <= event["at_s"] <= ends_s]
         yield _text(20, y, f"{number}  {title}")
         yield _text(330, y, "no score" if best is None else f"best score {best:.3f}")
-        yield _text(470, y, result, ' font-weight="600"')
+        yield _text(470, y, _result(answers, during), ' font-weight="600"')
         yield _text(660, y, f"expected: the door {expected}", ' fill="#57606a"')
         y += 22
+
+
+def _result(answers: Sequence[Record], during: Sequence[Record]) -> str:
+    """Return the result of a scene from the door's answers and all events during the scene."""
+    if not any(event["event"] == "unlocked" for event in answers):
+        reasons = sorted({str(e["reason"]) for e in answers if e["event"] == "refused"})
+        return f"refused: {', '.join(reasons)}" if reasons else "locked"
+    if not any(event["event"] == "waiting" for event in answers):
+        return "unlocked"
+    if any(event["event"] == "duress" for event in during):
+        return "duress PIN: silent alarm"
+    wrong = any(event["reason"] == "wrong-pin" for event in during)
+    return "wrong PIN, then right PIN" if wrong else "unlocked by PIN"
 
 
 if __name__ == "__main__":

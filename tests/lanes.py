@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from edge.door.client import DoorClient
 from edge.door.credential_editor import edit_credentials
 from edge.door.readers.card_formats import parse_card
 from edge.door.readers.reader import Reader
-from edge.door.readers.simulated import SimulatedReader
+from edge.door.readers.simulated import SimulatedReader, send_line
 from edge.values import Grant
 from tests.doors import CLOCK, TIMEOUT_S, FileInputs, RunningDoor, make_settings, records, until
 
@@ -85,8 +84,7 @@ class LaneDoor:
 
     def type(self, line: str) -> None:
         """Send a line to the reader, such as `card 26:1:1001` or `pin 1234`."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.sendto(line.encode(), str(self._reader_path))
+        send_line(self._reader_path, line)
 
     def type_until(self, line: str, event: str, count: int = 1) -> list[dict[str, Any]]:
         """Send a line to the reader and wait for this number of records of an event."""

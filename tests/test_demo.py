@@ -12,7 +12,8 @@ from tests.processes import run
 def test_the_door_does_all_that_is_promised_of_it(bundle_path: Path, tmp_path: Path) -> None:
     done = run("edge.cli.demo", "--bundle", bundle_path, "--out", tmp_path / "demo")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("door opens at") == 3 and "door refuses: lockdown" in done.stdout
+    assert done.stdout.count("door opens at") == 2 and "door refuses: lockdown" in done.stdout
+    assert done.stdout.count("door asks for a card or PIN at") == 2
     assert PASSED in done.stdout and "no PAD" in done.stdout
     page = (tmp_path / "demo" / "report.html").read_text()
     assert (
@@ -20,7 +21,14 @@ def test_the_door_does_all_that_is_promised_of_it(bundle_path: Path, tmp_path: P
         and "masked for 3 templates; false-positive" in page
     )
     assert PASSED in page and all(
-        lane in page for lane in ("held-open alarm", "lockdown", "fire, until reset")
+        lane in page
+        for lane in (
+            "asks for PIN",
+            "silent alarm",
+            "held-open alarm",
+            "lockdown",
+            "fire, until reset",
+        )
     )
 
 

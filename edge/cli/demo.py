@@ -14,11 +14,10 @@ def main(argv: list[str] | None = None) -> int:
         "edge-demo",
         "Make a walk-up clip from two public-domain portraits, enroll one of the two people and "
         "run the "
-        "real door process and recogniser on it, with a lockdown, a door held open and a fire. "
-        "Exits "
-        "with 0 only if the door opened for the enrolled person, with and without mask, and for "
-        "the "
-        "fire; and neither during the lockdown nor for the other person.",
+        "real door process and recogniser on it, with a wrong, a right and a duress PIN, a "
+        "lockdown, a door held open and a fire. Exits with 0 only if the door opened for the "
+        "enrolled person, masked only after a PIN, and for the fire; and neither during the "
+        "lockdown nor for the other person.",
         "edge-demo --bundle build/bundle --out build/demo",
     )
     parser.add_argument(

@@ -1,40 +1,47 @@
-"""Carries out the scenario's actions: inputs are files, commands use the door's socket."""
+"""Carries out the scenario's actions: files as inputs, commands to the door, PINs at its reader."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edge.audit.reader import read_log
 from edge.config import TerminalConfig
 from edge.config.door import FileInputConfig
+from edge.config.readers import SimulatedReaderConfig
 from edge.demo.scenario import (
     SCENES,
     Action,
+    DemoPin,
     DoorRecorded,
+    Effect,
     FaceDecided,
     InputChange,
     OperatorRequest,
+    Trigger,
     frame_ranges,
 )
 from edge.door.client import DoorClient
 from edge.door.events import describe_refusal
+from edge.door.readers.simulated import send_line
 
 _POLL_S = 0.05
 _PATIENCE_S = 60.0  # wait after the clip: pulse and open door take seconds, more when busy
 
 
 class DemoActor:
-    """Acts on a door and its inputs while the recogniser runs.
+    """Acts on a door, its inputs and its reader while the recogniser runs.
 
-    `ended` returns the recogniser's exit code, None while it runs.
+    `pins` are the digits of each PIN. `ended` returns the recogniser's exit code, None while it
+    runs.
     """
 
     def __init__(
         self,
         config: TerminalConfig,
         door: DoorClient,
+        pins: Mapping[DemoPin, str],
         ended: Callable[[], int | None],
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -42,6 +49,7 @@ class DemoActor:
     ) -> None:
         self._config = config
         self._door = door
+        self._pins = pins
         self._ended = ended
         self._clock, self._sleep = clock, sleep
 
@@ -55,12 +63,9 @@ class DemoActor:
             self._sleep(action.pause_s)
             say(action.description)
             acted_at = self._clock()
-            if isinstance(action.effect, InputChange):
-                self._set_input(action.effect)
-            else:
-                self._send_command(action.effect, say)
+            self._carry_out(action.effect, say)
 
-    def _wait_for(self, trigger: FaceDecided | DoorRecorded, acted_at: float) -> bool:
+    def _wait_for(self, trigger: Trigger, acted_at: float) -> bool:
         """Wait until a trigger is on record.
 
         Return False if the recogniser failed, or if the clip ended too long ago.
@@ -75,18 +80,39 @@ class DemoActor:
             self._sleep(_POLL_S)
         return True
 
-    def _is_recorded(self, trigger: FaceDecided | DoorRecorded, acted_at: float) -> bool:
+    def _is_recorded(self, trigger: Trigger, acted_at: float) -> bool:
         if isinstance(trigger, DoorRecorded):
             return any(
                 e.get("event") == trigger.event and e["at"] > acted_at
                 for e in read_log(self._config.door_record_path)
             )
+        decided = self._find_decisions(trigger.scene)
+        if isinstance(trigger, FaceDecided):
+            return bool(decided)
+        return any(
+            e.get("event") == "waiting" and e.get("record_id") in decided
+            for e in read_log(self._config.door_record_path)
+        )
+
+    def _find_decisions(self, title: str) -> set[int]:
+        """Return the ids of the decisions on faces in a scene."""
         frames = next(
             frames
             for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True)
-            if scene.title == trigger.scene
+            if scene.title == title
         )
-        return any(d.get("frame") in frames for d in read_log(self._config.decisions_path))
+        records = read_log(self._config.decisions_path)
+        return {d["id"] for d in records if d.get("frame") in frames}
+
+    def _carry_out(self, effect: Effect, say: Callable[[str], None]) -> None:
+        if isinstance(effect, InputChange):
+            self._set_input(effect)
+        elif isinstance(effect, OperatorRequest):
+            self._send_command(effect, say)
+        else:
+            (reader,) = self._config.door.readers
+            assert isinstance(reader, SimulatedReaderConfig)
+            send_line(reader.path, f"pin {self._pins[effect.pin]}")
 
     def _set_input(self, change: InputChange) -> None:
         line = getattr(self._config.door.inputs, change.input.value)

@@ -10,10 +10,12 @@ from edge.demo.scenario import Scene, frame_ranges
 from edge.synthesis.drawing import FPS
 
 PASSED = (
-    "The door opened for Eileen Collins, with and without mask, but not during the lockdown, and "
-    "not "
-    "for Grace Hopper. The alarm reported the door held open; fire opened it until the reset."
+    "The door opened for Eileen Collins, with a mask only after her PIN, but not during the "
+    "lockdown, and not for Grace Hopper. Her duress PIN opened it and raised a silent alarm. The "
+    "alarm reported the door held open; fire opened it until the reset."
 )
+_ANSWERS = ("unlocked", "refused", "waiting")
+_SECRET = "duress"  # may be in the door's record only
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,14 @@ class DoorState:
 
 
 OPEN = DoorState("door open", "unlocked", "relocked", "#2da44e")
+WAITING = DoorState("asks for PIN", "waiting", "unlocked", "#1b7c83")
+SILENT_ALARM = DoorState("silent alarm", "duress", "reset-duress", "#bc4c00")
 CONTACT = DoorState("contact open", "contact-active", "contact-inactive", "#0969da")
 ALARM = DoorState("held-open alarm", "alarm", "alarm-ended", "#bf8700")
 LOCKDOWN = DoorState("lockdown", "lockdown", "release", "#8250df")
 FIRE_INPUT = DoorState("fire input", "fire-active", "fire-inactive", "#57606a")
 FIRE = DoorState("fire, until reset", "fire", "reset-fire", "#cf222e")
-STATES = (OPEN, CONTACT, ALARM, LOCKDOWN, FIRE_INPUT, FIRE)
+STATES = (OPEN, WAITING, SILENT_ALARM, CONTACT, ALARM, LOCKDOWN, FIRE_INPUT, FIRE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,15 @@ class SceneResult:
         return [answer for answer in self.answers if answer["event"] == "unlocked"]
 
     @property
+    def asked(self) -> dict[str, Any] | None:
+        """First event that asks for a card or PIN."""
+        return next((answer for answer in self.answers if answer["event"] == "waiting"), None)
+
+    @property
     def outcome(self) -> str:
-        return "opens" if self.unlocks else "refuses" if self.answers else "stays locked"
+        if self.unlocks:
+            return "opens" if self.asked is None else "opens after a PIN"
+        return "refuses" if self.answers else "stays locked"
 
     @property
     def as_expected(self) -> bool:
@@ -82,7 +93,10 @@ class SceneResult:
     def door(self) -> str:
         """Return the door's answer in this scene, in words."""
         if self.unlocks:
-            return ", ".join(f"opens at {u['at_s']:.1f} s for {u['subject']}" for u in self.unlocks)
+            words = [f"opens at {u['at_s']:.1f} s for {u['subject']}" for u in self.unlocks]
+            if self.asked is not None:
+                words.insert(0, f"asks for a card or PIN at {self.asked['at_s']:.1f} s")
+            return ", ".join(words)
         reasons = sorted({answer["reason"] for answer in self.answers})
         return ": ".join([self.outcome, *reasons])
 
@@ -129,9 +143,7 @@ def build_outcome(
         here = [{**d, "at_s": d["frame"] / FPS} for d in judged if d["frame"] in frames]
         # A grant belongs to the scene of its frame, not to the time of its arrival.
         ids = {d["id"] for d in here}
-        answers = [
-            e for e in events if e["event"] in ("unlocked", "refused") and e.get("record_id") in ids
-        ]
+        answers = [e for e in events if e["event"] in _ANSWERS and e.get("record_id") in ids]
         results.append(SceneResult(scene, frames, here, answers))
     states = {state: _find_intervals(state, events) for state in STATES}
     seen = [
@@ -141,7 +153,11 @@ def build_outcome(
         results,
         events,
         states,
-        seen + _check_door(events, states, grants=sum(len(result.unlocks) for result in results)),
+        [
+            *seen,
+            *_check_pins(results, events, decisions, states[SILENT_ALARM]),
+            *_check_door(events, states, grants=sum(len(result.unlocks) for result in results)),
+        ],
     )
 
 
@@ -163,6 +179,41 @@ def _check_scene(result: SceneResult) -> DemoCheck:
     best = max((d["score"] for d in result.decisions if "score" in d), default=None)
     seen = "no face decided on" if best is None else f"best score {best:.3f}"
     return DemoCheck(result.scene.title, result.as_expected, f"{seen}, door {result.door}")
+
+
+def _check_pins(
+    results: Sequence[SceneResult],
+    events: Sequence[dict[str, Any]],
+    recogniser: Sequence[dict[str, Any]],
+    alarms: Sequence[Interval],
+) -> list[DemoCheck]:
+    """Check the PINs of masked people; `alarms` are the silent ones."""
+    waits = [
+        (one.asked["at_s"], one.unlocks[0]["at_s"])
+        for one in results
+        if one.asked is not None and one.unlocks
+    ]
+
+    def in_a_wait(at_s: float) -> bool:
+        return any(since < at_s < until for since, until in waits)
+
+    wrong = [e["at_s"] for e in events if e.get("reason") == "wrong-pin"]
+    is_refused = len(wrong) == 1 and in_a_wait(wrong[0])
+    is_opened = len(alarms) == 1 and in_a_wait(alarms[0].start_s)
+    is_silent = not any(_SECRET in str(value) for e in recogniser for value in e.values())
+    where = "in the door's record only" if is_silent else "also in the recogniser's log"
+    return [
+        DemoCheck(
+            "Wrong PIN",
+            is_refused,
+            ", ".join(f"refused at {at_s:.1f} s" for at_s in wrong) or "not refused",
+        ),
+        DemoCheck(
+            "Duress PIN: silent alarm",
+            is_opened and is_silent and alarms[0].ended,
+            f"{_times(alarms)}, {where}",
+        ),
+    ]
 
 
 def _check_door(

@@ -13,7 +13,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edge import html
-from edge.demo.outcome import FIRE, OPEN, PASSED, DemoOutcome, DoorState, Interval, SceneResult
+from edge.demo.outcome import (
+    FIRE,
+    OPEN,
+    PASSED,
+    WAITING,
+    DemoOutcome,
+    DoorState,
+    Interval,
+    SceneResult,
+)
 
 _WORDS = {
     "started": "starts, locked",
@@ -26,6 +35,11 @@ _WORDS = {
     "release": "is released",
     "alarm": "raises an alarm",
     "alarm-ended": "ends the alarm",
+    "waiting": "asks for a card or PIN",
+    "card-pin-refused": "refuses a card or PIN",
+    "duress": "raises a silent alarm",
+    "reset-duress": "ends the silent alarm",
+    "reader-found": "finds its reader",
     "fire": "enters the fire state",
     "reset-fire": "ends the fire state",
     "stopped": "ends, locked",
@@ -59,6 +73,7 @@ def render_report(
 def _table(events: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """Return the door's events in words; repeated events share one row."""
     rows = []
+    notes = _pin_notes(events)
     for _, group in groupby(events, key=lambda e: (e["event"], e["reason"], e.get("subject"))):
         event, *again = group
         words = _WORDS.get(event["event"], event["event"])
@@ -68,10 +83,26 @@ def _table(events: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
                 "The door": f"{words}, {len(again) + 1} times" if again else words,
                 "Reason": event["reason"],
                 "For or by": event.get("subject") or event.get("operator", ""),
-                "Note": event.get("note", ""),
+                "Note": event.get("note") or notes.get(event["at_s"], ""),
             }
         )
     return rows
+
+
+def _pin_notes(events: Sequence[dict[str, Any]]) -> dict[float, str]:
+    """Return which PIN was entered, without digits, by the time of the event that shows it."""
+    notes: dict[float, str] = {}
+    entered: str | None = None  # completes the request that waits
+    for event in events:
+        subject = event.get("subject")
+        if event["event"] == "waiting":
+            entered = f"PIN of {subject}"
+        elif event["event"] == "duress":
+            entered = notes[event["at_s"]] = f"duress PIN of {subject}"
+        elif event["event"] == "unlocked" and subject and entered:
+            notes[event["at_s"]] = entered
+            entered = None
+    return notes
 
 
 def _card(
@@ -114,8 +145,8 @@ def _card(
 
 def _plot(outcome: DemoOutcome) -> str:
     """Plot scores and thresholds above the states of the door; return an SVG element."""
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
-    scores, door = figure.subplots(2, 1, sharex=True, height_ratios=[5, 3])
+    figure = Figure(figsize=(11, 5.7), layout="constrained")
+    scores, door = figure.subplots(2, 1, sharex=True, height_ratios=[5, 4])
     for result in outcome.scenes:
         if result.scene.person:
             for axes in (scores, door):
@@ -133,6 +164,7 @@ def _plot(outcome: DemoOutcome) -> str:
     scores.set(ylim=(-0.15, 1.35), yticks=(0, 0.25, 0.5, 0.75, 1), ylabel="score")
     figure.legend(loc="outside upper center", ncols=5, fontsize=8)
     _draw_states(door, outcome.states)
+    _mark_wrong_pins(door, outcome)
     door.set(
         xlabel="seconds",
         xlim=(
@@ -170,3 +202,14 @@ def _draw_states(axes: Axes, states: dict[DoorState, list[Interval]]) -> None:
         yticklabels=[state.name for state in states],
     )
     axes.tick_params(axis="y", length=0, labelsize=8)
+
+
+def _mark_wrong_pins(axes: Axes, outcome: DemoOutcome) -> None:
+    row = list(outcome.states).index(WAITING)
+    for event in outcome.events:
+        if event["reason"] == "wrong-pin":
+            at = (event["at_s"], row)
+            axes.plot(*at, "x", color="white", ms=6, mew=2)
+            axes.annotate(
+                "wrong PIN", at, (0, -8), textcoords="offset points", fontsize=7, va="top"
+            )

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from edge.config import TerminalConfig, load_config
 from edge.demo import clip, report
 from edge.demo.actor import DemoActor
 from edge.demo.outcome import DemoOutcome, build_outcome
-from edge.demo.scenario import ACTIONS, SCENES
+from edge.demo.pins import draw_pins, save_pins
+from edge.demo.scenario import ACTIONS, SCENES, DemoPin
 from edge.door.client import DoorClient
 from edge.errors import DoorError, MfsaError
 from edge.gallery.store import read_evidence_key
@@ -53,13 +54,16 @@ def run_demo(bundle: Path, out: Path, show_progress: Say) -> tuple[DemoOutcome, 
     show_progress("Enrolling Eileen Collins from three photos")
     photos = sorted(str(path) for path in (out / "enroll").glob("*.png"))
     _call("edge.cli.enroll", "--config", str(config_path), "--subject", COLLINS.person, *photos)
+    config = load_config(config_path)
+    show_progress("Giving Eileen Collins a PIN and a duress PIN, drawn for this run")
+    pins = draw_pins()
+    save_pins(config, pins)
     show_progress(
         "WARNING: liveness is off in this demo (no PAD): a photo of an enrolled person "
         "opens this door"
     )
     show_progress("Running edge-door and edge-daemon on the clip, in real time")
-    config = load_config(config_path)
-    _run_terminal(config, config_path, show_progress)
+    _run_terminal(config, config_path, pins, show_progress)
     return _write_report(config, out)
 
 
@@ -89,13 +93,21 @@ def _config(bundle: Path) -> dict[str, Any]:
         "bundle": str(bundle.resolve()),
         "camera": {"kind": "replay", "path": "clip", "fps": FPS},
         # Relock on close: the door is locked when the alarm ends, even during the pulse.
-        "door": {"inputs": inputs, "held_open_s": 1.5, "relock": "on_close"},
+        "door": {
+            "inputs": inputs,
+            "readers": [{"kind": "simulated", "name": "entry", "path": "inputs/reader"}],
+            "held_open_s": 1.5,
+            "relock": "on_close",
+        },
+        "access": {"masked": "require-second-factor"},
         "liveness": {"kind": "none"},
         "record": {"max_pictures": 1000},
     }
 
 
-def _run_terminal(config: TerminalConfig, config_path: Path, say: Say) -> None:
+def _run_terminal(
+    config: TerminalConfig, config_path: Path, pins: Mapping[DemoPin, str], say: Say
+) -> None:
     """Run door process and recogniser until clip and actions are over."""
     arguments = ("--config", str(config_path))
     with (
@@ -104,7 +116,7 @@ def _run_terminal(config: TerminalConfig, config_path: Path, say: Say) -> None:
     ):
         _wait_until_ready(client, door)
         with _process("edge.cli.daemon", *arguments) as daemon:
-            DemoActor(config, client, daemon.poll).run(ACTIONS, say)
+            DemoActor(config, client, pins, daemon.poll).run(ACTIONS, say)
             _check_exit_code("edge.cli.daemon", daemon.wait())
 
 

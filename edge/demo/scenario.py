@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import accumulate
 from typing import Literal
 
@@ -11,6 +12,8 @@ from edge.door.controller import InputKind, OperatorCommand
 from edge.masks import MaskStyle
 from edge.portraits import COLLINS, HOPPER, Portrait
 from edge.synthesis.drawing import FPS
+
+Expected = Literal["opens", "opens after a PIN", "refuses", "stays locked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Scene:
     seconds: float
     person: Portrait | None = None
     mask: MaskStyle | None = None
-    expected: Literal["opens", "refuses", "stays locked"] = "stays locked"
+    expected: Expected = "stays locked"
 
     @property
     def frames(self) -> int:
@@ -31,6 +34,13 @@ class Scene:
 @dataclass(frozen=True, slots=True)
 class FaceDecided:
     """Trigger: the recogniser has decided on a face in the scene of this title."""
+
+    scene: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoorAsked:
+    """Trigger: the door asks for a card or PIN after a face in the scene of this title."""
 
     scene: str
 
@@ -58,18 +68,40 @@ class OperatorRequest:
     note: str
 
 
+class DemoPin(str, Enum):
+    """A PIN of the demo; its digits are drawn for each run and never shown."""
+
+    RIGHT = f"PIN of {COLLINS.person}"
+    DURESS = f"duress PIN of {COLLINS.person}"
+    WRONG = "PIN of no one"
+
+
+@dataclass(frozen=True, slots=True)
+class PinEntry:
+    """A person enters a PIN at the reader."""
+
+    pin: DemoPin
+
+
+Trigger = FaceDecided | DoorAsked | DoorRecorded
+Effect = InputChange | OperatorRequest | PinEntry
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """Action on the door, some seconds after its trigger or, without one, the previous action."""
 
     description: str
-    effect: InputChange | OperatorRequest
+    effect: Effect
     pause_s: float
-    trigger: FaceDecided | DoorRecorded | None = None
+    trigger: Trigger | None = None
 
 
 _SURGICAL = MaskStyle("surgical", (222, 190, 140), light=0.3, seed=7)
 _KN95 = MaskStyle("kn95", (236, 236, 234), light=-0.3, seed=8)
+
+MASKED = "Eileen Collins, masked"
+UNDER_DURESS = "Eileen Collins, under duress"
 
 SCENES = (
     Scene("Empty", 1.6),
@@ -77,8 +109,10 @@ SCENES = (
     Scene("Empty", 3.4),
     Scene("Grace Hopper, not enrolled", 4.0, HOPPER),
     Scene("Empty", 1.0),
-    Scene("Eileen Collins, masked", 4.0, COLLINS, _SURGICAL, expected="opens"),
-    Scene("Empty", 3.4),
+    Scene(MASKED, 4.0, COLLINS, _SURGICAL, expected="opens after a PIN"),
+    Scene("Empty", 2.6),
+    Scene(UNDER_DURESS, 3.6, COLLINS, _SURGICAL, expected="opens after a PIN"),
+    Scene("Empty", 2.2),
     Scene("Grace Hopper, masked", 4.0, HOPPER, _KN95),
     Scene("Empty", 1.6),
     Scene("Lockdown: Eileen Collins", 3.0, COLLINS, expected="refuses"),
@@ -92,6 +126,30 @@ SCENES = (
 # scene and an empty scene. The door reads its inputs before it serves a command, so that a command
 # sees the input level of the previous action.
 ACTIONS = (
+    Action(
+        "Eileen Collins, masked, enters a wrong PIN",
+        PinEntry(DemoPin.WRONG),
+        pause_s=0.5,
+        trigger=DoorAsked(MASKED),
+    ),
+    Action(
+        "Eileen Collins enters her PIN",
+        PinEntry(DemoPin.RIGHT),
+        pause_s=0.3,
+        trigger=DoorRecorded("card-pin-refused"),
+    ),
+    Action(
+        "Eileen Collins, threatened by someone, enters her duress PIN",
+        PinEntry(DemoPin.DURESS),
+        pause_s=0.5,
+        trigger=DoorAsked(UNDER_DURESS),
+    ),
+    Action(
+        "An operator sees the silent alarm, and ends it when help is there",
+        OperatorRequest(OperatorCommand.RESET_DURESS, "the guard is with her"),
+        pause_s=2.0,
+        trigger=DoorRecorded("duress"),
+    ),
     Action(
         "An operator locks the door down",
         OperatorRequest(OperatorCommand.LOCKDOWN, "a stranger tries the door"),

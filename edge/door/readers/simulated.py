@@ -53,6 +53,17 @@ class SimulatedReader:
                 self._path.unlink()
 
 
+def send_line(path: Path, line: str) -> None:
+    """Send a line such as `pin 1234` to the simulated reader at a path. Raises DoorError."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(line.encode("ascii"), str(path))
+    except OSError as error:
+        raise DoorError(
+            f"{path}: no reader receives: {error.strerror or error}; is edge-door running?"
+        ) from error
+
+
 def parse_line(line: bytes) -> ReaderInput:
     """Return the input of a line; malformed input never raises."""
     try:

@@ -12,7 +12,9 @@ Records = list[dict[str, Any]]
 CLIP_BEGAN_AT = 500.0
 COLLINS = "Eileen Collins"
 STARTS = [frames.start / FPS for frames in frame_ranges(SCENES)]
-PLAIN, STRANGER, MASKED, LOCKED_OUT, RELEASED, EMPTY = (STARTS[i] + 1 for i in (1, 3, 5, 9, 11, 12))
+PLAIN, STRANGER, MASKED, DURESS, LOCKED_OUT, RELEASED, EMPTY = (
+    STARTS[i] + 1 for i in (1, 3, 5, 7, 11, 13, 14)
+)
 
 
 def decision(number: int, at_s: float, subject: str = COLLINS) -> dict[str, Any]:
@@ -50,6 +52,24 @@ DECISIONS = [
     decision(2, MASKED),
     decision(3, LOCKED_OUT),
     decision(4, RELEASED),
+    decision(6, DURESS),
+]
+
+
+def asking(record: int, at_s: float, subject: str = COLLINS) -> dict[str, Any]:
+    return event("waiting", "missing-factor", at_s, subject=subject, record_id=record)
+
+
+WRONG_PIN = [
+    asking(2, MASKED),
+    event("card-pin-refused", "wrong-pin", MASKED + 0.8, reader="entry"),
+    *opening(2, MASKED + 1.5),
+]
+DURESS_PIN = [
+    asking(6, DURESS),
+    event("duress", "pin", DURESS + 0.7, subject=COLLINS),
+    *opening(6, DURESS + 0.8),
+    event("reset-duress", "operator", DURESS + 2.5),
 ]
 LOCKDOWN = [
     event("operator-command", "lockdown", LOCKED_OUT - 2, operator="ada", note="a stranger"),
@@ -70,4 +90,12 @@ FIRE = [
     event("reset-fire", "operator", EMPTY + 2),
     event("relocked", "fire-ended", EMPTY + 2),
 ]
-DOOR = [*opening(1, PLAIN), *opening(2, MASKED), *LOCKDOWN, *opening(4, RELEASED), *ALARM, *FIRE]
+DOOR = [
+    *opening(1, PLAIN),
+    *WRONG_PIN,
+    *DURESS_PIN,
+    *LOCKDOWN,
+    *opening(4, RELEASED),
+    *ALARM,
+    *FIRE,
+]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,26 @@ import pytest
 
 from edge.config import load_config
 from edge.demo.actor import DemoActor
+from edge.demo.pins import draw_pins, save_pins
 from edge.demo.scenario import (
     ACTIONS,
+    MASKED,
     SCENES,
     Action,
+    DemoPin,
+    DoorAsked,
     DoorRecorded,
     FaceDecided,
     InputChange,
     OperatorRequest,
+    PinEntry,
     frame_ranges,
 )
 from edge.door.controller import InputKind, OperatorCommand
+from edge.door.credentials import load_credentials
+from edge.door.readers.events import PinEntered
+from edge.door.readers.simulated import SimulatedReader
+from edge.errors import DoorError
 
 OPENS = Action(
     "She opens the door",
@@ -34,6 +45,8 @@ LOCKS_DOWN = Action(
     pause_s=0.0,
     trigger=FaceDecided("Grace Hopper, masked"),
 )
+ENTERS_PIN = Action("PIN", PinEntry(DemoPin.RIGHT), pause_s=0.0, trigger=DoorAsked(MASKED))
+DIGITS = {DemoPin.RIGHT: "271828", DemoPin.DURESS: "314159", DemoPin.WRONG: "161803"}
 
 
 class Run:
@@ -52,14 +65,21 @@ class Run:
         self.exit_code = 0
 
     def play(self, *acts: Action) -> None:
-        stage = DemoActor(self.config, self, self._ended, clock=lambda: self.now, sleep=self._sleep)
+        stage = DemoActor(
+            self.config, self, DIGITS, self._ended, clock=lambda: self.now, sleep=self._sleep
+        )
         stage.run(acts, lambda words: self.said.append((words, self.now)))
 
     def unlocks(self, at: float) -> None:
         self.coming.append((at, self.config.door_record_path, {"event": "unlocked", "at": at}))
 
-    def sees(self, frame: int, at: float) -> None:
-        self.coming.append((at, self.config.decisions_path, {"kind": "decision", "frame": frame}))
+    def asks(self, record_id: int, at: float) -> None:
+        event = {"event": "waiting", "at": at, "record_id": record_id}
+        self.coming.append((at, self.config.door_record_path, event))
+
+    def sees(self, frame: int, at: float, record_id: int = 1) -> None:
+        decision = {"kind": "decision", "id": record_id, "frame": frame}
+        self.coming.append((at, self.config.decisions_path, decision))
 
     def command(self, command: str, note: str) -> str | None:
         """Keep the command; refuse it."""
@@ -80,7 +100,9 @@ class Run:
 
 @pytest.fixture
 def demo(write_config: Callable[..., Path]) -> Run:
-    return Run(write_config(door={"inputs": {"contact": {"kind": "file", "path": "contact"}}}))
+    inputs = {"contact": {"kind": "file", "path": "contact"}}
+    readers = [{"kind": "simulated", "name": "entry", "path": "reader"}]
+    return Run(write_config(door={"inputs": inputs, "readers": readers}))
 
 
 def test_an_act_follows_its_cue(demo: Run, tmp_path: Path) -> None:
@@ -117,6 +139,40 @@ def test_actor_command_waits_for_decided_face(demo: Run) -> None:
     assert "not now" in demo.said[-1][0]
 
 
+def test_actor_pin_waits_for_the_door_to_ask(demo: Run, tmp_path: Path) -> None:
+    frames = [
+        frames
+        for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True)
+        if scene.title == MASKED
+    ]
+    with contextlib.closing(SimulatedReader(tmp_path / "reader")) as reader:
+        reader.open()
+        demo.asks(7, at=2.0)  # for a face of another scene
+        demo.sees(frames[0].start, at=3.0, record_id=8)
+        demo.asks(8, at=5.0)
+        demo.play(ENTERS_PIN)
+        assert 5 <= demo.now < 5.1
+        (entered,) = reader.poll(timeout_s=5.0)
+    assert entered == PinEntered("271828")
+    assert not any("271828" in said for said, _ in demo.said)
+
+
+def test_actor_without_a_reader_fails(demo: Run) -> None:
+    with pytest.raises(DoorError, match="no reader receives"):
+        demo.play(replace(ENTERS_PIN, trigger=None))
+
+
+def test_pins_are_drawn_and_stored_as_hashes(demo: Run) -> None:
+    pins = draw_pins()
+    assert len(set(pins.values())) == 3 and set(pins) == set(DemoPin)
+    save_pins(demo.config, pins)
+    known = load_credentials(demo.config.people_path, demo.config.people_key_path)
+    found = {pin: known.find_pin(known.hasher.hash_pin(digits)) for pin, digits in pins.items()}
+    assert found[DemoPin.WRONG] is None
+    assert [found[pin].duress for pin in (DemoPin.RIGHT, DemoPin.DURESS)] == [False, True]
+    assert not any(pin in demo.config.people_path.read_text() for pin in pins.values())
+
+
 def test_a_cue_that_never_comes_ends_the_play(demo: Run) -> None:
     demo.play(OPENS, CLOSES)
     assert 70 < demo.now < 90 and "No trigger" in demo.said[-1][0]
@@ -130,7 +186,7 @@ def test_a_recogniser_that_fails_ends_it_at_once(demo: Run) -> None:
 
 def test_scenario_trigger_scenes_have_a_person() -> None:
     for act in ACTIONS:
-        if isinstance(act.trigger, FaceDecided):
+        if isinstance(act.trigger, FaceDecided | DoorAsked):
             assert [bool(scene.person) for scene in SCENES if scene.title == act.trigger.scene] == [
                 True
             ]

@@ -9,13 +9,14 @@ from tests.edge.demo.records import (
     COLLINS,
     DECISIONS,
     DOOR,
+    DURESS_PIN,
     EMPTY,
     FIRE,
     LOCKDOWN,
-    MASKED,
     PLAIN,
     RELEASED,
     STRANGER,
+    WRONG_PIN,
     Records,
     decision,
     event,
@@ -41,7 +42,8 @@ def test_outcome_of_expected_run_passes() -> None:
     assert found.passed and failing(DECISIONS, DOOR) == []
     lines = outcome.summary(found)
     assert (
-        lines.count("door opens at") == 3
+        lines.count("door opens at") == 2
+        and lines.count("door asks for a card or PIN at") == 2
         and "door refuses: lockdown" in lines
         and "FAIL" not in lines
     )
@@ -49,16 +51,23 @@ def test_outcome_of_expected_run_passes() -> None:
         "grant",
         "grant",
         "grant",
+        "grant",
         "fire",
     ]
     assert all(
         len(found.states[lane]) == 1
-        for lane in (outcome.CONTACT, outcome.ALARM, outcome.LOCKDOWN, outcome.FIRE)
+        for lane in (
+            outcome.SILENT_ALARM,
+            outcome.CONTACT,
+            outcome.ALARM,
+            outcome.LOCKDOWN,
+            outcome.FIRE,
+        )
     )
 
 
 def test_outcome_other_openings_fail() -> None:
-    assert failing(DECISIONS, without(*opening(2, MASKED))) == ["Eileen Collins, masked"]
+    assert failing(DECISIONS, without(*WRONG_PIN)) == ["Eileen Collins, masked", "Wrong PIN"]
     assert failing([*DECISIONS, decision(5, STRANGER)], DOOR + opening(5, STRANGER)) == [
         "Grace Hopper, not enrolled"
     ]
@@ -69,6 +78,25 @@ def test_outcome_other_openings_fail() -> None:
     assert failing(DECISIONS, DOOR + opening(99, STRANGER)) == ["No other opening"], (
         "opened for no decision at all"
     )
+
+
+def test_outcome_masked_needs_pin() -> None:
+    asked, refused, opened, locked = WRONG_PIN
+    assert failing(DECISIONS, without(asked)) == ["Eileen Collins, masked", "Wrong PIN"]
+    assert failing(DECISIONS, without(refused)) == ["Wrong PIN"]
+    assert failing(DECISIONS, without(opened, locked)) == ["Eileen Collins, masked", "Wrong PIN"]
+    early = {**refused, "at": asked["at"] - 0.1}
+    assert failing(DECISIONS, [*without(refused), early]) == ["Wrong PIN"]
+    assert failing(DECISIONS, [*DOOR, {**refused, "at": refused["at"] + 9}]) == ["Wrong PIN"]
+
+
+def test_outcome_silent_alarm_stays_silent() -> None:
+    title = "Duress PIN: silent alarm"
+    _, duress, opened, locked, reset = DURESS_PIN
+    assert failing(DECISIONS, without(duress)) == [title]
+    assert failing(DECISIONS, without(reset)) == [title]
+    assert failing(DECISIONS, without(opened, locked)) == ["Eileen Collins, under duress", title]
+    assert failing([*DECISIONS, {"kind": "door", "outcome": "duress"}], DOOR) == [title]
 
 
 def test_the_lockdown_holds_until_it_is_released() -> None:
