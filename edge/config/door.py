@@ -145,6 +145,12 @@ class InputsConfig(Section):
         description="Active while a person passes, for lanes with `passage: sensor`.",
         examples=["{kind: gpio, pin: BOARD22, active_high: true, factory: jetson}"],
     )
+    mantrap: _Input | None = Field(
+        None,
+        title="Other door of a mantrap",
+        description="Active while the other door is unlocked or open, for `access.interlock`.",
+        examples=["{kind: gpio, pin: BOARD24, active_high: true, factory: jetson}"],
+    )
 
 
 class DoorConfig(Section):

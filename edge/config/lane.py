@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from edge.config.section import Section
 
-DEFAULT_LANE = DEFAULT_DOOR = "main"
+DEFAULT_LANE = "main"
 _NAME_MAX = 32
 
 

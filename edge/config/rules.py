@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from edge.config.access import GroupName
 from edge.config.door import DoorConfig
-from edge.config.lane import DEFAULT_DOOR, DEFAULT_LANE, Label
+from edge.config.lane import DEFAULT_LANE, Label
 from edge.config.schedule import HoursConfig
 from edge.config.section import Section
 from edge.errors import ConfigError
@@ -83,11 +83,6 @@ class LaneConfig(Section):
     """One way through a door: its camera and readers on one side."""
 
     name: Label = Field(title="Name", description="Name of the lane.", examples=["lab-in"])
-    door: Label = Field(
-        DEFAULT_DOOR,
-        title="Door",
-        description="Door of the lane. Entry and exit of one door are two lanes with this door.",
-    )
     zone: Label | None = Field(
         None,
         title="Zone",
@@ -215,12 +210,12 @@ class AccessConfig(Section):
     lanes: tuple[LaneConfig, ...] = Field(
         (),
         title="Lanes",
-        description="Ways through the doors of this terminal. Not set: one lane `main` through "
-        "one door, in no zone.",
+        description="Ways through the door of this terminal. The first one is that of the camera. "
+        "Not set: one lane `main`, in no zone.",
         examples=[
-            "[{name: lab-in, door: lab, zone: lab, direction: in, groups: [staff], "
-            "passage: contact}, {name: lab-out, door: lab, zone: lab, direction: out, "
-            "two_people: false, hardware_egress: true}]"
+            "[{name: lab-in, zone: lab, direction: in, groups: [staff], passage: contact}, "
+            "{name: lab-out, zone: lab, direction: out, two_people: false, "
+            "hardware_egress: true}]"
         ],
     )
     two_people: TwoPeopleConfig | None = Field(
@@ -232,8 +227,8 @@ class AccessConfig(Section):
     interlock: bool = Field(
         False,
         title="Interlock",
-        description="A grant is refused while the other one of two doors is unlocked or open. "
-        "Fire and REX always unlock.",
+        description="A grant is refused while `door.inputs.mantrap` reports that the other door of "
+        "a mantrap is unlocked or open. Fire and REX always unlock.",
     )
     first_person: tuple[GroupName, ...] = Field(
         (),
@@ -266,11 +261,6 @@ class AccessConfig(Section):
             self._check_zone(zone)
         if self.two_people is not None and not any(lane.two_people for lane in self.lanes):
             raise ValueError("two_people: no lane uses it; write `two_people: true` in a lane")
-        if self.interlock and len(doors := {lane.door for lane in self.lanes}) != 2:
-            raise ValueError(
-                f"interlock: needs lanes of exactly two doors, found {len(doors)}; "
-                "write `door` in each lane"
-            )
         return self
 
     def _check_lane(self, lane: LaneConfig) -> None:
@@ -324,6 +314,21 @@ def check_rules(rules: AccessConfig, door: DoorConfig) -> None:
                     f"access.lanes: lane {lane.name} has `passage: contact`, but the door has no "
                     "contact; set `door.inputs.contact`"
                 )
+    sensed = [lane.name for lane in rules.lanes if lane.passage == "sensor"]
+    if sensed and door.inputs.passage is None:
+        raise ConfigError(
+            f"access.lanes: lane {sensed[0]} has `passage: sensor`, but the door has no passage "
+            "sensor; set `door.inputs.passage`"
+        )
+    if len(sensed) > 1:
+        raise ConfigError(
+            f"access.lanes: lanes {', '.join(sensed)} have `passage: sensor`; a door has one "
+            "passage sensor, so only one lane can use it"
+        )
+    if rules.interlock and door.inputs.mantrap is None:
+        raise ConfigError(
+            "access.interlock: the state of the other door is not wired; set `door.inputs.mantrap`"
+        )
     is_opened = any(span.mode == "open" for span in door.schedule.spans)
     if rules.interlock and is_opened:
         raise ConfigError(

@@ -39,6 +39,7 @@ class InputKind(str, Enum):
     REX = "rex"  # request to exit: the button on the inside
     FIRE = "fire"
     TAMPER = "tamper"
+    MANTRAP = "mantrap"  # active: the other door of a mantrap is unlocked or open
     PASSAGE = "passage"  # active: the passage sensor sees a person
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge.access.rules.values import DoorStatus
+from edge.access.rules.settings import OTHER_DOOR
+from edge.access.rules.values import DoorStatus, DoorStatuses
 from edge.audit.async_writer import AsyncLogWriter, PendingRecord
 from edge.audit.clock import confirmation_field
 from edge.door.clock_trust import clock_status
@@ -55,7 +56,7 @@ class Door:
         )
         self.log.update_retention(settings.retention)
         self.zones = ZoneKeeper(
-            settings.access, ZoneFile(zones_path), clock, wall, self._door_status
+            settings.access, ZoneFile(zones_path), clock, wall, self._door_statuses
         )
         exists, value = load_zones(zones_path)
         self.zones.restore(exists=exists, value=value)
@@ -201,13 +202,15 @@ class Door:
             steps.callback(self.zones.close)
             steps.callback(self._hardware.close)
 
-    def _door_status(self) -> DoorStatus:
-        """Return the state for the rules; a contact whose level is unknown counts as open."""
-        is_closed = self.controller.levels[InputKind.CONTACT] is False
-        return DoorStatus(
-            is_unlocked=self.controller.energised,
-            is_open=self.settings.access.has_contact and not is_closed,
-        )
+    def _door_statuses(self) -> DoorStatuses:
+        """Return the states for the rules; a door whose level is unknown counts as open."""
+        levels, access = self.controller.levels, self.settings.access
+        is_open = access.has_contact and levels[InputKind.CONTACT] is not False
+        other = levels[InputKind.MANTRAP] is not False
+        return {
+            access.door: DoorStatus(self.controller.energised, is_open),
+            OTHER_DOOR: DoorStatus(is_unlocked=other, is_open=other),
+        }
 
     def _lock_state(self) -> LockState:
         lock = "unlocked" if self.controller.energised else "locked"

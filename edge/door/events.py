@@ -40,6 +40,8 @@ class DoorEventCode(Code):
     FIRE_INACTIVE = "fire-inactive", "the fire input is inactive"
     TAMPER_ACTIVE = "tamper-active", "the tamper input is active"
     TAMPER_INACTIVE = "tamper-inactive", "the tamper input is inactive"
+    MANTRAP_ACTIVE = "mantrap-active", "the other door of a mantrap is unlocked or open"
+    MANTRAP_INACTIVE = "mantrap-inactive", "the other door of a mantrap is locked and closed"
     PASSAGE_ACTIVE = "passage-active", "the passage sensor sees a person"
     PASSAGE_INACTIVE = "passage-inactive", "the passage sensor sees no person"
     WAITING = "waiting", "a request needs another factor or a second person"

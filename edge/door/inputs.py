@@ -16,6 +16,7 @@ _ORDER = (
     InputKind.REX,
     InputKind.TAMPER,
     InputKind.CONTACT,
+    InputKind.MANTRAP,
     InputKind.PASSAGE,
 )
 
@@ -80,6 +81,7 @@ def _configured(config: InputsConfig) -> dict[InputKind, FileInputConfig | GpioI
         InputKind.REX: config.rex,
         InputKind.FIRE: config.fire,
         InputKind.TAMPER: config.tamper,
+        InputKind.MANTRAP: config.mantrap,
         InputKind.PASSAGE: config.passage,
     }
 

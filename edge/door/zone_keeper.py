@@ -12,7 +12,7 @@ from edge.access.rules.codes import RuleRefusal
 from edge.access.rules.engine import RulesEngine
 from edge.access.rules.values import (
     Allowed,
-    DoorStatus,
+    DoorStatuses,
     Factor,
     Moment,
     OpenRequest,
@@ -44,12 +44,12 @@ class ZoneKeeper:
         file: ZoneFile,
         clock: Callable[[], float],
         wall: WallClock,
-        status: Callable[[], DoorStatus],
+        doors: Callable[[], DoorStatuses],
     ) -> None:
         self._settings = settings
         self._engine = RulesEngine(settings.rules)
         self._file = file
-        self._clock, self._wall, self._status = clock, wall, status
+        self._clock, self._wall, self._doors = clock, wall, doors
         self._saved = self._engine.state(clock())  # submitted last
         self._newest: PendingSave | None = None
         self._failed_at = self._checked_at = -math.inf
@@ -200,9 +200,6 @@ class ZoneKeeper:
         self._file.close()
 
     # ---------------------------------------------------------------- parts
-
-    def _doors(self) -> dict[str, DoorStatus]:
-        return {self._settings.door: self._status()}
 
     def _save_changes(self) -> None:
         """Save the state if it is another one than on disk."""

@@ -16,7 +16,8 @@ EGRESS = {**EXIT, "hardware_egress": True}
 HARD = {"name": "lab", "anti_passback": "hard"}
 TWO = {"groups": ["staff"]}
 OPEN = {"days": ["mon"], "begin": "08:00", "end": "17:00", "mode": "open"}
-DOORS = [{"name": "a", "door": "a"}, {"name": "b", "door": "b"}]
+WIRED = {"mantrap": {"kind": "file", "path": "other"}}
+SENSOR = {"passage": {"kind": "file", "path": "sensor"}}
 
 
 def test_defaults_restrict_nothing() -> None:
@@ -48,7 +49,6 @@ def test_defaults_restrict_nothing() -> None:
             },
             "`two_people` can refuse an exit",
         ),
-        ({"interlock": True}, "exactly two doors, found 0"),
         ({"spans": [{"days": ["mon"], "begin": "08:00", "end": "09:00"}]}, "changes nothing"),
         ({"mode": "card"}, "face"),
         ({"lanes": [{"name": "in 1"}]}, "letters, digits and hyphens"),
@@ -65,7 +65,6 @@ def test_conflicting_rules_are_refused(access: dict[str, Any], message: str) -> 
         {"zones": [HARD], "lanes": [ENTRY, EGRESS]},
         {"zones": [{**HARD, "forget_after_s": 3600}], "lanes": [ENTRY]},
         {"zones": [{"name": "lab", "anti_passback": "soft"}], "lanes": [ENTRY, EXIT]},
-        {"lanes": DOORS, "interlock": True},
     ],
 )
 def test_agreeing_rules_are_accepted(access: dict[str, Any]) -> None:
@@ -78,7 +77,18 @@ def test_agreeing_rules_are_accepted(access: dict[str, Any]) -> None:
     ("access", "door", "message"),
     [
         ({"lanes": [{"name": "in", "passage": "contact"}]}, {}, "set `door.inputs.contact`"),
-        ({"lanes": DOORS, "interlock": True}, {"schedule": {"spans": [OPEN]}}, "remove the spans"),
+        (
+            {"interlock": True},
+            {"schedule": {"spans": [OPEN]}, "inputs": WIRED},
+            "remove the spans",
+        ),
+        ({"interlock": True}, {}, "set `door.inputs.mantrap`"),
+        ({"lanes": [{"name": "in", "passage": "sensor"}]}, {}, "set `door.inputs.passage`"),
+        (
+            {"lanes": [{"name": name, "passage": "sensor"} for name in ("a", "b")]},
+            {"inputs": SENSOR},
+            "only one lane",
+        ),
         ({"first_person": ["staff"]}, {}, "add a span with `mode: open`"),
     ],
 )

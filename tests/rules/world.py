@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -107,8 +107,20 @@ def build_rules(terminal: dict[str, Any]) -> AccessRules:
     if night is not None:
         days = ["mon-fri", "sat", "sun"]
         fields["spans"] = [{"days": days, "begin": "20:00", "end": "06:00", **night}]
+    doors = {lane["name"]: lane["door"] for lane in fields["lanes"]}
+    fields["lanes"] = [
+        {key: value for key, value in lane.items() if key != "door"} for lane in fields["lanes"]
+    ]
     door = DoorConfig.model_validate({"schedule": {"time_zone": "UTC"}})
-    return build_access_rules(AccessConfig.model_validate(fields), door)
+    return with_doors(build_access_rules(AccessConfig.model_validate(fields), door), doors)
+
+
+def with_doors(rules: AccessRules, doors: Mapping[str, str]) -> AccessRules:
+    """Return rules whose lanes lead through several doors; no other door takes part."""
+    lanes = {
+        name: replace(lane, door=doors.get(name, lane.door)) for name, lane in rules.lanes.items()
+    }
+    return replace(rules, lanes=lanes, other_doors=frozenset())
 
 
 def _person(one: Visitor) -> RulePerson:

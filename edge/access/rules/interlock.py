@@ -11,7 +11,8 @@ def check_interlock(rules: AccessRules, lane: Lane, doors: DoorStatuses) -> Rule
     """Return why a grant must wait for the other door. Fire and REX never ask this rule."""
     if not rules.interlock:
         return None
-    for other in {each.door for each in rules.lanes.values()} - {lane.door}:
+    doors_of_lanes = {each.door for each in rules.lanes.values()}
+    for other in (doors_of_lanes | rules.other_doors) - {lane.door}:
         status = doors.get(other)
         if status is None or status.is_unlocked or status.is_open:
             return RuleRefusal.INTERLOCK

@@ -17,6 +17,7 @@ from edge.config.schedule import ScheduleConfig, parse_days
 from edge.names import name_key
 
 PassageInput = Literal["contact", "sensor"]
+DOOR, OTHER_DOOR = "main", "other"  # of the door process, and of a mantrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class AccessRules:
     lanes: Mapping[str, Lane]
     two_people: TwoPeople | None
     interlock: bool
+    other_doors: frozenset[str]  # doors of other terminals that take part in the interlock
     first_person: frozenset[str]  # keys of groups; empty: open hours start by time
     passage_grace_s: float
     zone: ZoneInfo  # of days and spans
@@ -100,6 +102,7 @@ def build_access_rules(access: AccessConfig, door: DoorConfig) -> AccessRules:
         lanes={lane.name: lane for lane in lanes},
         two_people=None if two is None else TwoPeople(_keys(two.groups), two.within_s),
         interlock=access.interlock,
+        other_doors=frozenset({OTHER_DOOR} if access.interlock else ()),
         first_person=_keys(access.first_person),
         passage_grace_s=access.passage_grace_s,
         zone=door.schedule.zone,
@@ -125,7 +128,7 @@ def _build_lane(
 ) -> Lane:
     return Lane(
         lane.name,
-        lane.door,
+        DOOR,
         None if lane.zone is None else zones[lane.zone],
         Direction(lane.direction),
         _keys(lane.groups),

@@ -23,14 +23,15 @@ from edge.access.rules.values import (
 from edge.access.schedule import ScheduledMode
 from edge.config.door import DoorConfig
 from edge.config.rules import AccessConfig
+from tests.rules.world import with_doors
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=timezone.utc)  # a Monday
 ADA = RulePerson("Ada", frozenset({"staff"}))
 BEN = RulePerson("Ben", frozenset({"guards"}))
 LOCKED = {"lab": DoorStatus(False, False), "yard": DoorStatus(False, False)}
 LAB = [
-    {"name": "in", "door": "lab", "zone": "lab"},
-    {"name": "out", "door": "lab", "zone": "lab", "direction": "out", "hardware_egress": True},
+    {"name": "in", "zone": "lab"},
+    {"name": "out", "zone": "lab", "direction": "out", "hardware_egress": True},
 ]
 CONTACT = {"kind": "file", "path": "/contact"}
 
@@ -38,7 +39,8 @@ CONTACT = {"kind": "file", "path": "/contact"}
 def build(contact: bool = False, **access: Any) -> AccessRules:
     inputs = {"contact": CONTACT} if contact else {}
     door = DoorConfig.model_validate({"inputs": inputs, "schedule": {"time_zone": "UTC"}})
-    return build_access_rules(AccessConfig.model_validate(access), door)
+    rules = build_access_rules(AccessConfig.model_validate(access), door)
+    return with_doors(rules, {"in": "lab", "out": "lab", "a": "lab", "b": "yard"})
 
 
 class Terminal:
@@ -466,7 +468,7 @@ def test_second_person_must_be_in_group() -> None:
 
 
 MANTRAP = {
-    "lanes": [{"name": "a", "door": "lab"}, {"name": "b", "door": "yard"}],
+    "lanes": [{"name": "a"}, {"name": "b"}],
     "interlock": True,
 }
 
