@@ -16,7 +16,7 @@ from tqdm import tqdm
 from calibration.metrics import clopper_pearson_upper
 from calibration.scores import Outputs
 from edge.access import policy
-from edge.access.policy import Rules
+from edge.access.policy import DecisionRules
 from edge.access.voting import Voting
 from edge.face.track import Track
 from edge.gallery.search import Index
@@ -122,7 +122,9 @@ class PhotoStreams:
             np.concatenate([form["embedding"][rows] for form in self._enrolled]),
         )
 
-    def play(self, person: StudySubject, index: Index, rules: Rules, *, voted: bool) -> str | None:
+    def play(
+        self, person: StudySubject, index: Index, rules: DecisionRules, *, voted: bool
+    ) -> str | None:
         """Return the name that is granted; the photos repeat, ten per second."""
         voting, track = Voting(rules), Track(1, _NO_FACE, 0.0)
         for frame in range(_FRAMES):
@@ -148,7 +150,11 @@ class PhotoStreams:
 
 
 def compare_policies(
-    streams: PhotoStreams, people: StudyGroups, rules: Rules, probes: str, sizes: Sequence[int]
+    streams: PhotoStreams,
+    people: StudyGroups,
+    rules: DecisionRules,
+    probes: str,
+    sizes: Sequence[int],
 ) -> list[StudyRow]:
     """Run both policies in galleries of each size that the number of people allows."""
     rows = []
@@ -198,13 +204,13 @@ _COLUMNS = (
 )
 
 
-def format_report(rows: Sequence[StudyRow], model: str, rules: Rules) -> str:
+def format_report(rows: Sequence[StudyRow], model: str, rules: DecisionRules) -> str:
     """Return settings and counts as a Markdown page."""
     settings = format_table(("setting", "value"), _settings(model, rules))
     return f"{_INTRODUCTION}{settings}\n{format_table(_COLUMNS, map(_cells, rows))}"
 
 
-def _settings(model: str, rules: Rules) -> list[tuple[str, str]]:
+def _settings(model: str, rules: DecisionRules) -> list[tuple[str, str]]:
     thresholds = rules.thresholds
     shown = f"unmasked {thresholds.unmasked:.3f}, masked {thresholds.masked:.3f}"
     if rules.scaling:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from edge.access.policy import Rules
+from edge.access.policy import DecisionRules
 from edge.access.validity import AccessRights
 from edge.face.detect import FULL_FRAME
 from edge.face.liveness import LivenessLayer
@@ -15,9 +15,9 @@ from edge.recogniser.pipeline_values import AccessPolicy, FaceFilter, PipelineSe
 from edge.values import Thresholds
 
 
-def make_rules(thresholds: Thresholds, **changes: Any) -> Rules:
+def make_rules(thresholds: Thresholds, **changes: Any) -> DecisionRules:
     """Return rules of three votes within a second."""
-    rules = Rules(
+    rules = DecisionRules(
         thresholds,
         verification=thresholds,
         min_votes=3,
@@ -63,7 +63,7 @@ def make_access(
 
 
 def make_settings(
-    rules: Rules,
+    rules: DecisionRules,
     face_filter: FaceFilter | None = None,
     access: AccessPolicy | None = None,
     *,

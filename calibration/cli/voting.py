@@ -23,7 +23,7 @@ from calibration.voting_study import (
     split_people,
 )
 from edge import masks
-from edge.access.policy import Rules
+from edge.access.policy import DecisionRules
 from edge.bundle import EMBEDDER_NETWORK, open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import common
@@ -70,7 +70,7 @@ def _voting(args: argparse.Namespace) -> int:
 
 
 def _rows(
-    engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: Rules
+    engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: DecisionRules
 ) -> list[StudyRow]:
     """Study streams of bare photos, of photos with drawn masks, and of photos with real masks."""
     names = list(folder.identities)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from edge.access.policy import Rules
+from edge.access.policy import DecisionRules
 from edge.system.text import format_count
 
 
-def describe_thresholds(rules: Rules, templates: int) -> str:
+def describe_thresholds(rules: DecisionRules, templates: int) -> str:
     """Describe the thresholds in a gallery of some templates, and the FPIR at them."""
     thresholds = rules.for_size(templates).thresholds
     text = f"thresholds {thresholds.unmasked:.3f} unmasked, {thresholds.masked:.3f} masked"

@@ -18,8 +18,8 @@ MaskPolicy = Literal["ignore", "require", "warn", "forbid", "ask"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """Rules of matching and voting. Thresholds are those of the bundle or higher."""
+class DecisionRules:
+    """Rules of decisions: matching and voting. Thresholds are those of the bundle or higher."""
 
     thresholds: Thresholds
     verification: Thresholds  # of 1:1 comparisons with the holder of a card or PIN
@@ -35,14 +35,14 @@ class Rules:
     min_expected_similarity: float  # faces with a lower expected similarity are refused; 0: none
     scaling: ThresholdScaling | None  # None: the thresholds are used in galleries of any size
 
-    def for_size(self, templates: int) -> Rules:
+    def for_size(self, templates: int) -> DecisionRules:
         """Return the rules for a gallery of some templates; thresholds never fall."""
         if self.scaling is None:
             return self
         thresholds = self.scaling.scale(self.thresholds, templates)
         return self if thresholds is self.thresholds else replace(self, thresholds=thresholds)
 
-    def for_model(self, model: Rules) -> Rules:
+    def for_model(self, model: DecisionRules) -> DecisionRules:
         """Return the rules with the thresholds, and their scaling, of another model."""
         return replace(self, thresholds=model.thresholds, scaling=model.scaling)
 
@@ -62,14 +62,14 @@ def threshold_for(mask_worn: float, thresholds: Thresholds) -> float:
     return thresholds.masked if state == "masked" else thresholds.unmasked
 
 
-def min_votes_for(mask_worn: float, rules: Rules) -> int:
+def min_votes_for(mask_worn: float, rules: DecisionRules) -> int:
     """Return how many frames must agree at a mask probability."""
     if mask_state(mask_worn) == "unmasked":
         return rules.min_votes
     return max(rules.min_votes, rules.min_votes_masked)
 
 
-def is_face_hidden(expected_similarity: float, rules: Rules) -> bool:
+def is_face_hidden(expected_similarity: float, rules: DecisionRules) -> bool:
     """Return True if the expected similarity is below the minimum, or NaN."""
     return not expected_similarity >= rules.min_expected_similarity
 
@@ -77,7 +77,7 @@ def is_face_hidden(expected_similarity: float, rules: Rules) -> bool:
 def decide_frame(
     match: Match | None,
     mask_worn: float,
-    rules: Rules,
+    rules: DecisionRules,
     at: float,
     *,
     frame_mask_worn: float | None = None,
@@ -120,7 +120,7 @@ def _find_mask_refusal(mask_worn: float, policy: MaskPolicy) -> Reason | None:
     return Reason.MASK_FORBIDDEN if policy == "forbid" and state != "unmasked" else None
 
 
-def is_near_threshold(decision: Decision, rules: Rules) -> bool:
+def is_near_threshold(decision: Decision, rules: DecisionRules) -> bool:
     """Return True if the score is within the uncertainty band, or below it.
 
     A challenge may then be requested.

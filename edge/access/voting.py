@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from edge.access.policy import Rules, mask_state, min_votes_for
+from edge.access.policy import DecisionRules, mask_state, min_votes_for
 from edge.access.reasons import Reason
 from edge.values import Decision, LivenessResult, LivenessState, Match, Verdict
 
@@ -45,12 +45,12 @@ class Voting:
     A grant needs enough votes within the window, and most of their weight, for one subject.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: DecisionRules) -> None:
         self._rules = rules
         self._tracks: dict[int, _TrackVotes] = {}
         self._granted: dict[str | int, float] = {}  # by subject and by track: time of the grant
 
-    def update_rules(self, rules: Rules) -> None:
+    def update_rules(self, rules: DecisionRules) -> None:
         """Apply other rules from the next frame on; votes and cooldowns are kept."""
         self._rules = rules
 

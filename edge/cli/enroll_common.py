@@ -27,7 +27,7 @@ from edge.system.accounts import account_name
 from edge.system.lockfile import acquire_lock
 
 if TYPE_CHECKING:
-    from edge.access.policy import Rules
+    from edge.access.policy import DecisionRules
     from edge.gallery.enrollment.enroller import Enroller
     from edge.gallery.enrollment.photos import QualityLevel, QualityRequirements, Refusal
     from edge.gallery.enrollment.registry import EnrolledSubjects
@@ -41,7 +41,7 @@ class EnrollmentContext:
     """Open gallery and networks of an enrollment."""
 
     networks: TerminalNetworks
-    rules: Rules
+    rules: DecisionRules
     subjects: EnrolledSubjects
     enroller: Enroller
     requirements: QualityRequirements
@@ -160,7 +160,7 @@ def _build_enroller(
     args: argparse.Namespace,
     config: TerminalConfig,
     networks: TerminalNetworks,
-    rules: Rules,
+    rules: DecisionRules,
     subjects: EnrolledSubjects,
     policy: AttributePolicy,
     level: QualityLevel,

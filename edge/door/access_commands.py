@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from edge.door.access_control import AccessControl
-from edge.door.credential_guard import CredentialGuard
+from edge.door.credential_lockout import CredentialLockout
 from edge.door.credentials_file import PersonEntry
 from edge.door.door import Door
+from edge.door.lane_requests import LaneRequests
 from edge.door.zone_file import PendingSave
 from edge.names import is_name, normalize_name
 
@@ -29,8 +29,8 @@ class AccessCommand(str, Enum):
 class AccessCommands:
     """Checks and executes the commands."""
 
-    def __init__(self, door: Door, access: AccessControl, guard: CredentialGuard) -> None:
-        self._door, self._access, self._guard = door, access, guard
+    def __init__(self, door: Door, access: LaneRequests, lockout: CredentialLockout) -> None:
+        self._door, self._access, self._lockout = door, access, lockout
 
     def find_flaw(self, command: AccessCommand, argument: str) -> str:
         """Return why a command cannot be executed, empty if it can."""
@@ -57,7 +57,7 @@ class AccessCommands:
             zone, _, people = argument.partition("=")
             return zones.set_occupancy(zone, int(people))
         if command is AccessCommand.RESET_LOCKOUT:
-            self._guard.reset(name or None)
+            self._lockout.reset(name or None)
         return None
 
     def _find(self, name: str) -> PersonEntry | None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from edge.access.rules.modes import scheduled_mode
-from edge.door.access_control import AccessControl
 from edge.door.door import Door
+from edge.door.lane_requests import LaneRequests
 from edge.door.reader_requests import ReaderRequests
 
 _TEXT_MAX = 120
 _ENTRIES_MAX = 32
 
 
-def access_status(door: Door, access: AccessControl, readers: ReaderRequests) -> dict[str, Any]:
+def access_status(door: Door, access: LaneRequests, readers: ReaderRequests) -> dict[str, Any]:
     """Return mode, lanes, zones, readers, lockouts and numbers of people."""
     rules, moment = door.settings.access.rules, door.zones.moment()
     mode, fallback = scheduled_mode(rules, moment)
@@ -28,7 +28,7 @@ def access_status(door: Door, access: AccessControl, readers: ReaderRequests) ->
         },
         "zones_known": door.zones.is_state_known,
         "readers": {name: state[:_TEXT_MAX] for name, state in readers.states.items()},
-        "lockouts": dict(list(readers.guard.status().items())[:_ENTRIES_MAX]),
+        "lockouts": dict(list(readers.lockout.status().items())[:_ENTRIES_MAX]),
         "people": credentials.counts(),
         "people_damage": credentials.damage[:_TEXT_MAX],
     }

@@ -6,13 +6,13 @@ import logging
 
 from edge.access.rules.modes import accepted_factors
 from edge.access.rules.values import Factor, Waiting
-from edge.door.access_control import AccessControl, Answer
-from edge.door.credential_guard import CredentialGuard
+from edge.door.credential_lockout import CredentialLockout
 from edge.door.credentials import PinMatch
 from edge.door.credentials_file import PersonEntry
 from edge.door.door import Door
 from edge.door.events import CredentialRefusal, DoorEventCode, DoorRefusal, EventCause
-from edge.door.pin_checker import HashedPin, PinChecker
+from edge.door.lane_requests import Answer, LaneRequests
+from edge.door.pin_hasher import HashedPin, PinHasher
 from edge.door.readers.events import (
     CardRead,
     PinEntered,
@@ -40,11 +40,11 @@ class ReaderRequests:
     """Polls the readers, finds the people of cards and PINs, and presents them to the rules."""
 
     def __init__(
-        self, door: Door, access: AccessControl, readers: ReaderSet, pins: PinChecker
+        self, door: Door, access: LaneRequests, readers: ReaderSet, pins: PinHasher
     ) -> None:
         self._door, self._access = door, access
         self._readers, self._pins = readers, pins
-        self.guard = CredentialGuard(door, door.settings.access.lockout)
+        self.lockout = CredentialLockout(door, door.settings.access.lockout)
 
     def update(self) -> None:
         """Handle what the readers reported. Never waits for a reader or a hash."""
@@ -52,7 +52,7 @@ class ReaderRequests:
             self._handle(report.reader, report.event)
         for pin in self._pins.take():
             self._handle_pin(pin)
-        self.guard.update()
+        self.lockout.update()
 
     def close(self) -> None:
         self._readers.close()
@@ -85,9 +85,9 @@ class ReaderRequests:
             return
         entry = self._access.credentials.find_card(card)
         if entry is None:
-            self.guard.note_failure(reader, None)
+            self.lockout.note_failure(reader, None)
             self._refuse(reader, CredentialRefusal.UNKNOWN_CARD)
-        elif (refusal := self.guard.find_refusal(reader, entry.name)) is not None:
+        elif (refusal := self.lockout.find_refusal(reader, entry.name)) is not None:
             self._refuse(reader, refusal, entry.name)
         else:
             self._present(reader, Factor.CARD, entry)
@@ -115,10 +115,10 @@ class ReaderRequests:
         if match is None and not has_card:
             match = self._find_owner(pin.digest)
             if waiting is not None and waiting.presented and match is not None:
-                self.guard.note_failure(reader, None)  # of another person: no free guess
+                self.lockout.note_failure(reader, None)  # of another person: no free guess
         if match is None:
             person = waiting.person.name if waiting is not None and has_card else None
-            self.guard.note_failure(reader, person)
+            self.lockout.note_failure(reader, person)
             self._refuse(reader, CredentialRefusal.WRONG_PIN, person)
             return
         self._accept_pin(reader, match)
@@ -136,10 +136,10 @@ class ReaderRequests:
         name = match.person.name
         if match.duress:
             self._start_duress(name)
-        if (refusal := self.guard.find_refusal(reader, name)) is not None:
+        if (refusal := self.lockout.find_refusal(reader, name)) is not None:
             self._refuse(reader, refusal, name)
             return
-        self.guard.note_success(name)
+        self.lockout.note_success(name)
         self._present(reader, Factor.DURESS_PIN if match.duress else Factor.PIN, match.person)
 
     def _start_duress(self, name: str) -> None:
@@ -169,7 +169,7 @@ class ReaderRequests:
 
     def _is_refused(self, reader: str) -> bool:
         """Refuse a card or PIN if none is accepted now, and record it."""
-        refusal: CredentialRefusal | DoorRefusal | None = self.guard.find_refusal(reader)
+        refusal: CredentialRefusal | DoorRefusal | None = self.lockout.find_refusal(reader)
         if refusal is None and self._access.credentials.damage:
             refusal = DoorRefusal.PEOPLE_UNREADABLE
         if refusal is None:

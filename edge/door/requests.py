@@ -12,12 +12,12 @@ from edge.access.rules.values import Waiting
 from edge.audit.clock import CLOCK_CONFIRMED
 from edge.door import protocol
 from edge.door.access_commands import AccessCommand, AccessCommands
-from edge.door.access_control import AccessControl, missing_factors
 from edge.door.access_status import access_status
 from edge.door.clock_trust import TRUST_CLOCK
 from edge.door.controller import OperatorCommand
 from edge.door.door import Door
 from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause
+from edge.door.lane_requests import LaneRequests, missing_factors
 from edge.door.reader_requests import ReaderRequests
 from edge.door.unlocker import RECORD_DEADLINE_S
 from edge.errors import DoorError
@@ -41,10 +41,10 @@ _Answer = tuple[str | None, str]  # refusal, None if done; a warning for the ope
 class RequestHandler:
     """Answers grants, commands and status requests for one door."""
 
-    def __init__(self, door: Door, access: AccessControl, readers: ReaderRequests) -> None:
+    def __init__(self, door: Door, access: LaneRequests, readers: ReaderRequests) -> None:
         self._door = door
         self._access, self._readers = access, readers
-        self._access_commands = AccessCommands(door, access, readers.guard)
+        self._access_commands = AccessCommands(door, access, readers.lockout)
         self.reload_refused = ""  # why the latest reload was refused
 
     @property

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.audit.async_writer import AsyncLogWriter
-from edge.door.access_control import AccessControl
 from edge.door.access_settings import DoorPaths
 from edge.door.connections import Connections
 from edge.door.door import Door
 from edge.door.events import DoorEventCode, EventCause
 from edge.door.hardware import DoorHardware
-from edge.door.people_follower import PeopleFollower
-from edge.door.pin_checker import PinChecker
+from edge.door.lane_requests import LaneRequests
+from edge.door.people_watcher import PeopleWatcher
+from edge.door.pin_hasher import PinHasher
 from edge.door.reader_requests import ReaderRequests
 from edge.door.readers.reader_set import ReaderSet
 from edge.door.record import PreviousRun
@@ -45,9 +45,9 @@ class DoorService:
         """Open the socket. Raises DoorError if it cannot, or if a relay fails."""
         wall_clock = WallClock(previous.clock, wall)
         self.door = Door(settings, hardware, log_writer, previous, clock, wall_clock, paths.zones)
-        self._people = PeopleFollower(paths.people, paths.people_key)
-        access = AccessControl(self.door, self._people)
-        pins = PinChecker(clock, wake=lambda: None)
+        self._people = PeopleWatcher(paths.people, paths.people_key)
+        access = LaneRequests(self.door, self._people)
+        pins = PinHasher(clock, wake=lambda: None)
         self._readers = ReaderRequests(self.door, access, readers, pins)
         self._requests = RequestHandler(self.door, access, self._readers)
         self._connections = Connections(paths.socket)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import partial
 
-from edge.access.policy import Rules
+from edge.access.policy import DecisionRules
 from edge.access.schedule import build_hours_check
 from edge.access.thresholds import ThresholdScaling
 from edge.access.validity import AccessRights
@@ -79,7 +79,7 @@ class RecogniserSettings:
     """Settings that a running recogniser can change."""
 
     pipeline: PipelineSettings
-    previous_rules: Rules | None  # rules of the previous model, during a migration
+    previous_rules: DecisionRules | None  # rules of the previous model, during a migration
 
     def apply(self, pipeline: Pipeline, migration: ModelMigration | None) -> None:
         """Apply everything from the next frame on."""
@@ -247,7 +247,7 @@ def _challenge_hours(terminal: TerminalConfig, wall: WallClock) -> Callable[[], 
     return is_due
 
 
-def build_rules(config: PolicyConfig, calibration: Calibration) -> Rules:
+def build_rules(config: PolicyConfig, calibration: Calibration) -> DecisionRules:
     """Build rules from a config and a model's thresholds.
 
     Raises ConfigError if the config lowers a threshold.
@@ -269,7 +269,7 @@ def build_rules(config: PolicyConfig, calibration: Calibration) -> Rules:
                 f"model's own {least:.2f}; it can only be raised"
             )
         least = config.min_expected_similarity
-    return Rules(
+    return DecisionRules(
         Thresholds(**chosen),
         Thresholds(
             calibration.verification.unmasked.threshold, calibration.verification.masked.threshold
@@ -306,7 +306,7 @@ def build_threshold_scaling(calibration: Calibration) -> ThresholdScaling:
 
 
 def build_duplicate_thresholds(
-    rules: Rules, calibration: Calibration, templates: int
+    rules: DecisionRules, calibration: Calibration, templates: int
 ) -> MatchThresholds:
     """Return the scores from which enrollment takes two people for one, in a gallery of a size."""
     return MatchThresholds(calibration.same_person, rules.for_size(templates).thresholds.unmasked)

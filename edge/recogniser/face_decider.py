@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from edge.access import policy
-from edge.access.policy import Rules
+from edge.access.policy import DecisionRules
 from edge.access.rate_limit import UnknownFaceLimiter
 from edge.access.reasons import Reason
 from edge.access.voting import Voting
@@ -41,7 +41,7 @@ class ModelResult:
 
     probe: Probe
     match: Match | None
-    rules: Rules
+    rules: DecisionRules
     by_previous_model: bool = False
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.access.policy import Rules, mask_state
+from edge.access.policy import DecisionRules, mask_state
 from edge.bundle import Calibration
 from edge.errors import GalleryError
 from edge.face import quality
@@ -44,7 +44,7 @@ class ModelMigration:
         networks: TerminalNetworks,
         previous_store: GalleryStore,
         store: GalleryStore,
-        rules: Rules,
+        rules: DecisionRules,
     ) -> None:
         self.rules = rules  # only thresholds and their scaling are used; the rest is shared
         self.model = networks.bundle.model_digest
@@ -74,7 +74,7 @@ class ModelMigration:
         """Subjects without templates of the new model."""
         return sorted(set(self._previous_store.template_counts()) - self._enrolled)
 
-    def update_rules(self, rules: Rules) -> None:
+    def update_rules(self, rules: DecisionRules) -> None:
         """Apply other thresholds from the next frame on."""
         self.rules = rules
 

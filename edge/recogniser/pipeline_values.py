@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.access.policy import Rules
+from edge.access.policy import DecisionRules
 from edge.access.reasons import Reason
 from edge.access.validity import AccessRights
 from edge.face.liveness import LivenessFrame, LivenessLayer
@@ -58,7 +58,7 @@ class AccessPolicy:
 class PipelineSettings:
     """Settings of a pipeline; all except `same_person` can change while it runs."""
 
-    rules: Rules
+    rules: DecisionRules
     face_filter: FaceFilter
     access: AccessPolicy
     layers: Sequence[Callable[[], LivenessLayer]]  # factories; each track has its own layers

@@ -21,7 +21,7 @@ _ENTERS = (28, 96)
 _CARD_DIGITS_MIN, _CARD_DIGITS_MAX = 4, 32
 
 
-class KeyLine:
+class KeyboardBuffer:
     """Collects key presses up to the enter key, as a card's number or as a PIN.
 
     A read with another key, of a wrong length or with a pause over `timeout_s` is malformed.

@@ -10,7 +10,7 @@ from typing import Any
 import evdev
 
 from edge.door.readers.events import ReaderInput
-from edge.door.readers.hid_keys import KeyLine
+from edge.door.readers.hid_keys import KeyboardBuffer
 from edge.errors import DoorError
 
 _EV_KEY, _PRESSED = 1, 1
@@ -36,7 +36,7 @@ class HidReader:
                 f"{self._path}: cannot be used: {error.strerror}; is the reader plugged in, used "
                 "by no other program, and readable for the door's account (group input)?"
             ) from error
-        self._keys = KeyLine(reads_pin=self._reads_pin, timeout_s=self._timeout_s)
+        self._keys = KeyboardBuffer(reads_pin=self._reads_pin, timeout_s=self._timeout_s)
 
     def poll(self, timeout_s: float) -> Sequence[ReaderInput]:
         assert self._device is not None, "not open"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from edge.door import protocol
-from edge.door.access_control import AccessControl
 from edge.door.access_settings import DoorPaths
 from edge.door.controller import InputKind
-from edge.door.people_follower import PeopleFollower
-from edge.door.pin_checker import PinChecker
+from edge.door.lane_requests import LaneRequests
+from edge.door.people_watcher import PeopleWatcher
+from edge.door.pin_hasher import PinHasher
 from edge.door.reader_requests import ReaderRequests
 from edge.door.readers.card_formats import parse_card
 from edge.door.readers.events import ReaderCondition, ReaderInput
@@ -190,11 +190,9 @@ def test_recogniser_sees_no_silent_alarm(tmp_path: Path) -> None:
         lane.type_until(f"pin {ADAS_DURESS_PIN}", "duress")
         lane.door.pause()
         door, paths = lane.door.service.door, DoorPaths.in_folder(tmp_path)
-        followed = PeopleFollower(paths.people, paths.people_key)
-        access = AccessControl(door, followed)
-        readers = ReaderRequests(
-            door, access, ReaderSet({}, CLOCK), PinChecker(CLOCK, lambda: None)
-        )
+        followed = PeopleWatcher(paths.people, paths.people_key)
+        access = LaneRequests(door, followed)
+        readers = ReaderRequests(door, access, ReaderSet({}, CLOCK), PinHasher(CLOCK, lambda: None))
         handler = RequestHandler(door, access, readers)
         shown = {
             uid: protocol.decode(handler.handle(protocol.encode("status", {}), uid))[1]

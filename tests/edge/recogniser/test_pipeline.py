@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.access.policy import Rules
+from edge.access.policy import DecisionRules
 from edge.access.reasons import Reason
 from edge.access.thresholds import ThresholdScaling
 from edge.bundle import read_manifest
@@ -92,7 +92,7 @@ class Run:
         layers: Sequence[type[LivenessLayer]] = (),
         access: AccessPolicy | None = None,
         lookup: SubjectLookup = default_record,
-        rules: Rules = RULES,
+        rules: DecisionRules = RULES,
         names: Sequence[str] = ("Ada", "Eve"),
         migration: Callable[[Scripted], Any] = lambda networks: None,
     ) -> None:

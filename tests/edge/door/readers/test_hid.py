@@ -18,12 +18,12 @@ from edge.door.readers.events import (
     ReaderInput,
     ReadMalformed,
 )
-from edge.door.readers.hid_keys import KeyLine
+from edge.door.readers.hid_keys import KeyboardBuffer
 
 CODES = {**{str(digit): digit + 1 for digit in range(1, 10)}, "0": 11, "A": 30, "\n": 28}
 
 
-def type_keys(keys: KeyLine, text: str, now: float = 0.0) -> list[ReaderInput]:
+def type_keys(keys: KeyboardBuffer, text: str, now: float = 0.0) -> list[ReaderInput]:
     return [read for c in text if (read := keys.press(CODES[c], now))]
 
 
@@ -40,23 +40,23 @@ def type_keys(keys: KeyLine, text: str, now: float = 0.0) -> list[ReaderInput]:
     ],
 )
 def test_card_keys(text: str, expected: list[ReaderInput]) -> None:
-    assert type_keys(KeyLine(reads_pin=False, timeout_s=1.0), text) == expected
+    assert type_keys(KeyboardBuffer(reads_pin=False, timeout_s=1.0), text) == expected
 
 
 def test_pin_keys() -> None:
-    keys = KeyLine(reads_pin=True, timeout_s=1.0)
+    keys = KeyboardBuffer(reads_pin=True, timeout_s=1.0)
     assert type_keys(keys, "1234\n") == [PinEntered("1234")]
     assert type_keys(keys, "1" * 13 + "\n") == [ReadMalformed(Malformation.LENGTH)]
 
 
 def test_keypad_keys_are_digits() -> None:
-    keys = KeyLine(reads_pin=True, timeout_s=1.0)
+    keys = KeyboardBuffer(reads_pin=True, timeout_s=1.0)
     read = [keys.press(code, 0.0) for code in (82, 79, 80, 81, 75, 76, 77, 71, 72, 73, 96)]
     assert read[-1] == PinEntered("0123456789")
 
 
 def test_pause_drops_unfinished_keys() -> None:
-    keys = KeyLine(reads_pin=False, timeout_s=1.0)
+    keys = KeyboardBuffer(reads_pin=False, timeout_s=1.0)
     assert type_keys(keys, "9999A") == []
     assert type_keys(keys, "5678\n", now=1.1) == [card_of_digits("5678")]
 
@@ -67,7 +67,7 @@ def test_cards_with_leading_zeros_differ() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 767), st.floats(0.0, 1e6)), max_size=200))
 def test_any_keys_never_raise(presses: list[tuple[int, float]]) -> None:
-    keys = KeyLine(reads_pin=False, timeout_s=1.0)
+    keys = KeyboardBuffer(reads_pin=False, timeout_s=1.0)
     for code, now in presses:
         assert isinstance(keys.press(code, now), CardRead | ReadMalformed | None)
 

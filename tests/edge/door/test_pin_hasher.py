@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge.door.credential_hashes import CredentialHasher
-from edge.door.pin_checker import HashedPin, PinChecker
+from edge.door.pin_hasher import HashedPin, PinHasher
 
 DEADLINE_S = 20.0
 
@@ -41,45 +41,45 @@ def now() -> list[float]:
 
 
 @pytest.fixture
-def checker(hasher: GatedHasher, woken: threading.Event, now: list[float]) -> Iterator[PinChecker]:
-    checker = PinChecker(lambda: now[0], woken.set)
-    yield checker
+def pins(hasher: GatedHasher, woken: threading.Event, now: list[float]) -> Iterator[PinHasher]:
+    pins = PinHasher(lambda: now[0], woken.set)
+    yield pins
     hasher.gate.set()
-    checker.close()
+    pins.close()
 
 
 def test_pin_is_hashed_in_a_thread(
-    checker: PinChecker, hasher: GatedHasher, woken: threading.Event
+    pins: PinHasher, hasher: GatedHasher, woken: threading.Event
 ) -> None:
-    assert checker.start("in", hasher, "1234")
-    assert checker.take() == []
+    assert pins.start("in", hasher, "1234")
+    assert pins.take() == []
     hasher.gate.set()
     assert woken.wait(DEADLINE_S)
-    assert checker.take() == [HashedPin("in", "digest of 1234")]
-    assert checker.take() == []
+    assert pins.take() == [HashedPin("in", "digest of 1234")]
+    assert pins.take() == []
 
 
 def test_pin_late_is_answered_once(
-    checker: PinChecker, hasher: GatedHasher, woken: threading.Event, now: list[float]
+    pins: PinHasher, hasher: GatedHasher, woken: threading.Event, now: list[float]
 ) -> None:
-    assert checker.start("in", hasher, "1234")
+    assert pins.start("in", hasher, "1234")
     now[0] = 5.0
-    assert checker.take() == [HashedPin("in", None)]
+    assert pins.take() == [HashedPin("in", None)]
     hasher.gate.set()
     assert woken.wait(DEADLINE_S)
-    assert checker.take() == []
+    assert pins.take() == []
 
 
-def test_pins_waiting_are_bounded(checker: PinChecker, hasher: GatedHasher) -> None:
-    accepted = [checker.start("in", hasher, "1234") for _ in range(20)]
+def test_pins_waiting_are_bounded(pins: PinHasher, hasher: GatedHasher) -> None:
+    accepted = [pins.start("in", hasher, "1234") for _ in range(20)]
     assert 4 <= sum(accepted) <= 5
 
 
-def test_pin_without_memory_is_no_match(checker: PinChecker, woken: threading.Event) -> None:
+def test_pin_without_memory_is_no_match(pins: PinHasher, woken: threading.Event) -> None:
     class FullHasher(CredentialHasher):
         def hash_pin(self, digits: str) -> str:
             raise MemoryError
 
-    assert checker.start("in", FullHasher(b"k" * 32, b"s" * 32), "1234")
+    assert pins.start("in", FullHasher(b"k" * 32, b"s" * 32), "1234")
     assert woken.wait(DEADLINE_S)
-    assert checker.take() == [HashedPin("in", None)]
+    assert pins.take() == [HashedPin("in", None)]

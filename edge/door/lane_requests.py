@@ -11,7 +11,7 @@ from edge.door.credentials import Credentials
 from edge.door.credentials_file import PersonEntry
 from edge.door.door import Door
 from edge.door.events import DoorEventCode, DoorRefusal, EventCause
-from edge.door.people_follower import PeopleFollower
+from edge.door.people_watcher import PeopleWatcher
 from edge.door.unlocker import GrantUnlocker, grant_event
 from edge.names import name_key, normalize_name
 from edge.values import NOT_RECORDED, Grant
@@ -21,10 +21,10 @@ _CLAIMS = frozenset({Factor.CARD, Factor.PIN})
 Answer = Waiting | Code | None  # None: the door unlocked
 
 
-class AccessControl:
+class LaneRequests:
     """Decides on verified factors of people. Fire, REX and operators never come here."""
 
-    def __init__(self, door: Door, people: PeopleFollower) -> None:
+    def __init__(self, door: Door, people: PeopleWatcher) -> None:
         self._door = door
         self._people = people
         self._unlocker = GrantUnlocker(door)

@@ -28,7 +28,7 @@ class _Job:
     digits: str
 
 
-class PinChecker:
+class PinHasher:
     """Hashes at most five PINs at a time; each is answered once, at its deadline at the latest."""
 
     def __init__(self, clock: Callable[[], float], wake: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from edge.values import DoorEvent
 _READER, _PERSON = "reader ", "person "
 
 
-class CredentialGuard:
+class CredentialLockout:
     """Counts wrong cards and PINs. Only these are refused: a face never asks it."""
 
     def __init__(self, door: Door, rule: LockoutRule) -> None:

@@ -14,7 +14,7 @@ _CLOSE_S = 1.0
 _Signature = tuple[tuple[int, int, int] | None, ...]
 
 
-class PeopleFollower:
+class PeopleWatcher:
     """Loads people at the start, and again when their file or its key changes."""
 
     def __init__(self, path: Path, key_path: Path) -> None:
