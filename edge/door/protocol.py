@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge.errors import DoorError
-from edge.names import is_name, is_printable
+from edge.names import NAME_MAX, is_name, is_printable, normalize_name
 from edge.system.strict_json import read_json
 from edge.values import Grant
 
@@ -60,7 +60,8 @@ def parse_grant(fields: dict[str, Any]) -> Grant:
         value = fields[name]
         if type(value) not in expected or (isinstance(value, str) and not _is_plain(value)):
             raise DoorError(f"malformed: {name} is not of the expected type or length")
-    if not is_name(fields["subject"]):
+    subject = fields["subject"]
+    if not is_name(subject) or len(normalize_name(subject)) > NAME_MAX:  # it may get longer
         raise DoorError("malformed: subject is not the name of a person")
     try:
         return Grant(**{**fields, "frame_at": float(fields["frame_at"])})

@@ -52,6 +52,11 @@ class RequestHandler:
         """User ids of accounts that may send commands."""
         return {0, os.geteuid(), *self._door.settings.operators}
 
+    @property
+    def clients(self) -> AbstractSet[int]:
+        """User ids of accounts that may send grants: an operator's command has a reason."""
+        return {os.geteuid(), *self._door.settings.clients}
+
     def handle(self, packet: bytes, uid: int) -> bytes:
         """Return the answer to a packet of a user. Raises DoorError if a relay fails."""
         try:
@@ -61,6 +66,10 @@ class RequestHandler:
         except DoorError as error:
             return protocol.encode("refused", {"reason": str(error)})
         if grant is not None:
+            if uid not in self.clients:
+                return protocol.encode(
+                    "refused", {"reason": "this account is not in `door.clients`"}
+                )
             return self._grant(grant)
         if command is not None:
             refused, warning = self._command(command, uid)

@@ -168,6 +168,18 @@ def test_reload_disconnects_removed_account(
         terminal.stop()
 
 
+def test_grants_of_operators_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "peer_uid", lambda _: 54321)
+    terminal = RunningDoor(tmp_path, settings=make_settings(operators={54321: "guard"}))
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
+    try:
+        assert client.grant(grant()) == "this account is not in `door.clients`"
+        assert client.command("unlock", "delivery") is None
+    finally:
+        client.close()
+        terminal.stop()
+
+
 def test_extended_grant_opens_longer(tmp_path: Path) -> None:
     terminal = RunningDoor(
         tmp_path, settings=make_settings(timing=make_timing(pulse_s=PULSE_S, extended_pulse_s=5.0))

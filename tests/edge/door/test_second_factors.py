@@ -8,6 +8,7 @@ import pytest
 
 from edge.access.lockout import LockoutRule
 from edge.audit.reader import read_log
+from edge.names import NAME_MAX
 from tests.doors import CLOCK, until
 from tests.lanes import (
     ADAS_CARD,
@@ -76,6 +77,12 @@ def test_card_of_another_person_is_refused(tmp_path: Path) -> None:
         (refused,) = lane.type_until(f"card {BENS_CARD}", "refused")
         assert (refused["reason"], refused["subject"]) == ("other-person", "Ben")
         assert not lane.is_unlocked and not lane.records("granted")
+
+
+def test_grant_of_a_name_that_grows_is_refused(tmp_path: Path) -> None:
+    with lane_door(tmp_path, {}) as lane:
+        assert "subject" in str(lane.face("\u0958" * NAME_MAX))  # each becomes two characters
+        assert lane.face("Ada") is None
 
 
 def test_wrong_pin_then_right_pin(tmp_path: Path) -> None:
