@@ -23,17 +23,29 @@ if TYPE_CHECKING:
     from edge.gallery.search import Index
     from edge.recogniser.networks import TerminalNetworks
     from edge.rehearsal.clips import Clip
+    from edge.rehearsal.door_script import DoorScript
     from edge.rehearsal.results import RehearsalResult
 
 
 def main(argv: list[str] | None = None) -> int:
+    parser = _build_parser()
+    args = parser.parse_args(argv)
+    common.limit_decoder_messages()
+    if not args.clips and not args.adversarial and not args.second_factors:
+        parser.error("expected clips, --adversarial or --second-factors")
+    if args.inputs and not args.clips:
+        parser.error("--present needs clips")
+    if not 0 < args.fps <= 240:
+        parser.error("expected --fps above 0, at most 240")
+    return common.run("edge-rehearse", lambda: _rehearse(args))
+
+
+def _build_parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "edge-rehearse",
         "Play clips through a terminal's configuration and show its decisions. Nothing is recorded "
-        "and "
-        "no door opens. Exits with 1 if an unexpected person was granted access, or an expected "
-        "one "
-        "was not.",
+        "and no door opens. Exits with 1 if an unexpected person was granted access, or an "
+        "expected one was not.",
         "edge-rehearse --config terminal.yaml --adversarial --html rehearsal.html strangers.mp4 "
         "'ada.mkv=Ada Lovelace'",
     )
@@ -46,6 +58,15 @@ def main(argv: list[str] | None = None) -> int:
         "--adversarial", action="store_true",
         help="also play adversarial clips, drawn from two public-domain portraits, one enrolled in "
             "memory",
+    )  # fmt: skip
+    parser.add_argument(
+        "--second-factors", action="store_true",
+        help="also play drawn clips with cards and PINs, and access rules of their own",
+    )  # fmt: skip
+    parser.add_argument(
+        "--present", action="append", default=[], dest="inputs", metavar="INPUT",
+        help="card or PIN in each clip, 'SECONDS card|pin|duress-pin [PERSON]', decided by the "
+             "access rules of the terminal; without a person it belongs to no one; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--photo", action="append", default=[], dest="photos", metavar="PERSON=PHOTO",
@@ -62,19 +83,14 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="every decision, for machines")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table, for documents")
-    args = parser.parse_args(argv)
-    common.limit_decoder_messages()
-    if not args.clips and not args.adversarial:
-        parser.error("expected clips or --adversarial")
-    if not 0 < args.fps <= 240:
-        parser.error("expected --fps above 0, at most 240")
-    return common.run("edge-rehearse", lambda: _rehearse(args))
+    return parser
 
 
 def _rehearse(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     photos = _read_photos(args.photos)
     wanted = [_parse_clip(text) for text in args.clips]
+    script = _build_script(config, args.inputs) if args.inputs else None
     loaded = _load_gallery(config) if wanted and not photos else None
     common.check_output_files(args.html, args.json, args.markdown)
     from edge.recogniser.networks import open_networks
@@ -85,8 +101,8 @@ def _rehearse(args: argparse.Namespace) -> int:
     make_page = _page_maker() if args.html else None
     networks = open_networks(config)
     clips: list[tuple[Clip, Index]] = []
-    if args.adversarial:
-        clips += _adversarial(config, networks)
+    if args.adversarial or args.second_factors:
+        clips += _drawn(config, networks, args)
     if wanted:
         names, gallery = loaded or (set(photos), enroll_in_memory(photos, config, networks))
         spelled = {name_key(name): name for name in names}
@@ -97,7 +113,7 @@ def _rehearse(args: argparse.Namespace) -> int:
                     f"{path}={name}: {name!r} is not enrolled; correct the name, or enroll with "
                     "--photo"
                 )
-            clips.append((recorded_clip(path, args.fps, person), gallery))
+            clips.append((recorded_clip(path, args.fps, person, script), gallery))
     done = rehearse(clips, config, networks)
     facts = tables.describe_terminal(config, networks)
     if args.json:
@@ -156,10 +172,27 @@ def _load_gallery(config: TerminalConfig) -> tuple[set[str], Index]:
         return set(subjects), Index.from_templates(subjects, templates)
 
 
-def _adversarial(config: TerminalConfig, networks: TerminalNetworks) -> list[tuple[Clip, Index]]:
+def _build_script(config: TerminalConfig, inputs: Sequence[str]) -> DoorScript:
+    """Return the rules and people of the terminal with cards and PINs. Raises MfsaError."""
+    from edge.access.rules.settings import build_access_rules
+    from edge.door.credentials_file import read_document
+    from edge.rehearsal.door_script import DoorScript, parse_input
+
+    people = read_document(config.people_path).people
+    return DoorScript(
+        build_access_rules(config.access, config.door),
+        {name_key(person.name): person.attributes for person in people},
+        tuple(map(parse_input, inputs)),
+    )
+
+
+def _drawn(
+    config: TerminalConfig, networks: TerminalNetworks, args: argparse.Namespace
+) -> list[tuple[Clip, Index]]:
     """Return each clip with a gallery of the one enrolled person; raises PhotoError."""
     from edge.rehearsal.adversarial import SUBJECT, adversarial_clips
     from edge.rehearsal.play import enroll_in_memory
+    from edge.rehearsal.second_factors import second_factor_clips
     from edge.synthesis.drawing import cut_out, enrollment_views
 
     cutouts = cut_out(networks.detector)
@@ -168,7 +201,9 @@ def _adversarial(config: TerminalConfig, networks: TerminalNetworks) -> list[tup
         for n, view in enumerate(enrollment_views(cutouts[SUBJECT]), 1)
     ]
     gallery = enroll_in_memory({SUBJECT: views}, config, networks)
-    return [(clip, gallery) for clip in adversarial_clips(cutouts)]
+    clips = adversarial_clips(cutouts) if args.adversarial else []
+    clips += second_factor_clips(cutouts) if args.second_factors else []
+    return [(clip, gallery) for clip in clips]
 
 
 def _page_maker() -> Callable[[Sequence[RehearsalResult], dict[str, str]], str]:

@@ -28,7 +28,7 @@ from edge.recogniser.decision_log import DecisionLog, LogThrottle
 from edge.recogniser.evidence import EvidenceExplainer
 from edge.recogniser.frame_sharing import FrameSharing
 from edge.recogniser.gallery_follower import GalleryFollower
-from edge.recogniser.grant_requester import GrantOutcome, GrantRequester
+from edge.recogniser.grant_requester import RETRY_GRANT_S, GrantOutcome, GrantRequester
 from edge.recogniser.networks import open_explainer, open_networks
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
@@ -38,7 +38,6 @@ from edge.values import NOT_RECORDED, FaceResult, Frame, Verdict
 log = logging.getLogger(__name__)
 
 _FRAME_WAIT_S = 0.5  # longest wait for a frame in one turn of the loop
-_RETRY_GRANT_S = 1.0  # a grant that did not open the door is requested again after this time
 NO_LIVENESS = "liveness is off (no PAD): a photo of an enrolled person opens this door"
 UNCERTIFIED = (
     "liveness is checked by layers that are not certified; docs/decision.md lists what they stop"
@@ -189,7 +188,7 @@ class Daemon:
         if record_id is not None or self._records.grants_unrecorded:
             outcome = self._grants.request(result.decision, subject, record_id or NOT_RECORDED)
         if not outcome.is_unlocked:
-            retry_s = _RETRY_GRANT_S
+            retry_s = RETRY_GRANT_S
             if outcome.wanted is not None:  # the door keeps the face until then
                 retry_s = max(retry_s, outcome.until - self._clock())
             self._recogniser.pipeline.revoke_grant(result.track, subject, retry_s)

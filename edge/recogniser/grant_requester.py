@@ -18,6 +18,7 @@ from edge.values import Decision, Grant
 
 log = logging.getLogger(__name__)
 
+RETRY_GRANT_S = 1.0  # a grant that did not open the door is requested again after this time
 _UNLOCKED = "unlocked"
 
 

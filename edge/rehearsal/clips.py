@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera.replay import ReplayCamera, native_fps
+from edge.rehearsal.door_script import DoorScript
 
 Image = NDArray[np.uint8]  # (H,W,3) BGR
 
@@ -59,6 +60,7 @@ class Clip:
     frames: int | None = None  # None if not known before the end
     spoof: bool = False  # a presentation attack without a living person
     drawn: bool = False  # made of photos, even if it shows living people
+    script: DoorScript | None = None  # None: only the recogniser decides
 
     def expected_of(self, *, liveness: bool) -> ExpectedGrants:
         """Return the expected grants with or without liveness layers.
@@ -72,7 +74,9 @@ class Clip:
         return self.expected
 
 
-def recorded_clip(path: Path, fps: float, person: str | None = None) -> Clip:
+def recorded_clip(
+    path: Path, fps: float, person: str | None = None, script: DoorScript | None = None
+) -> Clip:
     """Return a folder of pictures at `fps`, or a GIF or video at its own pace.
 
     `person` is in it, or only strangers if None. Playing it raises CameraError.
@@ -91,4 +95,5 @@ def recorded_clip(path: Path, fps: float, person: str | None = None) -> Clip:
         pace,
         play,
         expected,
+        script=script,
     )

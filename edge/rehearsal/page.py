@@ -45,6 +45,7 @@ def _card(rehearsal: RehearsalResult) -> dict[str, Any]:
         "passed": rehearsal.passed,
         "expected": rehearsal.expectation,
         "failures": rehearsal.failures,
+        "requests": rehearsal.requests,
         "decision": rehearsal.decision,
         "pictures": [_picture(p, words) for words, p in rehearsal.pictures.items()],
         "plot": _plot(rehearsal) if rehearsal.decisions else None,

@@ -1,15 +1,19 @@
 """Play clips through a terminal's pipeline in memory and collect the decisions.
 
-Nothing is recorded and no door is used. A frame's time is its number divided by the clip's pace.
+Nothing is recorded and no door process is used. A frame's time is its number divided by the
+clip's pace.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
 
 import numpy as np
 from tqdm import tqdm
 
+from edge.access.policy import mask_state
 from edge.config import TerminalConfig
 from edge.config.access import NoLivenessConfig
 from edge.gallery.enrollment.consistency import Enrollee, check_same_person
@@ -20,6 +24,7 @@ from edge.recogniser.networks import TerminalNetworks
 from edge.recogniser.pipeline import Pipeline
 from edge.recogniser.pipeline_values import Searchable
 from edge.rehearsal.clips import Clip, ClipFrame, Image, VisiblePerson
+from edge.rehearsal.door_script import RehearsedDoor
 from edge.rehearsal.results import ClipPicture, FaceDecision, RehearsalResult
 from edge.values import FaceResult, Frame, Verdict
 
@@ -61,7 +66,8 @@ def enroll_in_memory(
 
 
 def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> RehearsalResult:
-    """Play one clip through a new pipeline; raises CameraError, EngineError."""
+    """Play one clip through a new pipeline and its door; raises CameraError, EngineError."""
+    door = None if clip.script is None else RehearsedDoor(clip.script, datetime.now(timezone.utc))
     moments: list[FaceDecision] = []
     shown = _PictureSelection()
     frames = 0
@@ -71,16 +77,33 @@ def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> RehearsalResult:
         )
     ):
         at_s = number / clip.fps
-        seen = tuple(
-            _face_decision(s, shot, number, at_s)
-            for s in pipeline.recognise(Frame(shot.image, at_s, number))
-        )
+        results = pipeline.recognise(Frame(shot.image, at_s, number))
+        if door is not None:
+            door.update(at_s)
+            _request_grants(door, pipeline, results, at_s)
+        seen = tuple(_face_decision(result, shot, number, at_s) for result in results)
         moments += seen
         shown.update(ClipPicture(shot.image, at_s, seen))
         frames = number + 1
-    return RehearsalResult(
-        clip, clip.expected_of(liveness=liveness), frames, tuple(moments), shown.pictures
-    )
+    if door is not None:
+        door.update(math.inf)
+    requests = () if door is None else tuple(door.results)
+    expected = clip.expected_of(liveness=liveness)
+    return RehearsalResult(clip, expected, frames, tuple(moments), shown.pictures, requests)
+
+
+def _request_grants(
+    door: RehearsedDoor, pipeline: Pipeline, results: Iterable[FaceResult], at_s: float
+) -> None:
+    """Request the door to open for granted faces, as the recogniser does."""
+    for result in results:
+        decision, match = result.decision, result.decision.match
+        if decision.verdict is not Verdict.GRANT or match is None:
+            continue
+        masked = mask_state(decision.mask_worn) != "unmasked"
+        retry_s = door.present_face(at_s, match.subject, masked=masked)
+        if retry_s is not None:
+            pipeline.revoke_grant(result.track, match.subject, retry_s)
 
 
 class _PictureSelection:

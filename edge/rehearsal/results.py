@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.rehearsal.clips import Clip, ExpectedGrants, Image
+from edge.rehearsal.door_script import OPENS, RequestResult
 from edge.system.text import format_count
 from edge.values import Verdict
 
@@ -85,6 +86,7 @@ class RehearsalResult:
     frames: int
     decisions: tuple[FaceDecision, ...]  # in order of time
     pictures: dict[str, ClipPicture]  # by the reason for its selection
+    requests: tuple[RequestResult, ...]  # at the door; none for a clip without a script
 
     @property
     def tracks(self) -> list[TrackResult]:
@@ -104,11 +106,27 @@ class RehearsalResult:
 
     @property
     def false_grants(self) -> list[FaceDecision]:
-        """Grants to a person who must not be granted, or on another person's face."""
+        """Grants to a person who must not be granted, or on another person's face.
+
+        With a door it decides who is granted: then only grants on another person's face.
+        """
         allowed = self.expected.must | self.expected.may
         return [
-            m for m in self.grants if m.subject not in allowed or m.person not in (None, m.subject)
+            m
+            for m in self.grants
+            if m.person not in (None, m.subject)
+            or (self.clip.script is None and m.subject not in allowed)
         ]
+
+    @property
+    def openings(self) -> list[RequestResult]:
+        return [request for request in self.requests if request.outcome == OPENS]
+
+    @property
+    def false_openings(self) -> list[RequestResult]:
+        """Openings of the door for a person who must not be granted."""
+        allowed = self.expected.must | self.expected.may
+        return [opening for opening in self.openings if opening.person not in allowed]
 
     @property
     def best_match(self) -> FaceDecision | None:
@@ -121,15 +139,20 @@ class RehearsalResult:
         """Subjects that must be granted and were not."""
         false = self.false_grants
         right = {m.subject for m in self.grants if m not in false}
+        if self.clip.script is not None:
+            right = {opening.person for opening in self.openings}
         return sorted(self.expected.must - right)
 
     @property
     def passed(self) -> bool:
-        return not self.false_grants and not self.missed
+        return not self.false_grants and not self.false_openings and not self.missed
 
     @property
     def decision(self) -> str:
-        """Decision in words."""
+        """Decision in words; that of the door if there is one."""
+        if self.requests:
+            last = (self.openings or self.requests)[-1]
+            return f"{last.outcome}: {last.detail or last.person}"
         granted = sorted({str(m.subject) for m in self.grants})
         if granted:
             return f"grant: {', '.join(granted)}"
@@ -178,6 +201,7 @@ class RehearsalResult:
             + (f" on the face of {m.person}" if m.person not in (None, m.subject) else "")
             for m in self.false_grants
         ]
+        false += [f"the door opened for {r.person} at {r.at_s:.2f} s" for r in self.false_openings]
         return false + [f"{subject} never granted" for subject in self.missed]
 
 

@@ -43,6 +43,7 @@ def text(rehearsals: Sequence[RehearsalResult]) -> str:
     return "\n".join(
         [
             *lines,
+            *_requests(rehearsals),
             *_warnings(rehearsals),
             *(f"FAIL {r.clip.name}: {failure}" for r in rehearsals for failure in r.failures),
         ]
@@ -51,6 +52,10 @@ def text(rehearsals: Sequence[RehearsalResult]) -> str:
 
 def _warnings(rehearsals: Sequence[RehearsalResult]) -> list[str]:
     return [f"WARNING {r.clip.name}: {warning}" for r in rehearsals for warning in r.warnings]
+
+
+def _requests(rehearsals: Sequence[RehearsalResult]) -> list[str]:
+    return [f"DOOR {r.clip.name}: {request}" for r in rehearsals for request in r.requests]
 
 
 def markdown(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
@@ -65,6 +70,7 @@ def markdown(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> st
         "# Rehearsal",
         _bullets(f"{name}: {value}" for name, value in facts.items()),
         "\n".join(f"| {' | '.join(cells)} |" for cells in lines),
+        _bullets(_requests(rehearsals)),
         _bullets(_warnings(rehearsals)),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -118,6 +124,7 @@ def _figures(rehearsal: RehearsalResult) -> dict[str, Any]:
         "warnings": rehearsal.warnings,
         "decision": rehearsal.decision,
         "grants": [asdict(m) for m in rehearsal.grants],
+        "requests": [asdict(request) for request in rehearsal.requests],
         "false_grants": len(rehearsal.false_grants),
         "missed": rehearsal.missed,
         "tracks": [_track_figures(attempt) for attempt in rehearsal.tracks],

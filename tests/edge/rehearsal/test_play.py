@@ -69,7 +69,7 @@ def came_to(
 ) -> RehearsalResult:
     clip = Clip("clip", "a clip", 10.0, lambda: iter(()), expected)
     return RehearsalResult(
-        clip, expected, 1 + max((m.frame for m in moments), default=0), tuple(moments), {}
+        clip, expected, 1 + max((m.frame for m in moments), default=0), tuple(moments), {}, ()
     )
 
 
@@ -336,8 +336,8 @@ def test_a_mistake_is_said_without_a_traceback(
 
 
 def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["clip", "--fps", "0"]):
+    for arguments in (["--present", "1 card"], ["clip", "--fps", "0"], []):
         with pytest.raises(SystemExit) as ended:
             command.main(["--config", "terminal.yaml", *arguments])
         assert ended.value.code == 2
-    assert "expected clips or --adversarial" in capsys.readouterr().err
+    assert "expected clips, --adversarial or --second-factors" in capsys.readouterr().err

@@ -1,0 +1,147 @@
+"""Cards and PINs of rehearsals: parsing, the door in memory, drawn clips and the command."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.access.rules.settings import build_access_rules
+from edge.access.rules.values import AuthMode, Factor, RulePerson
+from edge.cli import rehearse as command
+from edge.config.door import DoorConfig
+from edge.config.rules import AccessConfig
+from edge.errors import ConfigError
+from edge.names import name_key
+from edge.rehearsal import page, tables
+from edge.rehearsal.clips import Clip, ExpectedGrants
+from edge.rehearsal.door_script import DoorScript, RehearsedDoor, ScriptedInput, parse_input
+from edge.rehearsal.results import RehearsalResult
+
+ADA, BOB = "Ada", "Bob"
+CARD_MODE, PIN_MODE = {"mode": "card-and-face"}, {"mode": "pin-and-face"}
+NOON = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
+
+
+def script(
+    access: Mapping[str, Any], *inputs: str, people: Mapping[str, RulePerson] | None = None
+) -> DoorScript:
+    rules = build_access_rules(AccessConfig.model_validate(access), DoorConfig())
+    return DoorScript(rules, people or {}, tuple(map(parse_input, inputs)))
+
+
+def answers(
+    access: Mapping[str, Any], *inputs: str, face_at_s: float, masked: bool = False
+) -> list[str]:
+    """Return the door's answers to the inputs and to the face of Ada at a time."""
+    door = RehearsedDoor(script(access, *inputs), NOON)
+    door.update(face_at_s)
+    door.present_face(face_at_s, ADA, masked=masked)
+    door.update(math.inf)
+    return [f"{one.outcome} {one.detail}".strip() for one in door.results]
+
+
+def test_input_of_text() -> None:
+    assert parse_input("1.5 card Ada  Lovelace") == ScriptedInput(1.5, Factor.CARD, "Ada Lovelace")
+    assert parse_input("0 duress-pin Ada") == ScriptedInput(0.0, Factor.DURESS_PIN, ADA)
+    assert parse_input(" 2 pin ") == ScriptedInput(2.0, Factor.PIN, None)
+
+
+@pytest.mark.parametrize("text", ["", "card Ada", "1 face Ada", "-1 pin", "nan card", "inf card"])
+def test_input_invalid_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected SECONDS"):
+        parse_input(text)
+
+
+def test_door_face_waits_for_card() -> None:
+    assert answers(CARD_MODE, "2 card Ada", face_at_s=1) == ["waits for card", "opens"]
+    assert answers(CARD_MODE, "0.5 card Ada", face_at_s=1) == ["waits for face", "opens"]
+    assert answers(CARD_MODE, "20 card Ada", face_at_s=1)[1] == "waits for face"
+
+
+def test_door_wrong_card_is_refused() -> None:
+    found = answers(CARD_MODE, "2 card", "3 card Bob", face_at_s=1)
+    assert found == ["waits for card", "refused unknown-card", "refused other-person"]
+
+
+def test_door_mask_needs_pin() -> None:
+    rule = {"masked": "require-second-factor"}
+    found = answers(rule, "2 pin", "3 pin Ada", face_at_s=1, masked=True)
+    assert found == ["waits for card or pin", "refused wrong-pin", "opens"]
+    assert answers(rule, face_at_s=1) == ["opens"]
+
+
+def test_door_duress_pin_opens() -> None:
+    found = answers(PIN_MODE, "2 duress-pin Ada", face_at_s=1)
+    assert found == ["waits for pin", "opens silent alarm"]
+
+
+def test_door_pin_without_use_is_wrong() -> None:
+    assert answers(CARD_MODE, "0 pin Ada", face_at_s=1)[0] == "refused wrong-pin"
+    found = answers(PIN_MODE, "0 card Bob", "1 pin Ada", face_at_s=9)
+    assert found[1] == "refused wrong-pin"
+
+
+def test_door_uses_attributes_of_people() -> None:
+    strict = {name_key(ADA): RulePerson(ADA, mode=AuthMode.PIN_AND_FACE)}
+    door = RehearsedDoor(script({}, people=strict), NOON)
+    assert door.present_face(0.0, ADA, masked=False) == 15.0
+    assert door.present_face(1.0, BOB, masked=False) is None
+
+
+def test_result_counts_openings(tmp_path: Path) -> None:
+    expected = ExpectedGrants(must=frozenset({ADA}))
+    clip = Clip("c", "", 10.0, lambda: iter(()), expected, script=script(CARD_MODE, "1 card Ada"))
+    door = RehearsedDoor(script(CARD_MODE, "1 card Ada"), NOON)
+    door.present_face(0.0, ADA, masked=False)
+    waiting = RehearsalResult(clip, expected, 1, (), {}, tuple(door.results))
+    assert waiting.failures == ["Ada never granted"] and waiting.decision == "waits: for card"
+    door.update(math.inf)
+    opened = replace(waiting, requests=tuple(door.results))
+    assert opened.passed and opened.decision == "opens: Ada"
+    wrong = replace(opened, expected=ExpectedGrants())
+    assert wrong.failures == ["the door opened for Ada at 1.00 s"] and not wrong.passed
+    line = "0.00 s face of Ada: waits (for card)"
+    assert f"DOOR c: {line}" in tables.text([opened])
+    assert line in tables.markdown([opened], {})
+    assert line in page.render_page([opened], {"Terminal": "t", "Liveness": "none"})
+    assert tables.to_json_data([opened], {})["clips"][0]["requests"][1]["outcome"] == "opens"
+
+
+def test_command_plays_second_factors(
+    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["--config", str(write_config()), "--second-factors"]) == 0
+    shown = capsys.readouterr().out
+    for words in (
+        "card of Eileen Collins: opens",
+        "card of Grace Hopper: refused (other-person)",
+        "card of no one: refused (unknown-card)",
+        "pin of no one: refused (wrong-pin)",
+        "pin of Eileen Collins: opens",
+        "duress-pin of Eileen Collins: opens (silent alarm)",
+    ):
+        assert words in shown
+
+
+def test_command_presents_card_at_a_clip(
+    write_config: Callable[..., Path],
+    clip: Callable[..., Path],
+    tmp_path: Path,
+    collins: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cv2.imwrite(str(tmp_path / "ada.png"), collins)
+    base = ["--config", str(write_config(access=CARD_MODE)), "--photo", f"Ada={tmp_path}/ada.png"]
+    base.append(f"{clip((collins, 6))}=Ada")
+    assert command.main([*base, "--present", "0.3 card Ada"]) == 0
+    assert "card of Ada: opens" in capsys.readouterr().out
+    assert command.main([*base, "--present", "0.3 card"]) == 1
+    assert "Ada never granted" in capsys.readouterr().out
