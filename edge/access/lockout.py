@@ -35,7 +35,7 @@ class LockoutCount:
 class Lockout:
     """Counts failures by key, such as a reader's or a person's name.
 
-    It limits requests by credentials only: fire, exit button and operators do not ask it. At most
+    It limits cards and PINs only: faces, fire, REX and operators are not subject to it. At most
     4096 keys are kept; the oldest one without a lock is dropped first.
     """
 
@@ -52,7 +52,7 @@ class Lockout:
         return 0.0 if count is None else max(0.0, count.locked_until - now)
 
     def note_failure(self, key: str, now: float) -> bool:
-        """Count a wrong credential; True if the key is locked by it."""
+        """Count a wrong credential; return True if this locks the key."""
         if self.locked_s(key, now):
             return False
         count = self._counts.pop(key, None)

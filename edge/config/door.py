@@ -286,6 +286,6 @@ class DoorConfig(Section):
     @classmethod
     def _names_differ(cls, readers: tuple[ReaderConfig, ...]) -> tuple[ReaderConfig, ...]:
         names = [reader.name for reader in readers]
-        if len(set(names)) < len(names):
-            raise ValueError("expected a different name for each reader")
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two readers have the name {repeated[0]}; write another name")
         return readers

@@ -106,12 +106,14 @@ class WiegandReaderConfig(ReaderSection):
     @model_validator(mode="after")
     def _is_consistent(self) -> WiegandReaderConfig:
         if self.d0 == self.d1:
-            raise ValueError(f"d0 and d1 are the same line: {self.d0}")
+            raise ValueError(f"d0 and d1 are the same line: {self.d0}; write two lines")
         if self.parity is None and self.bits not in _STANDARD_BITS:
             raise ValueError(f"the parity of {self.bits} bits is not known; set `parity`")
         for parity in self.parity or ():
             if int(parity.mask, 16) >> self.bits:
-                raise ValueError(f"the mask {parity.mask} has more than {self.bits} bits")
+                raise ValueError(
+                    f"the mask {parity.mask} has more than {self.bits} bits; write a shorter mask"
+                )
         return self
 
 

@@ -80,7 +80,7 @@ class ZoneConfig(Section):
 
 
 class LaneConfig(Section):
-    """One way through a door: its camera and readers on one side."""
+    """Way through a door in one direction, with the camera and readers on its side."""
 
     name: Label = Field(title="Name", description="Name of the lane.", examples=["lab-in"])
     zone: Label | None = Field(
@@ -283,7 +283,7 @@ class AccessConfig(Section):
         needs_exit = zone.anti_passback != "off" and zone.forget_after_s is None
         if not exits and (needs_exit or zone.max_people is not None):
             raise ValueError(
-                f"zone {zone.name}: no lane leads out, so people would stay inside for ever; "
+                f"zone {zone.name}: no lane leads out, so people would never count as outside; "
                 "add a lane with `direction: out`"
             )
         if zone.anti_passback == "hard":
@@ -345,4 +345,4 @@ def check_rules(rules: AccessConfig, door: DoorConfig) -> None:
 def _check_unique(key: str, names: Iterable[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise ValueError(f"{key}: {repeated[0]} is there twice; write another name")
+        raise ValueError(f"{key}: the name {repeated[0]} occurs twice; write another name")

@@ -1,4 +1,4 @@
-"""Changes of people and credentials, by commands. The door process only reads the file."""
+"""Changes of people and credentials by commands. The door process only reads the file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class CredentialEditor:
     def remove_card(self, name: str, card: CardRead) -> None:
         person, digest = self._get(name), self._hasher.hash_card(card)
         if digest not in person.cards:
-            raise DoorError(f"{person.name} does not have this card")
+            raise DoorError(f"{person.name!r} does not have this card; present the right one")
         self._update(name, {"cards": tuple(other for other in person.cards if other != digest)})
 
     def remove_cards(self, name: str) -> None:
@@ -118,7 +118,9 @@ class CredentialEditor:
         try:
             self.document = CredentialDocument.model_validate(values)
         except ValidationError:
-            raise DoorError("the change would make the file invalid: too many people") from None
+            raise DoorError(
+                "the change would make the file invalid: too many people; remove some first"
+            ) from None
 
 
 @contextlib.contextmanager

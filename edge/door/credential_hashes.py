@@ -67,10 +67,12 @@ def load_credential_key(path: Path, *, create: bool) -> bytes:
             key = file.read(KEY_BYTES + 1)
     except OSError as error:
         raise DoorError(
-            f"{path}: the key of the credentials cannot be used: {error.strerror}"
+            f"{path}: the key of the credentials cannot be used: {error.strerror}; "
+            "correct it, or restore a backup"
         ) from error
     if len(key) != KEY_BYTES:
+        found = "more" if len(key) > KEY_BYTES else len(key)
         raise DoorError(
-            f"{path}: expected a key of {KEY_BYTES} bytes, found another size; restore a backup"
+            f"{path}: expected a key of {KEY_BYTES} bytes, found {found}; restore a backup"
         )
     return key

@@ -12,7 +12,7 @@ _READER, _PERSON = "reader ", "person "
 
 
 class CredentialLockout:
-    """Counts wrong cards and PINs. Only these are refused: a face never asks it."""
+    """Counts wrong cards and PINs and refuses further ones. Faces are not subject to it."""
 
     def __init__(self, door: Door, rule: LockoutRule) -> None:
         self._door = door
@@ -35,6 +35,7 @@ class CredentialLockout:
             self._count(_PERSON + name_key(person), person)
 
     def note_success(self, person: str) -> None:
+        """Forget the failures of a person after a right PIN."""
         self._lockout.note_success(_PERSON + name_key(person))
 
     def reset(self, name: str | None) -> int:

@@ -1,4 +1,4 @@
-"""File of the people and credentials that the door process knows: models, reading and writing."""
+"""File of people and credentials of the door process: models, reading and writing."""
 
 from __future__ import annotations
 
@@ -74,9 +74,11 @@ class PersonEntry(FrozenModel):
     @model_validator(mode="after")
     def _is_consistent(self) -> PersonEntry:
         if self.duress_pin is not None and self.pin is None:
-            raise ValueError("a duress PIN needs a PIN")
+            raise ValueError("a duress PIN needs a PIN; set both")
         if self.valid_from and self.valid_until and self.valid_until < self.valid_from:
-            raise ValueError("the validity ends before it begins")
+            raise ValueError(
+                f"the last day {self.valid_until} is before the first day {self.valid_from}"
+            )
         return self
 
 
@@ -109,14 +111,16 @@ def empty_document() -> CredentialDocument:
 
 
 def read_document(path: Path) -> CredentialDocument:
-    """Read the file; a missing one is empty. Raises DoorError, which shows nothing of it."""
+    """Read the file; a missing one is empty. Raises DoorError, without content of the file."""
     try:
         with acting_as_owner(path.parent):
             content = read_regular(path, _FILE_MAX)
     except FileNotFoundError:
         return empty_document()
     except OSError as error:
-        raise DoorError(f"{path}: the credentials cannot be read: {error.strerror}") from error
+        raise DoorError(
+            f"{path}: the credentials cannot be read: {error.strerror}; check its owner and mode"
+        ) from error
     try:
         return parse_json(CredentialDocument, content)
     except ValueError:
@@ -130,4 +134,7 @@ def write_document(document: CredentialDocument, path: Path) -> None:
         with acting_as_owner(path.parent):
             write_atomic(path, document.model_dump_json().encode(), 0o600)
     except OSError as error:
-        raise DoorError(f"{path}: the credentials cannot be written: {error.strerror}") from error
+        raise DoorError(
+            f"{path}: the credentials cannot be written: {error.strerror}; check the disk and the "
+            "mode of the folder"
+        ) from error

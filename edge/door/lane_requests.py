@@ -1,4 +1,4 @@
-"""Requests at the lanes of a door: factors of people are taken to the rules, then it unlocks."""
+"""Requests at the lanes of a door: factors are presented to the rules; allowed ones unlock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Answer = Waiting | Code | None  # None: the door unlocked
 
 
 class LaneRequests:
-    """Decides on verified factors of people. Fire, REX and operators never come here."""
+    """Decides on verified factors of people. Fire, REX and operators are not subject to it."""
 
     def __init__(self, door: Door, people: PeopleWatcher) -> None:
         self._door = door
@@ -44,7 +44,7 @@ class LaneRequests:
     def present_face(self, grant: Grant) -> Answer:
         """Take a request of the recogniser for the lane of its camera.
 
-        A face that was compared with one person only counts with a card or PIN of that person.
+        A face that was compared 1:1 counts only with a card or PIN of that person.
         """
         lane = self._door.settings.access.camera_lane
         if grant.claimed and name_key(grant.subject) != name_key(self.claimed_person() or ""):

@@ -1,4 +1,4 @@
-"""Changes of the file of people and credentials, loaded in a thread."""
+"""Reload of the file of people and credentials after a change, in a thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PeopleWatcher:
         self._thread.start()
 
     def update(self) -> bool:
-        """Use what was loaded since the last call; True if it is new. Never waits."""
+        """Use the people loaded since the last call; return True if there are any. Never waits."""
         try:
             self.credentials = self._loaded.get_nowait()
         except queue.Empty:

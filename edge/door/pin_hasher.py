@@ -29,7 +29,7 @@ class _Job:
 
 
 class PinHasher:
-    """Hashes at most five PINs at a time; each is answered once, at its deadline at the latest."""
+    """Hashes PINs one by one; at most four wait. Each gets one answer, by its deadline."""
 
     def __init__(self, clock: Callable[[], float], wake: Callable[[], None]) -> None:
         """Start the thread. `wake` is called after each result."""
@@ -44,7 +44,7 @@ class PinHasher:
         self._thread.start()
 
     def start(self, reader: str, hasher: CredentialHasher, digits: str) -> bool:
-        """Begin to hash a PIN; False if too many wait."""
+        """Begin to hash a PIN; return False if too many wait."""
         with self._lock:
             self._tickets += 1
             try:

@@ -115,7 +115,7 @@ class ReaderRequests:
         if match is None and not has_card:
             match = self._find_owner(pin.digest)
             if waiting is not None and waiting.presented and match is not None:
-                self.lockout.note_failure(reader, None)  # of another person: no free guess
+                self.lockout.note_failure(reader, None)  # a PIN of another person counts as a guess
         if match is None:
             person = waiting.person.name if waiting is not None and has_card else None
             self.lockout.note_failure(reader, person)
@@ -155,7 +155,7 @@ class ReaderRequests:
             self._readers.show(reader, feedback)
 
     def show_answer(self, lane: str, answer: Answer) -> None:
-        """Show the answer to a face at the readers of a lane; nothing of a refusal."""
+        """Show the answer to a face at the readers of a lane. A refusal is not shown."""
         feedback = _feedback(answer)
         if feedback is None or feedback is ReaderFeedback.REFUSED:
             return

@@ -77,7 +77,7 @@ class ZoneFile:
                 write_atomic(self._path, json.dumps(state, ensure_ascii=False).encode())
         except Exception as error:  # the next state must still be written
             reason = getattr(error, "strerror", None) or str(error)
-            return f"{self._path}: cannot be written: {reason}"
+            return f"{self._path}: cannot be written: {reason}; check the disk and its space"
         return ""
 
 

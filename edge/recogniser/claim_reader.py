@@ -1,4 +1,4 @@
-"""Whose card or PIN waits for a face: asked at the door process, which alone knows credentials."""
+"""Claim of the next face: the person whose card or PIN waits, as the door process reports."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from edge.errors import DoorError
 from edge.recogniser.decision_log import LogThrottle
 
 _INTERVAL_S = 0.1
-_PAUSE_S = 5.0  # without an answer: a request that times out delays a frame
+_PAUSE_S = 5.0  # after a request without an answer, which delays a frame
 
 
 class ClaimReader:
-    """Asks the door at most ten times a second; never without a reader."""
+    """Requests the claim at most ten times a second; never if no reader is configured."""
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
-"""Access rules of one terminal: who may pass which lane, when and with which factors.
+"""Access rules of one terminal: lanes, times, factors and rights of people.
 
-Pure: times and states of doors are arguments, nothing is read or written. Start with `engine.py`.
+Pure: times and states of doors are arguments; no file is read or written. Start with `engine.py`.
 The rules in words, with their tests: docs/door.md.
 """

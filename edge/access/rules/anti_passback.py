@@ -1,4 +1,4 @@
-"""Anti-passback: who is inside may not enter again, who is outside may not leave."""
+"""Anti-passback: a second entry without an exit, or exit without an entry, is a violation."""
 
 from __future__ import annotations
 

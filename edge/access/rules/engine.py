@@ -1,11 +1,12 @@
-"""Access rules of one terminal. Deciding changes no zone: `granted` and the passages do.
+"""Access rules of one terminal. A decision changes no zone: `granted` and the passages do.
 
     present -> Waiting | Refused | Allowed
     Allowed -> the caller saves `state_if_granted` and records the grant, calls `check` again,
                unlocks, and calls `granted`
 
 The state is saved before the relay moves: a power cut loses no grant. If the state cannot be saved,
-the grant is refused and nothing has changed. Fire, REX and operators never ask these rules.
+the grant is refused and nothing has changed. Fire, REX and operators are not
+subject to these rules.
 """
 
 from __future__ import annotations
@@ -234,7 +235,7 @@ class RulesEngine:
         return self._ledger.is_known
 
     def occupancy(self, zone: str) -> int:
-        """Return how many people are inside a zone."""
+        """Return the number of people inside a zone."""
         return self._ledger.count_of(zone)
 
     def reset_person(self, person: str) -> None:
@@ -242,7 +243,7 @@ class RulesEngine:
         self._ledger.reset_person(person)
 
     def reset_all(self) -> None:
-        """Allow the next passage of everyone in either direction.
+        """Allow the next passage of all people in either direction.
 
         After an invalid state, numbers of people and visits start from zero.
         """
@@ -253,7 +254,7 @@ class RulesEngine:
         self._ledger.reset_uses(person)
 
     def set_occupancy(self, zone: str, people: int) -> None:
-        """Set how many people are inside a zone; raises ValueError for a negative number."""
+        """Set the number of people inside a zone; raises ValueError for a negative number."""
         if people < 0:
             raise ValueError(f"expected 0 people or more in zone {zone}, found {people}")
         self._ledger.set_count(zone, people)

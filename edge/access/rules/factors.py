@@ -20,8 +20,9 @@ class FactorCollector:
     def add(self, factor: Factor, person: RulePerson, at: float, *, masked: bool) -> bool:
         """Add a factor; return False if the request of another person is open.
 
-        A face that waits alone was perhaps seen without an intention. Any factor of another person
-        ends its request: a face starts a new one at once, a card or PIN when it is presented again.
+        A person may pass the camera without a request: any factor of another person ends the
+        request of a face that waits alone. A face starts a new request at once, a card or PIN when
+        it is presented again.
         """
         self._drop_expired(at)
         if self.person is not None and self.person.name != person.name:

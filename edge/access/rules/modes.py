@@ -22,7 +22,7 @@ _STRICTNESS = list(AuthMode)
 def accepted_factors(
     rules: AccessRules, person: RulePerson, moment: Moment, *, masked: bool
 ) -> tuple[FactorSet, ...]:
-    """Return the sets of factors of which one completes a request; none: no set does."""
+    """Return the sets of factors, each of which completes a request; empty: none does."""
     found = [_FACTORS[mode] for mode in sorted(_accepted_modes(rules, person, moment))]
     if masked and rules.mask_needs_factor and _FACTORS[AuthMode.FACE] in found:
         found.remove(_FACTORS[AuthMode.FACE])

@@ -9,7 +9,7 @@ from edge.access.rules.values import Direction
 
 
 def check_occupancy(ledger: ZoneLedger, lane: Lane, people: int) -> RuleRefusal | None:
-    """Return why some more people may not enter now; people on their way in count."""
+    """Return why `people` more people may not enter; people with a pending entry count."""
     zone = lane.zone
     if zone is None or zone.max_people is None or lane.direction is Direction.OUT:
         return None

@@ -44,7 +44,7 @@ class AccessZone:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One way through a door."""
+    """Way through a door in one direction."""
 
     name: str
     door: str

@@ -1,4 +1,4 @@
-"""State of the zones: who is inside, how many, used visits, grants without a passage yet."""
+"""State of the zones: people inside, their number, used visits, pending passages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Presence(StrictModel):
 
 
 class PendingPassage(StrictModel):
-    """Grant whose passage is not reported yet."""
+    """Grant whose passage has not been reported."""
 
     person: Name
     lane: Name
@@ -71,7 +71,7 @@ class _Grant:
 
 
 class ZoneLedger:
-    """State of the zones in memory: the only place that changes it.
+    """State of the zones in memory. All changes are made here.
 
     A restart may lose reports of passages. A grant that still waits for its passage then counts
     restrictively: the person is inside, and a visit is used up.
@@ -172,7 +172,7 @@ class ZoneLedger:
     # ---------------------------------------------------------------- resets
 
     def reset_person(self, person: str) -> None:
-        """Forget on which side of each zone a person is."""
+        """Forget the side of a person in all zones."""
         for people in self._people.values():
             people.pop(person, None)
 
@@ -181,7 +181,7 @@ class ZoneLedger:
         self._used.pop(person, None)
 
     def reset_all(self) -> None:
-        """Forget on which side everyone is, and that an earlier state could not be read."""
+        """Forget the side of all people, and that an earlier state could not be read."""
         self._people.clear()
         self.is_known = True
 

@@ -10,12 +10,13 @@ from edge.door.readers.events import CardRead
 
 @dataclass(frozen=True, slots=True)
 class ParityRule:
-    """ParityRule over the frame's bits of a mask; the mask contains the parity bit itself."""
+    """Parity of the frame's bits in a mask. The mask contains the parity bit."""
 
     mask: int
     odd: bool
 
     def holds(self, data: int) -> bool:
+        """Return True if the parity of a frame is right."""
         return bool((data & self.mask).bit_count() % 2) is self.odd
 
 

@@ -19,7 +19,7 @@ class FeedbackReader(Protocol):
     """Reader with a light or a sound."""
 
     def show(self, feedback: ReaderFeedback) -> None:
-        """Show something. Callable from any thread; never waits and never raises.
+        """Show the state of a request. Callable from any thread; never waits and never raises.
 
         Only the newest feedback counts; it is dropped if the reader is disconnected.
         """

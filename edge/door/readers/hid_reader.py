@@ -52,7 +52,9 @@ class HidReader:
         except BlockingIOError:
             return ()
         except OSError as error:
-            raise DoorError(f"{self._path}: cannot be read: {error.strerror}") from error
+            raise DoorError(
+                f"{self._path}: cannot be read: {error.strerror}; check the plug of the reader"
+            ) from error
         return [read for code in codes if (read := self._keys.press(code, now))]
 
     def close(self) -> None:

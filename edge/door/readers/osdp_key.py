@@ -15,7 +15,7 @@ from edge.system.atomic_files import open_regular
 _BYTES = 16
 _FILE_MAX = 64  # bytes: the digits and some white space
 _DISTINCT_MIN = 6  # 16 random bytes have fewer distinct values once in 10^12
-_DEFAULT = bytes(range(0x30, 0x40))  # SCBK-D of the standard, known to all
+_DEFAULT = bytes(range(0x30, 0x40))  # SCBK-D of the standard, which is public
 _MAKE = "make another one with: openssl rand -hex 16"
 
 
@@ -40,7 +40,7 @@ def load_osdp_key(path: Path) -> OsdpKey:
         raise DoorError(f"{path}: expected 32 hexadecimal digits, found something else; {_MAKE}")
     key = bytes.fromhex(text.decode("ascii"))
     if key == _DEFAULT:
-        raise DoorError(f"{path}: this is the default key SCBK-D, which everybody knows; {_MAKE}")
+        raise DoorError(f"{path}: this is the default key SCBK-D, which is public; {_MAKE}")
     if weakness := _weakness(key):
         raise DoorError(f"{path}: the key can be guessed: {weakness}; {_MAKE}")
     return OsdpKey(key)
@@ -63,7 +63,9 @@ def _read_private(path: Path) -> bytes:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             content = file.read(_FILE_MAX)
     except OSError as error:
-        raise DoorError(f"{path}: the OSDP key cannot be read: {error.strerror}") from error
+        raise DoorError(
+            f"{path}: the OSDP key cannot be read: {error.strerror}; see docs/wiring.md"
+        ) from error
     if mode & 0o077:
         raise DoorError(
             f"{path}: other accounts may read the OSDP key (mode {mode:04o}); "

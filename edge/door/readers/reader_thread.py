@@ -66,7 +66,7 @@ class ReaderThread:
             return self._state or ReaderState.DISCONNECTED, self._why
 
     def close(self) -> bool:
-        """End the thread; False if it hangs and is left behind."""
+        """End the thread; return False if it hangs and cannot end."""
         self._stopped.set()
         self._thread.join(_CLOSE_S)
         return not self._thread.is_alive()

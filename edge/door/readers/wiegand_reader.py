@@ -73,7 +73,9 @@ class WiegandReader:
             now_ns = self._clock_ns()  # before the edges are read: none before it is missing
             reads = [read for edge in self._read_edges() if (read := self._add(edge))]
         except OSError as error:
-            raise DoorError(f"the data lines cannot be read: {error.strerror}") from error
+            raise DoorError(
+                f"the data lines cannot be read: {error.strerror}; see gpioinfo"
+            ) from error
         if ended := self._decoder.end_frame(now_ns):
             reads.append(ended)
         return [found for read in reads if (found := self._translate(read, now_ns / _NS))]

@@ -63,7 +63,10 @@ def test_simulated_is_chosen_by_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("readers", "why"),
     [
-        ("[{kind: simulated, name: in, path: a}, {kind: simulated, name: in, path: b}]", "differ"),
+        (
+            "[{kind: simulated, name: in, path: a}, {kind: simulated, name: in, path: b}]",
+            "the name in",
+        ),
         ("[{kind: simulated, name: in, path: a, lane: lab}]", "which is not in"),
         ("[{kind: simulated, name: in}]", "path"),
     ],
