@@ -66,6 +66,7 @@ class DoorService:
         self.door.update()
         self._readers.update()
         if self._people.update():
+            self.door.zones.end_requests()
             self._record_people()
 
     def reload(self, settings: DoorSettings) -> None:

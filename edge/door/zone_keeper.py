@@ -98,6 +98,10 @@ class ZoneKeeper:
         """Return the request that waits at a lane."""
         return self._engine.find_open(lane, self._clock())
 
+    def end_requests(self) -> None:
+        """End the requests that wait, as the people have changed."""
+        self._engine.end_requests()
+
     def check(self, allowed: Allowed) -> RuleRefusal | None:
         """Return why an allowed request must be refused after all."""
         return self._engine.check(allowed, self.moment(), self._doors())

@@ -156,6 +156,12 @@ class RulesEngine:
             return OpenRequest(first.person, frozenset(), until) if at <= until else None
         return request
 
+    def end_requests(self) -> None:
+        """End the requests that wait: rights or credentials of their people may have changed."""
+        for factors in self._factors.values():
+            factors.clear()
+        self._first_of_two.clear()
+
     def update_calendar(self, rules: AccessRules) -> None:
         """Use rules that differ in holidays and time zone only."""
         self._rules = rules

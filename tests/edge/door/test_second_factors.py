@@ -8,6 +8,8 @@ import pytest
 
 from edge.access.lockout import LockoutRule
 from edge.audit.reader import read_log
+from edge.door.access_settings import DoorPaths
+from edge.door.credential_editor import edit_credentials
 from edge.names import NAME_MAX
 from tests.doors import CLOCK, until
 from tests.lanes import (
@@ -83,6 +85,17 @@ def test_grant_of_a_name_that_grows_is_refused(tmp_path: Path) -> None:
     with lane_door(tmp_path, {}) as lane:
         assert "subject" in str(lane.face("\u0958" * NAME_MAX))  # each becomes two characters
         assert lane.face("Ada") is None
+
+
+def test_withdrawn_card_ends_its_request(tmp_path: Path) -> None:
+    paths = DoorPaths.in_folder(tmp_path)
+    with lane_door(tmp_path, CARD_MODE) as lane:
+        lane.type_until(f"card {ADAS_CARD}", "waiting")
+        with edit_credentials(paths.people, paths.people_key) as editor:
+            editor.remove_cards("Ada")
+        until(lambda: bool(lane.records("people-changed")))
+        assert lane.client.claim() is None
+        assert lane.face("Ada") == "waiting" and not lane.is_unlocked
 
 
 def test_wrong_pin_then_right_pin(tmp_path: Path) -> None:
