@@ -1,4 +1,4 @@
-"""Operator commands for the access rules: resets of zones, visits and lockouts, and the people."""
+"""Operator commands for the access rules: resets of zones, visits and lockouts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from edge.door.zone_file import PendingSave
 from edge.names import is_name, normalize_name
 
 _OCCUPANCY = re.compile(r"([A-Za-z0-9-]{1,32})=([0-9]{1,6})")
-_NAME_OR_ALL = "expected the name of a person, or nothing for all"
 
 
 class AccessCommand(str, Enum):
@@ -33,20 +32,20 @@ class AccessCommands:
         self._door, self._access, self._lockout = door, access, lockout
 
     def find_flaw(self, command: AccessCommand, argument: str) -> str:
-        """Return why a command cannot be executed, empty if it can."""
+        """Return why a command cannot be executed; empty if it can."""
         if command is AccessCommand.SET_ZONE:
             return self._find_zone_flaw(argument)
         if not argument:
             is_for_all = command in (AccessCommand.RESET_ANTI_PASSBACK, AccessCommand.RESET_LOCKOUT)
-            return "" if is_for_all else "expected a name"
+            return "" if is_for_all else "expected the name of a person, found none"
         if not is_name(argument):
-            return _NAME_OR_ALL
+            return f"expected a name of printable characters, found {argument!r}"
         if command is AccessCommand.RESET_USES and self._find(argument) is None:
             return f"{argument!r} is not a person of this door; see edge-door person list"
         return ""
 
     def execute(self, command: AccessCommand, argument: str) -> PendingSave | None:
-        """Execute a command without a flaw; return what must be saved."""
+        """Execute a command that `find_flaw` accepts; return the save to wait for, None if none."""
         zones, entry = self._door.zones, self._find(argument)
         name = normalize_name(argument) if entry is None else entry.name
         if command is AccessCommand.RESET_ANTI_PASSBACK:
@@ -66,7 +65,7 @@ class AccessCommands:
     def _find_zone_flaw(self, argument: str) -> str:
         found = _OCCUPANCY.fullmatch(argument)
         if found is None:
-            return "expected a zone and a number of people such as lab=3"
+            return f"expected a zone and a number of people such as lab=3, found {argument!r}"
         zones = self._door.zones.zones
         if found[1] in zones:
             return ""
