@@ -86,7 +86,7 @@ durability: $(VENV)/dev.stamp  ## Kill and cut the power during enrollment, remo
 crossings: $(VENV)/dev.stamp  ## Judge random scripted crossings by an oracle: COUNT=20000
 	$(BIN)/python -m tests.crossings --count $(COUNT)
 
-rules-fuzz: $(VENV)/dev.stamp  ## Run 100,000 random steps of the access rules against the oracle: STEPS=100000 (a minute)
+rules-fuzz: $(VENV)/dev.stamp  ## Run 100,000 random steps of the access rules, and of a door with them, against the oracle: STEPS=100000 (minutes)
 	$(BIN)/python -m tests.rules --steps $(STEPS)
 
 fuzz: $(VENV)/fuzz.stamp  ## Fuzz the parsers: docs/measurements/fuzz.md, inputs and findings in build/fuzz: MINUTES=60
