@@ -96,7 +96,7 @@ def test_door_uses_attributes_of_people() -> None:
     assert door.present_face(1.0, BOB, masked=False) is None
 
 
-def test_result_counts_openings(tmp_path: Path) -> None:
+def test_result_counts_openings() -> None:
     expected = ExpectedGrants(must=frozenset({ADA}))
     clip = Clip("c", "", 10.0, lambda: iter(()), expected, script=script(CARD_MODE, "1 card Ada"))
     door = RehearsedDoor(script(CARD_MODE, "1 card Ada"), NOON)
