@@ -74,7 +74,9 @@ class ZoneFile:
     def _write(self, state: dict[str, Any]) -> str:
         try:
             with acting_as_owner(self._path.parent):
-                write_atomic(self._path, json.dumps(state, ensure_ascii=False).encode())
+                # In parts: one call for thousands of people would hold the interpreter lock.
+                text = "".join(json.JSONEncoder(ensure_ascii=False).iterencode(state))
+                write_atomic(self._path, text.encode())
         except Exception as error:  # the next state must still be written
             reason = getattr(error, "strerror", None) or str(error)
             return f"{self._path}: cannot be written: {reason}; check the disk and its space"

@@ -50,7 +50,9 @@ class ZoneKeeper:
         self._engine = RulesEngine(settings.rules)
         self._file = file
         self._clock, self._wall, self._doors = clock, wall, doors
-        self._saved = self._engine.state(clock())  # submitted last
+        # Revision of the state that was submitted last; None: a grant that is not noted yet.
+        self._saved: int | None = self._engine.revision(clock())
+        self._planned: int | None = None  # revision that such a grant follows
         self._newest: PendingSave | None = None
         self._failed_at = self._checked_at = -math.inf
         self._is_granting = False
@@ -62,7 +64,7 @@ class ZoneKeeper:
             return
         error = self._engine.restore(value)
         if error is None:
-            self._saved = self._engine.state(self._clock())
+            self._saved = self._engine.revision(self._clock())
             return
         log.error(
             "%s; entries that depend on it are refused; check who is inside, then run: "
@@ -114,13 +116,20 @@ class ZoneKeeper:
         self._is_granting = True
         state = self._engine.state_if_granted(allowed, self.moment(), self._doors())
         is_saved = self._newest is None and self._failed_at == -math.inf
-        return None if is_saved and state == self._saved else self._submit(state)
+        if state is None:
+            return None if is_saved else self._submit(self._engine.state(self._clock()))
+        pending = self._submit(state)
+        self._planned, self._saved = self._saved, None
+        return pending
 
     def end_grant(self, allowed: Allowed | None) -> None:
         """Note the grant, None if it was refused after all."""
+        before = self._engine.revision(self._clock())
         if allowed is not None:
             self._engine.granted(allowed, self.moment(), self._doors())
-        self._is_granting = False
+            if before == self._planned:  # the submitted state has this grant, and nothing else
+                self._saved = self._engine.revision(self._clock())
+        self._is_granting, self._planned = False, None
         self._save_changes()
 
     # ---------------------------------------------------------------- the door
@@ -209,12 +218,11 @@ class ZoneKeeper:
         """Save the state if it is another one than on disk."""
         if self._is_granting:
             return
-        state = self._engine.state(self._clock())
-        if state != self._saved:
-            self._submit(state)
+        if self._engine.revision(self._clock()) != self._saved:
+            self._submit(self._engine.state(self._clock()))
 
     def _submit(self, state: dict[str, Any]) -> PendingSave:
-        self._saved = state
+        self._saved = self._engine.revision(self._clock())
         self._newest = self._file.submit(state)
         return self._newest
 

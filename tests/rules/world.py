@@ -216,7 +216,9 @@ class World:
     def _grant(self, allowed: Allowed) -> None:
         moment, doors = self._moment(), self._statuses()
         assert self._engine.check(allowed, moment, doors) is None
-        text = json.dumps(self._engine.state_if_granted(allowed, moment, doors))
+        planned = self._engine.state_if_granted(allowed, moment, doors)
+        before = self._engine.state(self._at)
+        text = json.dumps(before if planned is None else planned)
         self._compare()
         self._engine.granted(allowed, moment, doors)
         door = self._oracle.lane(allowed.lane)["door"]

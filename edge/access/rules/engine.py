@@ -170,12 +170,15 @@ class RulesEngine:
 
     def state_if_granted(
         self, allowed: Allowed, moment: Moment, doors: DoorStatuses
-    ) -> dict[str, Any]:
-        """Return the state to save before an allowed request is granted; changes nothing."""
+    ) -> dict[str, Any] | None:
+        """Return the state to save before an allowed request is granted, None if it stays.
+
+        Changes nothing.
+        """
         ledger = self._ledger.copy()
         ledger.drop_void(moment.at)
         _note_grant(ledger, self._rules.lanes[allowed.lane], allowed, moment, doors)
-        return ledger.state.model_dump(mode="json")
+        return None if ledger.revision == self._ledger.revision else ledger.as_json()
 
     def granted(self, allowed: Allowed, moment: Moment, doors: DoorStatuses) -> None:
         """Note that the door is unlocked for an allowed request."""
@@ -221,7 +224,12 @@ class RulesEngine:
     def state(self, at: float) -> dict[str, Any]:
         """Return everything that must survive a restart, as a JSON value."""
         self._ledger.drop_void(at)
-        return self._ledger.state.model_dump(mode="json")
+        return self._ledger.as_json()
+
+    def revision(self, at: float) -> int:
+        """Return a number that differs from the one before if the state has changed."""
+        self._ledger.drop_void(at)
+        return self._ledger.revision
 
     def restore(self, value: object) -> str | None:
         """Take the state of an earlier run; return why it is invalid, None if it is not.

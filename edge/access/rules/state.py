@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -14,6 +14,7 @@ from edge.names import NAME_MAX
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 Count = Annotated[int, Field(ge=0)]
+PRESENCES_MAX = 50_000  # people of a zone whose side is known
 UnixSeconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -79,6 +80,7 @@ class ZoneLedger:
 
     def __init__(self, state: ZoneState) -> None:
         self.is_known = state.is_known
+        self.revision = 0  # rises with each change
         self._people = {zone: dict(people) for zone, people in state.people.items()}
         self._counts, self._used = dict(state.counts), dict(state.used)
         self._grants: list[_Grant] = []  # oldest first
@@ -91,19 +93,27 @@ class ZoneLedger:
         other._people = {zone: dict(people) for zone, people in self._people.items()}
         other._counts, other._used = dict(self._counts), dict(self._used)
         other._grants = list(self._grants)
+        other.revision = self.revision
         return other
 
     # ---------------------------------------------------------------- questions
 
-    @property
-    def state(self) -> ZoneState:
-        return ZoneState(
-            is_known=self.is_known,
-            people=self._people,
-            counts=self._counts,
-            used=self._used,
-            pending=[grant.entry for grant in self._grants],
-        )
+    def as_json(self) -> dict[str, Any]:
+        """Return the state as `ZoneState` in JSON; without its checks, for thousands of people."""
+        return {
+            "version": 1,
+            "is_known": self.is_known,
+            "people": {
+                zone: {
+                    person: {"is_inside": presence.is_inside, "wall_s": presence.wall_s}
+                    for person, presence in people.items()
+                }
+                for zone, people in self._people.items()
+            },
+            "counts": dict(self._counts),
+            "used": dict(self._used),
+            "pending": [grant.entry.model_dump() for grant in self._grants],
+        }
 
     def presence_of(self, person: str, zone: str) -> Presence | None:
         """Return the side of a person; None if it is unknown."""
@@ -138,12 +148,14 @@ class ZoneLedger:
             if (each.entry.person, each.entry.lane) != (entry.person, entry.lane)
         ]
         self._grants = [*kept, _Grant(entry)]
+        self.revision += 1
 
     def take_pending(self, lanes: Collection[str]) -> PendingPassage | None:
         """Return and remove the oldest grant of some lanes."""
         for grant in self._grants:
             if grant.entry.lane in lanes:
                 self._grants.remove(grant)
+                self.revision += 1
                 return grant.entry
         return None
 
@@ -156,7 +168,10 @@ class ZoneLedger:
 
     def drop_void(self, at: float) -> None:
         """Drop the grants that ended without a passage before a time."""
-        self._grants = [each for each in self._grants if at <= each.ends_at]
+        kept = [each for each in self._grants if at <= each.ends_at]
+        if len(kept) < len(self._grants):
+            self._grants = kept
+            self.revision += 1
 
     def commit(self, entry: PendingPassage, wall_s: float | None) -> None:
         """Count a passage of a person at a time, None if the clock is not trusted."""
@@ -167,7 +182,7 @@ class ZoneLedger:
 
     def count(self, zone: str, *, is_entry: bool) -> None:
         """Count a passage; the number of people never falls below zero."""
-        self._counts[zone] = max(0, self.count_of(zone) + (1 if is_entry else -1))
+        self.set_count(zone, max(0, self.count_of(zone) + (1 if is_entry else -1)))
 
     # ---------------------------------------------------------------- resets
 
@@ -175,30 +190,41 @@ class ZoneLedger:
         """Forget the side of a person in all zones."""
         for people in self._people.values():
             people.pop(person, None)
+        self.revision += 1
 
     def reset_uses(self, person: str) -> None:
         """Count the visits of a person from zero."""
         self._used.pop(person, None)
+        self.revision += 1
 
     def reset_all(self) -> None:
         """Forget the side of all people, and that an earlier state could not be read."""
         self._people.clear()
         self.is_known = True
+        self.revision += 1
 
     def set_count(self, zone: str, people: int) -> None:
         """Set the number of people inside a zone."""
         self._counts[zone] = people
+        self.revision += 1
 
     # ---------------------------------------------------------------- parts
 
     def _set(self, entry: PendingPassage, wall_s: float | None, *, is_inside: bool) -> None:
-        if entry.zone is not None:
-            presence = Presence(is_inside=is_inside, wall_s=wall_s)
-            self._people.setdefault(entry.zone, {})[entry.person] = presence
+        """Note the side of a person; beyond `PRESENCES_MAX` the oldest passage is forgotten."""
+        if entry.zone is None:
+            return
+        people = self._people.setdefault(entry.zone, {})
+        people.pop(entry.person, None)  # the newest passage is the last one
+        people[entry.person] = Presence(is_inside=is_inside, wall_s=wall_s)
+        if len(people) > PRESENCES_MAX:
+            del people[next(iter(people))]
+        self.revision += 1
 
     def _use(self, entry: PendingPassage) -> None:
         if entry.is_counted:
             self._used[entry.person] = self._used.get(entry.person, 0) + 1
+            self.revision += 1
 
     def _restore(self, entry: PendingPassage) -> None:
         """Count a grant whose passage is unknown: the person is inside."""
