@@ -60,6 +60,16 @@ class RequestHandler:
     def handle(self, packet: bytes, uid: int) -> bytes:
         """Return the answer to a packet of a user. Raises DoorError if a relay fails."""
         try:
+            return self._answer(packet, uid)
+        except DoorError:
+            raise
+        except Exception:  # no packet may end the process that fire and REX need
+            log.exception("a request was refused by an error; report it with this message")
+            self._door.zones.end_grant(None)
+            return protocol.encode("refused", {"reason": "an error of the door, see its journal"})
+
+    def _answer(self, packet: bytes, uid: int) -> bytes:
+        try:
             kind, fields = protocol.decode(packet)
             grant = protocol.parse_grant(fields) if kind == "grant" else None
             command = protocol.parse_command(fields) if kind == "command" else None

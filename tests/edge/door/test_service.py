@@ -70,6 +70,22 @@ def test_client_reconnects_to_restarted_door(tmp_path: Path) -> None:
     client.close()
 
 
+def grant_packet(change: str) -> bytes:
+    """Return a complete grant with one field in other words, or one more."""
+    fields = {
+        '"id"': '"a"',
+        '"subject"': '"Ada"',
+        '"record_id"': "1",
+        '"frame_at"': "1.0",
+        '"extended"': "false",
+        '"masked"': "false",
+        '"claimed"': "false",
+    }
+    name, value = change.split(": ", 1)
+    text = ", ".join(f"{key}: {old}" for key, old in {**fields, name: value}.items())
+    return f'{{"v": 1, "kind": "grant", {text}}}'.encode()
+
+
 @pytest.mark.parametrize(
     "packet",
     [
@@ -81,18 +97,16 @@ def test_client_reconnects_to_restarted_door(tmp_path: Path) -> None:
         b'{"v": 2, "kind": "status"}',
         b'{"v": 1, "kind": "open sesame"}',
         b'{"v": 1, "kind": "grant"}',
-        b'{"v": 1, "kind": "grant", "id": 1, "subject": "a", "record_id": 1, "frame_at": 1}',
-        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": true, "frame_at": 1}',
-        b'{"v": 1, "kind": "grant", "id": "a", "subject": "", "record_id": 1, "frame_at": 1}',
-        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, "frame_at": NaN}',
-        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, '
-        b'"frame_at": 1, "pulse_s": 900}',
+        grant_packet('"id": 1'),
+        grant_packet('"record_id": true'),
+        grant_packet('"subject": ""'),
+        grant_packet('"subject": "\\ud800"'),
+        grant_packet('"frame_at": NaN'),
+        grant_packet('"frame_at": 1' + "0" * 400),
+        grant_packet('"extended": 1'),
+        grant_packet('"claimed": null'),
+        grant_packet('"pulse_s": 900'),
         b"[" * 4000,
-        b'{"v": 1, "kind": "grant", "id": "a", "subject": "\\ud800", '
-        b'"record_id": 1, "frame_at": 1}',
-        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, "frame_at": 1'
-        + b"0" * 400
-        + b"}",
     ],
 )
 def test_invalid_packets_neither_open_nor_end(
@@ -106,6 +120,27 @@ def test_invalid_packets_neither_open_nor_end(
             assert json.loads(raw.recv(4096))["kind"] == "refused"
     assert client.status()["state"] == "locked"
     assert terminal.relay.history == []
+
+
+def test_valid_packet_is_refused_by_its_age_only(terminal: RunningDoor) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
+        raw.settimeout(TIMEOUT_S)
+        raw.connect(str(terminal.path))
+        raw.send(grant_packet('"id": "b"'))
+        assert json.loads(raw.recv(4096))["reason"] == "stale"
+
+
+def test_error_in_a_request_ends_nothing(
+    terminal: RunningDoor, client: DoorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("unexpected")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("edge.access.rules.engine.RulesEngine.check", fail)
+        assert client.grant(grant("first")) == "an error of the door, see its journal"
+        assert not terminal.relay.history
+    assert client.grant(grant("second")) is None and terminal.relay.energised
 
 
 def test_lost_or_flooding_peer_does_not_block(terminal: RunningDoor, client: DoorClient) -> None:
