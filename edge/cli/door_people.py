@@ -164,8 +164,13 @@ def _remove(args: argparse.Namespace) -> int:
     return common.DONE
 
 
+def _read_people(args: argparse.Namespace) -> tuple[PersonEntry, ...]:
+    config = load_config(args.config)
+    return read_document(config.people_path, config.people_key_path).people
+
+
 def _show(args: argparse.Namespace) -> int:
-    people = read_document(load_config(args.config).people_path).people
+    people = _read_people(args)
     found = next((one for one in people if name_key(one.name) == name_key(args.name)), None)
     if found is None:
         raise DoorError(
@@ -182,7 +187,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    people = read_document(load_config(args.config).people_path).people
+    people = _read_people(args)
     if args.json:
         print(json.dumps([_fields(person) for person in people], ensure_ascii=False))
         return common.DONE

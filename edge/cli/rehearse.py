@@ -178,7 +178,7 @@ def _build_script(config: TerminalConfig, inputs: Sequence[str]) -> DoorScript:
     from edge.door.credentials_file import read_document
     from edge.rehearsal.door_script import DoorScript, parse_input
 
-    people = read_document(config.people_path).people
+    people = read_document(config.people_path, config.people_key_path).people
     return DoorScript(
         build_access_rules(config.access, config.door),
         {name_key(person.name): person.attributes for person in people},

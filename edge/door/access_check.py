@@ -30,7 +30,7 @@ def check_access(config: TerminalConfig) -> Iterator[AccessFinding]:
     if path.exists() and not os.access(path, os.R_OK):
         yield AccessFinding(False, f"{path}: not readable here; run this as root")
         return
-    people = read_document(path).people
+    people = read_document(path, config.people_key_path).people
     if people:
         load_credential_key(config.people_key_path, create=False)
         words = format_count(len(people), "person", "people")

@@ -127,11 +127,14 @@ class CredentialEditor:
 def edit_credentials(path: Path, key_path: Path) -> Iterator[CredentialEditor]:
     """Lock the file, edit it and write it if the block ends without an exception.
 
-    The key file is made if there is none. Raises DoorError, AlreadyRunningError.
+    The key file is made if there is none, after an empty file: a key without a file is damage.
+    Raises DoorError, AlreadyRunningError.
     """
     lock = acquire_lock(path.with_suffix(".lock"), "change of credentials")
     try:
-        document = read_document(path)
+        document = read_document(path, key_path)
+        if not document.people:
+            write_document(document, path)
         key = load_credential_key(key_path, create=not document.people)
         editor = CredentialEditor(document, CredentialHasher(key, bytes.fromhex(document.salt)))
         yield editor

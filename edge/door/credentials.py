@@ -71,10 +71,10 @@ class Credentials:
         return None if person is None else _match(person, digest)
 
 
-def load_credentials(path: Path, key_path: Path) -> Credentials:
+def load_credentials(path: Path, key_path: Path, *, is_required: bool = False) -> Credentials:
     """Read the credentials. Never raises: if they cannot be used, none is accepted."""
     try:
-        document = read_document(path)
+        document = read_document(path, key_path, is_required=is_required)
         key = load_credential_key(key_path, create=False) if document.people else _random_key()
         return Credentials(document, key, damage="")
     except DoorError as error:

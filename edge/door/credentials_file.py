@@ -110,12 +110,17 @@ def empty_document() -> CredentialDocument:
     return CredentialDocument(version=1, salt=secrets.token_hex(SALT_BYTES))
 
 
-def read_document(path: Path) -> CredentialDocument:
-    """Read the file; a missing one is empty. Raises DoorError, without content of the file."""
+def read_document(path: Path, key_path: Path, *, is_required: bool = False) -> CredentialDocument:
+    """Read the file. Raises DoorError, without content of the file.
+
+    A missing file is empty, unless it is required or its key exists: without it the restrictions
+    of people are unknown.
+    """
     try:
         with acting_as_owner(path.parent):
             content = read_regular(path, _FILE_MAX)
     except FileNotFoundError:
+        _check_absence(path, key_path, is_required=is_required)
         return empty_document()
     except OSError as error:
         raise DoorError(
@@ -126,6 +131,20 @@ def read_document(path: Path) -> CredentialDocument:
     except ValueError:
         pass  # its text shows values of the file
     raise DoorError(f"{path}: not a valid file of credentials; restore a backup, or remove it")
+
+
+def _check_absence(path: Path, key_path: Path, *, is_required: bool) -> None:
+    """Check that a missing file was never written. Raises DoorError."""
+    if key_path.exists():
+        raise DoorError(
+            f"{path}: no such file, but its key {key_path} exists; restore a backup, or remove the "
+            "key to start without people"
+        )
+    if is_required:
+        raise DoorError(
+            f"{path}: no such file, but people were loaded before; restore a backup, or restart "
+            "edge-door to start without people"
+        )
 
 
 def write_document(document: CredentialDocument, path: Path) -> None:

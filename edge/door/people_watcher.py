@@ -21,7 +21,8 @@ class PeopleWatcher:
         self._path, self._key_path = path, key_path
         self._loaded: queue.SimpleQueue[Credentials] = queue.SimpleQueue()
         self._seen = self._signature()
-        self.credentials = load_credentials(path, key_path)
+        self._has_loaded = False  # people, in this run
+        self.credentials = self._load()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="people", daemon=True)
         self._thread.start()
@@ -43,7 +44,12 @@ class PeopleWatcher:
             signature = self._signature()
             if signature != self._seen:
                 self._seen = signature
-                self._loaded.put(load_credentials(self._path, self._key_path))
+                self._loaded.put(self._load())
+
+    def _load(self) -> Credentials:
+        loaded = load_credentials(self._path, self._key_path, is_required=self._has_loaded)
+        self._has_loaded = self._has_loaded or len(loaded) > 0
+        return loaded
 
     def _signature(self) -> _Signature:
         return tuple(map(_file_signature, (self._path, self._key_path)))

@@ -56,7 +56,8 @@ def test_person_is_set_shown_and_removed(call: Call, config_path: Path) -> None:
     assert (shown["cards"], shown["pin"], shown["duress_pin"]) == (1, True, True)
     assert "Ada  (staff, 3 visits, 1 card, PIN, duress PIN)" in call("person", "list")
     call("person", "set", "Ada", "--no-pin", "--no-cards", "--max-uses", "none", *REASON)
-    (ada,) = read_document(load_config(config_path).people_path).people
+    config = load_config(config_path)
+    (ada,) = read_document(config.people_path, config.people_key_path).people
     assert (ada.cards, ada.pin, ada.max_uses, ada.groups) == ((), None, None, ("staff",))
     call("person", "remove", "Ada", *REASON)
     assert call("person", "list").strip() == "0 people"

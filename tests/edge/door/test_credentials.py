@@ -198,7 +198,7 @@ def test_changed_file_is_refused(stored: tuple[Path, Path], change: str) -> None
         ada["pin"] = PIN
     stored[0].write_text(json.dumps(document))
     with pytest.raises(DoorError) as refused:
-        read_document(stored[0])
+        read_document(*stored)
     assert PIN not in str(refused.value)
 
 
@@ -213,13 +213,29 @@ def test_no_file_is_no_damage(paths: tuple[Path, Path]) -> None:
     assert load_credentials(*paths).damage == ""
 
 
+def test_missing_file_with_key_is_damage(stored: tuple[Path, Path]) -> None:
+    stored[0].unlink()
+    assert "restore a backup" in load_credentials(*stored).damage
+    with pytest.raises(DoorError, match="its key"), edit_credentials(*stored):
+        pass
+    assert not stored[0].exists()
+    stored[1].unlink()
+    assert load_credentials(*stored).damage == ""
+
+
+def test_failed_first_edit_leaves_no_damage(paths: tuple[Path, Path]) -> None:
+    with pytest.raises(DoorError), edit_credentials(*paths) as changed:
+        changed.remove_person("Eve")
+    assert load_credentials(*paths).damage == ""
+
+
 @given(st.binary(max_size=300))
 def test_document_of_any_bytes_is_read_or_refused(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "credentials.json"
         path.write_bytes(content)
         with pytest.raises(DoorError):
-            read_document(path)
+            read_document(path, path.with_suffix(".key"))
 
 
 def test_credentials_are_not_shown(
@@ -229,7 +245,7 @@ def test_credentials_are_not_shown(
     credentials = load_credentials(*stored)
     ada = credentials.find_person("Ada")
     assert ada and ada.pin
-    document = read_document(stored[0])
+    document = read_document(*stored)
     shown = f"{credentials!r} {credentials.hasher!r} {ada!r} {ada} {document!r} {CARD!r}"
     shown += caplog.text
     for secret in (PIN, DURESS_PIN, "3456", ada.pin, ada.cards[0]):

@@ -142,6 +142,22 @@ def test_unreadable_people_refuse_everyone(tmp_path: Path) -> None:
         check_fire_and_rex(lane)
 
 
+@pytest.mark.parametrize("is_key_kept", [True, False])
+def test_missing_people_refuse_everyone(tmp_path: Path, is_key_kept: bool) -> None:
+    paths = DoorPaths.in_folder(tmp_path)
+    with lane_door(tmp_path, {}) as lane:
+        if not is_key_kept:
+            paths.people_key.unlink()
+        paths.people.unlink()
+        until(
+            lambda: any("no such file" in each["note"] for each in lane.records("people-invalid"))
+        )
+        assert lane.face("Ada") == "people-unreadable"
+    if is_key_kept:
+        with lane_door(tmp_path, {}) as lane:
+            assert lane.face("Ada") == "people-unreadable"
+
+
 def test_mantrap_input_refuses_grants_only(tmp_path: Path) -> None:
     with lane_door(tmp_path, {"interlock": True}, has_inputs=True) as lane:
         assert lane.wires is not None
