@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 _FILE_MAX = 64 << 20  # bytes
 _CLOSE_S = 1.0
+_WAITING_MAX = 256
 
 
 class PendingSave:
@@ -47,6 +48,10 @@ class ZoneFile:
         pending = PendingSave()
         with self._lock:
             self._state = state
+            if len(self._waiting) >= _WAITING_MAX:  # the disk hangs
+                pending.error = f"{self._path}: the disk does not answer; {_WAITING_MAX} saves wait"
+                pending.done.set()
+                return pending
             self._waiting.append(pending)
             self._lock.notify()
         return pending

@@ -15,7 +15,7 @@ PIN_DIGITS_MAX = 12
 class Malformation(Code):
     """Why a read is no card and no PIN."""
 
-    INCOMPLETE = "incomplete", "changes of the data lines were lost; the machine is overloaded"
+    INCOMPLETE = "incomplete", "changes of lines or keys were lost; the machine is overloaded"
     LENGTH = "length", "a frame has a length that the reader's format does not have"
     PARITY = "parity", "a parity bit of a frame is wrong"
     BOTH_LINES = "both-lines", "both data lines changed at the same time"

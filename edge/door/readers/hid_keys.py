@@ -33,6 +33,11 @@ class KeyboardBuffer:
         self._last = -math.inf
         self._digits = ""
         self._is_valid = True
+        self._has_lost = False  # presses of this read
+
+    def note_lost(self) -> None:
+        """Note that presses of keys were lost: the read they belong to must not count."""
+        self._has_lost = True
 
     def press(self, code: int, now: float) -> ReaderInput | None:
         """Add the press of a key; return a read if it was the enter key."""
@@ -51,8 +56,11 @@ class KeyboardBuffer:
     def _clear(self) -> None:
         self._digits = ""
         self._is_valid = True
+        self._has_lost = False
 
     def _read(self) -> ReaderInput | None:
+        if self._has_lost:
+            return ReadMalformed(Malformation.INCOMPLETE)
         if not self._digits and self._is_valid:
             return None
         if not self._is_valid:

@@ -14,6 +14,7 @@ from edge.door.readers.hid_keys import KeyboardBuffer
 from edge.errors import DoorError
 
 _EV_KEY, _PRESSED = 1, 1
+_LOST = 0, 3  # EV_SYN and SYN_DROPPED: the queue of the kernel was full
 
 
 class HidReader:
@@ -44,18 +45,21 @@ class HidReader:
             return ()
         now = time.monotonic()
         try:
-            codes = [
-                event.code
-                for event in self._device.read()
-                if (event.type, event.value) == (_EV_KEY, _PRESSED)
-            ]
+            events = list(self._device.read())
         except BlockingIOError:
             return ()
         except OSError as error:
             raise DoorError(
                 f"{self._path}: cannot be read: {error.strerror}; check the plug of the reader"
             ) from error
-        return [read for code in codes if (read := self._keys.press(code, now))]
+        reads: list[ReaderInput] = []
+        for event in events:
+            if (event.type, event.code) == _LOST:
+                self._keys.note_lost()
+            elif (event.type, event.value) == (_EV_KEY, _PRESSED):
+                read = self._keys.press(event.code, now)
+                reads += [] if read is None else [read]
+        return reads
 
     def close(self) -> None:
         if self._device is not None:

@@ -49,6 +49,16 @@ def test_pin_keys() -> None:
     assert type_keys(keys, "1" * 13 + "\n") == [ReadMalformed(Malformation.LENGTH)]
 
 
+def test_lost_keys_end_their_read_only() -> None:
+    keys = KeyboardBuffer(reads_pin=False, timeout_s=1.0)
+    assert type_keys(keys, "12345") == []
+    keys.note_lost()
+    assert type_keys(keys, "6789\n4321\n") == [
+        ReadMalformed(Malformation.INCOMPLETE),
+        card_of_digits("4321"),
+    ]
+
+
 def test_keypad_keys_are_digits() -> None:
     keys = KeyboardBuffer(reads_pin=True, timeout_s=1.0)
     read = [keys.press(code, 0.0) for code in (82, 79, 80, 81, 75, 76, 77, 71, 72, 73, 96)]
