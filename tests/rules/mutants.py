@@ -75,6 +75,16 @@ class AcceptsForeignPin(RulesEngine):
         return outcome
 
 
+class CountsAgain(RulesEngine):
+    """Counts each entry of a person, also of one who is inside already."""
+
+    def granted(self, allowed: Allowed, moment: Moment, doors: DoorStatuses) -> None:
+        if self._rules.lanes[allowed.lane].passage is None:  # the side is known again at once
+            for person in allowed.people:
+                self.reset_person(person.name)
+        super().granted(allowed, moment, doors)
+
+
 class FullZoneRefusesExit(RulesEngine):
     """Keeps people inside a full zone."""
 
@@ -119,6 +129,7 @@ MUTANTS = (
     StartsEmptyAfterBadState,
     IgnoresMask,
     AcceptsForeignPin,
+    CountsAgain,
     FullZoneRefusesExit,
     IgnoresOtherDoor,
     TrustsEveryClock,

@@ -32,6 +32,7 @@ class Picture:
 
     side: dict[tuple[str, str], tuple[str, float | None]] = field(default_factory=dict)
     count: dict[str, int] = field(default_factory=dict)
+    counted: set[tuple[str, str]] = field(default_factory=set)  # sides that the count agrees with
     used: dict[str, int] = field(default_factory=dict)
     open: list[dict[str, Any]] = field(default_factory=list)  # grants without a passage
     known: bool = True
@@ -82,6 +83,7 @@ class Oracle:
                 self._go(found, mine[0], fact["wall"])
             elif lane["zone"]:
                 self._bump(found, lane["zone"], lane["direction"])
+                self._doubt(found, lane["zone"])
                 found.tailgates += lane["direction"] == "in"
         elif what == "relock":
             for grant in found.open:
@@ -91,13 +93,15 @@ class Oracle:
         elif what == "restart":
             for grant in found.open:
                 if grant["zone"]:
-                    found.side[grant["who"], grant["zone"]] = ("in", grant["wall"])
                     if grant["way"] == "in":
-                        self._bump(found, grant["zone"], "in")
+                        self._count(found, grant)
+                    found.side[grant["who"], grant["zone"]] = ("in", grant["wall"])
+                    found.counted.add((grant["who"], grant["zone"]))
                 found.used[grant["who"]] = found.used.get(grant["who"], 0) + grant["use"]
             found.open = []
         elif what == "corrupt":
             found.side, found.count, found.used, found.open = {}, {}, {}, []
+            found.counted = set()
             found.known = False
         elif what == "reset":
             found.side = {at: where for at, where in found.side.items() if at[0] != fact["who"]}
@@ -105,6 +109,7 @@ class Oracle:
             found.side, found.known = {}, True
         elif what == "occupancy":
             found.count[fact["zone"]] = fact["people"]
+            self._doubt(found, fact["zone"])
 
     def _replay_grant(self, found: Picture, fact: dict[str, Any]) -> None:
         lane = self.lane(fact["lane"])
@@ -127,9 +132,20 @@ class Oracle:
     def _go(self, found: Picture, grant: dict[str, Any], wall: float | None) -> None:
         found.open = [other for other in found.open if other is not grant]
         if grant["zone"]:
+            self._count(found, grant)
             found.side[grant["who"], grant["zone"]] = (grant["way"], wall)
-            self._bump(found, grant["zone"], grant["way"])
+            found.counted.add((grant["who"], grant["zone"]))
         found.used[grant["who"]] = found.used.get(grant["who"], 0) + grant["use"]
+
+    def _count(self, found: Picture, grant: dict[str, Any]) -> None:
+        """Count a passage unless the person is known to be there already."""
+        here = (grant["who"], grant["zone"])
+        if here not in found.counted or found.side.get(here, ("",))[0] != grant["way"]:
+            self._bump(found, grant["zone"], grant["way"])
+
+    @staticmethod
+    def _doubt(found: Picture, zone: str) -> None:
+        found.counted = {here for here in found.counted if here[1] != zone}
 
     @staticmethod
     def _bump(found: Picture, zone: str, way: str) -> None:

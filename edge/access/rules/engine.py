@@ -207,7 +207,7 @@ class RulesEngine:
             self._ledger.commit(entry, _trusted_s(moment))
             return Passage(entry.person, is_tailgating=False)
         if zone is not None:
-            self._ledger.count(zone.name, is_entry=direction is Direction.IN)
+            self._ledger.count_unknown(zone.name, is_entry=direction is Direction.IN)
         return Passage(None, is_tailgating=direction is Direction.IN)
 
     def relocked(self, door: str, at: float) -> None:

@@ -29,6 +29,7 @@ class Presence(StrictModel):
 
     is_inside: bool
     wall_s: UnixSeconds | None  # time of the passage; None: the clock was not trusted
+    is_counted: bool = True  # the number of people agrees with this side
 
 
 class PendingPassage(StrictModel):
@@ -82,6 +83,10 @@ class ZoneLedger:
         self.is_known = state.is_known
         self.revision = 0  # rises with each change
         self._people = {zone: dict(people) for zone, people in state.people.items()}
+        self._counted = {  # people whose side the number of people agrees with
+            zone: {person for person, presence in people.items() if presence.is_counted}
+            for zone, people in state.people.items()
+        }
         self._counts, self._used = dict(state.counts), dict(state.used)
         self._grants: list[_Grant] = []  # oldest first
         for entry in state.pending:
@@ -91,6 +96,7 @@ class ZoneLedger:
         """Return a copy that changes apart from this ledger."""
         other = ZoneLedger(ZoneState(is_known=self.is_known))
         other._people = {zone: dict(people) for zone, people in self._people.items()}
+        other._counted = {zone: set(people) for zone, people in self._counted.items()}
         other._counts, other._used = dict(self._counts), dict(self._used)
         other._grants = list(self._grants)
         other.revision = self.revision
@@ -105,7 +111,11 @@ class ZoneLedger:
             "is_known": self.is_known,
             "people": {
                 zone: {
-                    person: {"is_inside": presence.is_inside, "wall_s": presence.wall_s}
+                    person: {
+                        "is_inside": presence.is_inside,
+                        "wall_s": presence.wall_s,
+                        "is_counted": person in self._counted.get(zone, ()),
+                    }
                     for person, presence in people.items()
                 }
                 for zone, people in self._people.items()
@@ -174,14 +184,16 @@ class ZoneLedger:
             self.revision += 1
 
     def commit(self, entry: PendingPassage, wall_s: float | None) -> None:
-        """Count a passage of a person at a time, None if the clock is not trusted."""
-        if entry.zone is not None:
-            self._set(entry, wall_s, is_inside=entry.is_entry)
-            self.count(entry.zone, is_entry=entry.is_entry)
+        """Count a passage of a person at a time, None if the clock is not trusted.
+
+        The number of people stays if the person was on this side before. A visit is always used.
+        """
+        self._count(entry)
+        self._set(entry, wall_s, is_inside=entry.is_entry)
         self._use(entry)
 
-    def count(self, zone: str, *, is_entry: bool) -> None:
-        """Count a passage; the number of people never falls below zero."""
+    def count_unknown(self, zone: str, *, is_entry: bool) -> None:
+        """Count a passage of an unknown person; the number never falls below zero."""
         self.set_count(zone, max(0, self.count_of(zone) + (1 if is_entry else -1)))
 
     # ---------------------------------------------------------------- resets
@@ -200,12 +212,14 @@ class ZoneLedger:
     def reset_all(self) -> None:
         """Forget the side of all people, and that an earlier state could not be read."""
         self._people.clear()
+        self._counted.clear()
         self.is_known = True
         self.revision += 1
 
     def set_count(self, zone: str, people: int) -> None:
-        """Set the number of people inside a zone."""
+        """Set the number of people inside a zone; the next passage of each person counts."""
         self._counts[zone] = people
+        self._counted.pop(zone, None)
         self.revision += 1
 
     # ---------------------------------------------------------------- parts
@@ -217,8 +231,23 @@ class ZoneLedger:
         people = self._people.setdefault(entry.zone, {})
         people.pop(entry.person, None)  # the newest passage is the last one
         people[entry.person] = Presence(is_inside=is_inside, wall_s=wall_s)
+        self._counted.setdefault(entry.zone, set()).add(entry.person)
         if len(people) > PRESENCES_MAX:
-            del people[next(iter(people))]
+            oldest = next(iter(people))
+            del people[oldest]
+            self._counted.get(entry.zone, set()).discard(oldest)
+        self.revision += 1
+
+    def _count(self, entry: PendingPassage) -> None:
+        """Count a passage unless the person is known to be on this side already."""
+        if entry.zone is None:
+            return
+        presence = self.presence_of(entry.person, entry.zone)
+        is_known = entry.person in self._counted.get(entry.zone, ())
+        if is_known and presence is not None and presence.is_inside == entry.is_entry:
+            return
+        number = self.count_of(entry.zone) + (1 if entry.is_entry else -1)
+        self._counts[entry.zone] = max(0, number)
         self.revision += 1
 
     def _use(self, entry: PendingPassage) -> None:
@@ -228,7 +257,7 @@ class ZoneLedger:
 
     def _restore(self, entry: PendingPassage) -> None:
         """Count a grant whose passage is unknown: the person is inside."""
+        if entry.is_entry:
+            self._count(entry)
         self._set(entry, entry.wall_s, is_inside=True)
-        if entry.zone is not None and entry.is_entry:
-            self.count(entry.zone, is_entry=True)
         self._use(entry)

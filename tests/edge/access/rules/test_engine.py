@@ -399,6 +399,39 @@ def test_occupancy_is_never_negative() -> None:
         terminal.engine.set_occupancy("lab", -1)
 
 
+def test_occupancy_counts_each_person_once() -> None:
+    terminal = Terminal(**zone(max_people=3))
+    for _ in range(3):
+        terminal.grant("in")
+    assert terminal.engine.occupancy("lab") == 1
+    terminal.restart()
+    terminal.grant("in")
+    terminal.grant("in", BEN)
+    assert terminal.engine.occupancy("lab") == 2
+    for _ in range(2):
+        terminal.grant("out")
+    assert terminal.engine.occupancy("lab") == 1
+
+
+def test_occupancy_set_counts_all_again() -> None:
+    terminal = Terminal(**zone(max_people=3))
+    terminal.grant("in")
+    terminal.engine.set_occupancy("lab", 0)
+    terminal.restart()
+    terminal.grant("in")
+    terminal.grant("in")
+    assert terminal.engine.occupancy("lab") == 1
+
+
+def test_unknown_passage_counts_all_again() -> None:
+    lanes = [LAB[0], {**LAB[1], "passage": "sensor"}]
+    terminal = Terminal(zones=[{"name": "lab", "max_people": 3}], lanes=lanes)
+    terminal.grant("in")
+    terminal.engine.passed("out", terminal.moment)  # it may have been Ada
+    terminal.grant("in")
+    assert terminal.engine.occupancy("lab") == 1
+
+
 def test_person_on_the_way_in_counts() -> None:
     terminal = Terminal(contact=True, **zone(max_people=1))
     terminal.grant("in")
