@@ -31,7 +31,7 @@ class GrantUnlocker:
         refusal = refusal or door.controller.check(grant, now)  # the frame may be too old by now
         refusal = refusal or door.zones.check(allowed)
         if refusal is not None:
-            door.zones.end_grant(None)
+            door.zones.cancel_grant(allowed)
             self.refuse(grant, refusal, allowed.lane)
             return refusal
         door.controller.unlock(grant, now)

@@ -132,6 +132,11 @@ class ZoneKeeper:
         self._is_granting, self._planned = False, None
         self._save_changes()
 
+    def cancel_grant(self, allowed: Allowed) -> None:
+        """Note that an allowed request was refused after all."""
+        self._engine.cancelled(allowed)
+        self.end_grant(None)
+
     # ---------------------------------------------------------------- the door
 
     def opened(self) -> None:

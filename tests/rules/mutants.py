@@ -75,6 +75,12 @@ class AcceptsForeignPin(RulesEngine):
         return outcome
 
 
+class KeepsCancelled(RulesEngine):
+    """Keeps the factors of a request that was refused after all."""
+
+    def cancelled(self, allowed: Allowed) -> None: ...
+
+
 class CountsAgain(RulesEngine):
     """Counts each entry of a person, also of one who is inside already."""
 
@@ -130,6 +136,7 @@ MUTANTS = (
     IgnoresMask,
     AcceptsForeignPin,
     CountsAgain,
+    KeepsCancelled,
     FullZoneRefusesExit,
     IgnoresOtherDoor,
     TrustsEveryClock,

@@ -255,7 +255,7 @@ class Oracle:
         for fact in reversed(self.log):
             if fact["what"] in ("restart", "corrupt"):
                 return None
-            if fact["what"] in ("first", "grant") and fact["lane"] == lane:
+            if fact["what"] in ("first", "grant", "cancel") and fact["lane"] == lane:
                 return fact if fact["what"] == "first" else None
         return None
 

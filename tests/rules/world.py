@@ -209,9 +209,19 @@ class World:
             )
             assert _answer(outcome) == expected, (lane, factor, who)
             self.outcomes[expected[1] if expected[0] == "refused" else expected[0]] += 1
-            if isinstance(outcome, Allowed) and self._random.random() < 0.8:
-                self._grant(outcome)
+            if isinstance(outcome, Allowed):
+                self._end(outcome)
             self._compare()
+
+    def _end(self, allowed: Allowed) -> None:
+        """Grant an allowed request, or not: it is cancelled, or the door says nothing."""
+        end = self._random.random()
+        if end < 0.8:
+            self._grant(allowed)
+        elif end < 0.9:
+            self._engine.cancelled(allowed)
+            self._note("cancel", lane=allowed.lane)
+            self._oracle.shown = [one for one in self._oracle.shown if one[0] != allowed.lane]
 
     def _grant(self, allowed: Allowed) -> None:
         moment, doors = self._moment(), self._statuses()

@@ -2,7 +2,7 @@
 
     present -> Waiting | Refused | Allowed
     Allowed -> the caller saves `state_if_granted` and records the grant, calls `check` again,
-               unlocks, and calls `granted`
+               unlocks, and calls `granted`; if it cannot, `cancelled`
 
 The state is saved before the relay moves: a power cut loses no grant. If the state cannot be saved,
 the grant is refused and nothing has changed. Fire, REX and operators are not
@@ -187,6 +187,11 @@ class RulesEngine:
         self._first_of_two.pop(lane.name, None)
         self._first_person.granted(lane, allowed.people)
         _note_grant(self._ledger, lane, allowed, moment, doors)
+
+    def cancelled(self, allowed: Allowed) -> None:
+        """Note that an allowed request was refused after all: it is over."""
+        self._factors[allowed.lane].clear()
+        self._first_of_two.pop(allowed.lane, None)
 
     def opened(self, door: str, moment: Moment) -> tuple[str, ...]:
         """Note that a door's contact opened; return the people who count as passed: all granted."""

@@ -145,6 +145,15 @@ def test_unwritable_zones_keep_the_door_locked(tmp_path: Path) -> None:
         until(lambda: bool(lane.records("zones-not-saved")))
 
 
+def test_unsaved_grant_ends_its_request(tmp_path: Path) -> None:
+    (tmp_path / "zones.json").mkdir()
+    with lane_door(tmp_path, {**EXIT, "mode": "card-and-face"}, reader_lane="in") as lane:
+        assert lane.client.command("reset-anti-passback", "start") is None
+        lane.type_until(f"card {BENS_CARD}", "waiting")
+        assert lane.face("Ben") == "not-recorded"
+        assert lane.face("Ben") == "waiting" and not lane.is_unlocked
+
+
 def test_unwritable_zones_open_if_configured(tmp_path: Path) -> None:
     (tmp_path / "zones.json").mkdir()
     with lane_door(tmp_path, EXIT, settings={"unlock_unrecorded": True}) as lane:

@@ -133,6 +133,16 @@ def test_factors_count_within_window(seconds: float, expected: str) -> None:
     assert terminal.show("main", Factor.FACE, ADA) == expected
 
 
+def test_cancelled_grant_ends_its_request() -> None:
+    terminal = Terminal(mode="card-and-face")
+    terminal.show("main", Factor.CARD, ADA)
+    terminal.wait(9.0)
+    outcome = terminal.present("main", Factor.FACE, ADA)
+    assert isinstance(outcome, Allowed)
+    terminal.engine.cancelled(outcome)
+    assert terminal.show("main", Factor.FACE, ADA) == "waiting for card"
+
+
 def test_factor_from_the_future_does_not_count() -> None:
     terminal = Terminal(mode="card-and-face")
     terminal.show("main", Factor.CARD, ADA)
@@ -485,6 +495,15 @@ def test_two_people_open_together() -> None:
     terminal.wait(30)
     outcome = terminal.present("main", Factor.FACE, BEN)
     assert isinstance(outcome, Allowed) and outcome.people == (ADA, BEN)
+
+
+def test_cancelled_grant_of_two_needs_both() -> None:
+    terminal = Terminal(**DUAL)
+    terminal.show("main", Factor.FACE, ADA)
+    outcome = terminal.present("main", Factor.FACE, BEN)
+    assert isinstance(outcome, Allowed)
+    terminal.engine.cancelled(outcome)
+    assert terminal.show("main", Factor.FACE, BEN) == "waiting for a second person"
 
 
 def test_second_person_must_follow_in_time() -> None:
