@@ -13,7 +13,8 @@ _LOCKS_MAX = 16  # doublings that are counted
 class LockoutRule:
     """`failures` wrong credentials within `window_s` lock for `lock_s`, doubled at each lock.
 
-    The time is at most `lock_max_s`. A lock is forgotten `window_s` after its end.
+    The time is at most `lock_max_s`. A lock is forgotten `window_s` after its end. An infinite
+    window forgets nothing before a success.
     """
 
     failures: int
@@ -73,14 +74,6 @@ class Lockout:
         Not for readers: a person with a right PIN could guess those of others in between.
         """
         self._counts.pop(key, None)
-
-    def counts(self) -> dict[str, LockoutCount]:
-        """Return the state, for a file."""
-        return dict(self._counts)
-
-    def restore(self, counts: dict[str, LockoutCount]) -> None:
-        """Use a saved state, with its times in the present clock."""
-        self._counts = OrderedDict(list(counts.items())[-_KEYS_MAX:])
 
     def _drop_oldest(self, now: float) -> None:
         if len(self._counts) <= _KEYS_MAX:

@@ -146,14 +146,15 @@ class LockoutConfig(Section):
         ge=2,
         le=100,
         title="Failures",
-        description="Number of wrong cards or PINs within `window_s` that lock.",
+        description="Number of wrong cards or PINs that lock.",
     )
     window_s: float = Field(
         300.0,
         gt=0,
         le=86400,
         title="Window",
-        description="Seconds in which failures count together.",
+        description="Seconds in which failures of a reader count together. Those of a person count "
+        "until a right PIN.",
     )
     lock_s: float = Field(
         60.0,

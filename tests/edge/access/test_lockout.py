@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,11 +50,12 @@ def test_lockout_time_doubles_to_its_maximum() -> None:
     assert lockout.locked_s("ada", now + 60.0) == 30.0
 
 
-def test_lockout_survives_a_restart() -> None:
-    before, after = Lockout(RULE), Lockout(RULE)
-    fail(before, "ada", 3, now=0.0)
-    after.restore(before.counts())
-    assert after.locked_s("ada", 10.0) == 20.0
+def test_lockout_endless_window_stops_guesses() -> None:
+    lockout = Lockout(replace(RULE, window_s=math.inf))
+    assert not any(lockout.note_failure("ada", now) for now in (0.0, 1e6))
+    assert lockout.note_failure("ada", 2e6)
+    lockout.note_success("ada")
+    assert not any(lockout.note_failure("ada", now) for now in (3e6, 4e6))
 
 
 def test_lockout_memory_is_bounded() -> None:

@@ -193,6 +193,17 @@ def test_wrong_pins_lock_the_card_holder(tmp_path: Path) -> None:
         assert not lane.status()["access"]["lockouts"]
 
 
+def test_slow_wrong_pins_lock_the_card_holder(tmp_path: Path) -> None:
+    rules = {**CARD_MODE, "lockout": {"failures": 2, "window_s": 1.0}}
+    with lane_door(tmp_path, rules) as lane:
+        for count in (1, 2):
+            lane.type_until(f"card {ADAS_CARD}", "waiting", count)
+            lane.type_until(f"pin {NO_PIN}", "card-pin-refused", count)
+            CLOCK.advance(60.0)
+        until(lambda: bool(lane.records("lockout")))
+        assert [each.get("subject") for each in lane.records("lockout")] == ["Ada"]
+
+
 def test_compromised_recogniser_opens_nothing(tmp_path: Path) -> None:
     """It may claim any face: that is one factor, and no one is locked out by it."""
     with lane_door(tmp_path, {**CARD_MODE, "lockout": {"failures": 2}}) as lane:
