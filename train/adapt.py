@@ -28,7 +28,7 @@ from train.data import ChipSet, load_chips
 from train.encoders.conventions import LabelledFaces
 from train.encoders.cut import Cut, at_14x14, find_cuts
 from train.encoders.onnx_to_torch import read_encoder
-from train.encoders.source import Encoder, open_encoder
+from train.encoders.source import OWN, Encoder, open_encoder
 from train.loop import CHECKPOINT, check_output, make_output, run_training
 from train.recipe import AdaptRecipe, DataRecipe, RoutedRecipe
 from train.routed import EncoderOrigin, RoutedConfig, RoutedNetwork
@@ -295,7 +295,14 @@ def _check_same(checkpoint: Path, config: RoutedConfig) -> None:
 
 def _print_encoder(encoder: Encoder, cuts: list[Cut], config: RoutedConfig) -> None:
     tqdm.write(f"encoder: {encoder.kind}, sha256 {encoder.source_sha256[:16]}")
-    tqdm.write(f"input: {encoder.convention} ({encoder.measured.faces}: {encoder.measured})")
+    known = "known from the checkpoint; " if encoder.kind == OWN else ""
+    rates = encoder.measured.ranked(encoder.convention)
+    tqdm.write(f"input: {encoder.convention} ({known}{encoder.measured.faces}: {rates})")
+    if not encoder.measured.recognises:
+        tqdm.write(
+            "warning: the encoder does not recognise these faces with any input convention; "
+            "an add-on of it will not either; check its weights and the alignment of the chips"
+        )
     tqdm.write(f"conversion: least cosine {encoder.conversion_cosine:.6f} to the original")
     for cut in at_14x14(cuts):
         note = {config.gate_at: "  <- gated by A_u, the branch begins"}.get(cut.node, "")

@@ -303,7 +303,9 @@ def train(
 
 
 def check_output(out: Path, resume: bool) -> None:
-    """Raise ConfigError if the output folder holds a run that is not to be resumed."""
+    """Raise ConfigError if the output is no folder, or holds a run that is not to be resumed."""
+    if file := next((path for path in (out, *out.parents) if path.is_file()), None):
+        raise ConfigError(f"--out {out}: {file} is a file; name a folder")
     if (out / CHECKPOINT).exists() and not resume:
         raise ConfigError(
             f"{out / CHECKPOINT} exists; add --resume to continue, or name another --out"

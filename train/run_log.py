@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 LOG = "log.jsonl"
 _EVERY_STEPS = 20
+_TERMINAL_S, _FILE_S = 0.1, 10.0  # between two updates of the bar
 
 log = logging.getLogger("mfsa-train")
 
@@ -42,7 +43,12 @@ class RunLog:
             SummaryWriter(str(out / "tensorboard"), purge_step=seen + 1) if first else None
         )
         self._bar = tqdm(
-            total=chips, initial=seen, unit="chip", disable=not (first and sys.stderr.isatty())
+            desc="training",
+            total=chips,
+            initial=seen,
+            unit="chip",
+            mininterval=_TERMINAL_S if sys.stderr.isatty() else _FILE_S,
+            disable=not first,
         )
         self._chips, self._from, self._started, self._steps = chips, seen, time.monotonic(), 0
         self._unreadable: set[str] = set()

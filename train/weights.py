@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,17 @@ from train.network import MfsaNetwork, NetworkConfig
 from train.routed import EncoderOrigin, Network, RoutedConfig, RoutedNetwork
 
 
+def read_torch_file(path: Path) -> Any:
+    """Return the tensors and plain values of a file; torch raises many types for other files."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the pickle protocol; such files are refused anyway
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Load a checkpoint, tensors and plain values only; raises ConfigError."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_torch_file(path)
     except Exception as error:  # torch raises many types for invalid files
         raise ConfigError(
             f"{path}: not a readable checkpoint of mfsa-train ({type(error).__name__}); "

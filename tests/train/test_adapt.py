@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from edge.errors import ConfigError
+from tests.networks import make_network
 from tests.train.encoders.onnx_models import ModelBuilder, encoder_model, save_encoder
 from train.adapt import (
     choose_cuts,
@@ -27,7 +28,7 @@ from train.data import ChipItem, ChipSet, load_chips
 from train.encoders.onnx_to_torch import read_encoder
 from train.recipe import DataRecipe, RoutedRecipe
 from train.routed import RoutedNetwork
-from train.weights import load_checkpoint, load_network
+from train.weights import load_checkpoint, load_network, save_weights
 
 WriteRecipe = Callable[..., Path]
 
@@ -66,6 +67,7 @@ def test_run_writes_a_routed_network(
     assert main(arguments(encoder, recipe, faces, out)) == 0
     printed = capsys.readouterr()
     assert "Next: mfsa-export --checkpoint" in printed.out
+    assert "training: 100%" in printed.err and "16/16" in printed.err
     assert "conversion: least cosine 1.000000" in printed.out + printed.err
     assert "<- gated by A_u, the branch begins" in printed.out + printed.err
     line = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
@@ -133,6 +135,31 @@ def test_own_add_on_is_no_encoder(
     made = tmp_path / "run" / "checkpoint.pt"
     assert main(arguments(made, recipe, faces, tmp_path / "again")) == 2
     assert "an add-on of mfsa-adapt already" in capsys.readouterr().err
+
+
+def random_people(root: Path) -> None:
+    """Write 20 people of eight unrelated pictures each: no encoder recognises them."""
+    rng = np.random.default_rng(0)
+    for person in range(20):
+        folder = root / "people" / f"random{person}"
+        folder.mkdir()
+        for photo in range(8):
+            picture = rng.integers(0, 256, (112, 112, 3), dtype=np.uint8)
+            cv2.imwrite(str(folder / f"{photo}.png"), picture)
+
+
+def test_own_encoder_of_no_face_is_warned_of(
+    recipe: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random_people(faces)
+    save_weights(make_network(), tmp_path / "own.safetensors")
+    given = arguments(tmp_path / "own.safetensors", recipe, faces, tmp_path / "run")
+    assert main([*given, "--set", "chips=4"]) == 0
+    printed = capsys.readouterr().out
+    assert "warning: the encoder does not recognise these faces" in printed
+    (line,) = (line for line in printed.splitlines() if line.startswith("input: "))
+    assert line.startswith("input: rgb-127.5 (known from the checkpoint; 160 faces of the data: ")
+    assert line.count("rgb-127.5 ") == 2
 
 
 def test_truncated_targets_are_made_again(
@@ -320,6 +347,17 @@ def test_several_people_are_not_missed(faces: Path) -> None:
     few = replace(trained, items=(*(i for i in bare if i.label == other.label), one_photo))
     (missing,) = missing_people(trained, few)
     assert missing.startswith("1 people with two bare photos are kept for validation")
+
+
+@pytest.mark.parametrize("inside", ["", "run"])
+def test_file_as_output_is_refused_first(
+    recipe: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], inside: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "encoder.onnx").write_bytes(b"junk, which is not read")
+    out = tmp_path / "file" / inside
+    assert main(arguments(tmp_path / "encoder.onnx", recipe, faces, out)) == 2
+    assert f"{tmp_path / 'file'} is a file; name a folder" in capsys.readouterr().err
 
 
 def test_existing_run_is_not_overwritten(

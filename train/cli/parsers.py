@@ -32,8 +32,8 @@ def adapt_parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "mfsa-adapt",
         "Add mask recognition to an existing face encoder. The encoder stays as it is and answers "
-        "for bare faces; a branch is trained to give the same embedding when a mask or another "
-        "object hides the face. Enrolled galleries of the encoder stay valid.",
+        "for bare faces; a branch is trained to give the same embedding when a mask hides the "
+        "face. Enrolled galleries of the encoder stay valid.",
         "mfsa-adapt w600k_mbf.onnx --recipe train/recipes/adapt.yaml --data FACES "
         "--licence 'non-commercial' --origin 'InsightFace buffalo_sc' --out runs/mine",
     )

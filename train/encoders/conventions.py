@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from tqdm import tqdm
 
 from edge.chip import SIZE
 from edge.errors import ConfigError
@@ -63,6 +64,9 @@ CONVENTIONS = {str(c): c for c in (Convention(o, s) for o in ("rgb", "bgr") for 
 # Smaller differences of the rates do not decide between two conventions.
 _DECISIVE = 0.02
 _FMR = 1e-2
+# An encoder that finds fewer mated pairs does not recognise the faces with any convention.
+_LEAST_RATE = 0.2
+_BAR_DELAY_S = 5.0
 
 
 def with_convention(model: onnx.ModelProto, convention: Convention) -> onnx.ModelProto:
@@ -139,9 +143,19 @@ class Measured:
         top = self.rates[str(self.best)]
         return [n for n, r in self.rates.items() if n != str(self.best) and top - r < _DECISIVE]
 
+    @property
+    def recognises(self) -> bool:
+        """True if the encoder recognises the faces with some convention."""
+        return self.rates[str(self.best)] >= _LEAST_RATE
+
+    def ranked(self, used: Convention) -> str:
+        """Return the rates of the four best conventions, and that of the used one."""
+        names = sorted(self.rates, key=lambda name: -self.rates[name])
+        shown = names[:4] if str(used) in names[:4] else [*names[:3], str(used)]
+        return ", ".join(f"{name} {100 * self.rates[name]:.1f} %" for name in shown)
+
     def __str__(self) -> str:
-        ranked = sorted(self.rates.items(), key=lambda entry: -entry[1])
-        return ", ".join(f"{name} {100 * rate:.1f} %" for name, rate in ranked[:4])
+        return self.ranked(self.best)
 
 
 def measure_conventions(run: Run, faces: LabelledFaces, described: str) -> Measured:
@@ -149,7 +163,8 @@ def measure_conventions(run: Run, faces: LabelledFaces, described: str) -> Measu
     same = faces.person[:, None] == faces.person[None]
     pairs = np.triu(np.ones_like(same), 1)
     rates = {}
-    for name, convention in CONVENTIONS.items():
+    bar = tqdm(CONVENTIONS.items(), desc="input conventions", unit="convention", delay=_BAR_DELAY_S)
+    for name, convention in bar:
         embedding = np.concatenate([run(convention.to_input(chip)) for chip in faces.chips])
         norm = np.linalg.norm(embedding, axis=1, keepdims=True)
         unit = embedding / np.where((norm > 0) & np.isfinite(norm), norm, 1)
@@ -160,9 +175,19 @@ def measure_conventions(run: Run, faces: LabelledFaces, described: str) -> Measu
 
 
 def choose_convention(measured: Measured, asked: str | None, name: str) -> Convention:
-    """Return the convention to use; raises ConfigError if it is uncertain or contradicted."""
+    """Return the convention to use; raises ConfigError if it is uncertain or contradicted.
+
+    An encoder that recognises too few of the faces is refused.
+    """
     best = measured.best
     found = f"mated pairs found on {measured.faces}: {measured}"
+    if not measured.recognises:
+        asked_for = "" if asked else "; then name its input by --input if it is documented"
+        raise ConfigError(
+            f"{name}: the encoder does not recognise the faces with any input convention ({found}, "
+            f"at least {100 * _LEAST_RATE:.0f} % are needed); check its weights, its input size "
+            f"and the alignment and names of the chips{asked_for}"
+        )
     if asked is not None:
         if measured.rates[str(best)] - measured.rates[asked] > _DECISIVE:
             raise ConfigError(

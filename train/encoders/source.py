@@ -62,6 +62,8 @@ def open_encoder(
     `asked` is an input convention. Conventions are measured on `faces`, by default views of two
     portraits. Raises ConfigError for an encoder that cannot be adapted, with the reason.
     """
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder; name the encoder's file: ONNX, TFLite, state dict")
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; name an encoder: ONNX, TFLite or a state dict")
     if asked is not None and asked not in CONVENTIONS:
@@ -73,6 +75,8 @@ def open_encoder(
     _flatten_output(model, graph)
     run = _runner(model, path)
     chips = [load_chip(COLLINS), load_chip(HOPPER)]
+    if not np.isfinite((original or run)(to_input(np.stack(chips)))).all():
+        raise _damaged(path)  # before the measurement, which takes long
     described = "portraits" if faces is None else f"{len(faces.chips)} faces of the data"
     measured = measure_conventions(original or run, faces or portrait_views(chips), described)
     convention = _own(path, asked) if kind == OWN else choose_convention(measured, asked, str(path))
@@ -132,7 +136,9 @@ def _read_onnx(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf raises its own types
-        raise ConfigError(f"{path}: not an ONNX file ({type(error).__name__})") from error
+        raise ConfigError(
+            f"{path}: not an ONNX file, or truncated; download or export it again"
+        ) from error
     for node in model.graph.node:  # an empty name at the end is an operand that is absent
         while node.input and not node.input[-1]:
             del node.input[-1]  # ONNX Runtime 1.32 crashes on that of LayerNormalization
@@ -253,6 +259,13 @@ def _runner(model: onnx.ModelProto, path: Path) -> Run:
     return run
 
 
+def _damaged(path: Path) -> ConfigError:
+    return ConfigError(
+        f"{path}: gives an embedding of a portrait that is zero or not finite; "
+        "its weights are damaged, export it again"
+    )
+
+
 def _conversion_cosine(
     content: bytes,
     original: Run,
@@ -263,10 +276,7 @@ def _conversion_cosine(
     """Return the least cosine of the torch form and the original; raises ConfigError if low."""
     expected = original(np.concatenate([convention.to_input(chip) for chip in chips]))
     if not (np.isfinite(expected).all() and expected.any(axis=1).all()):
-        raise ConfigError(
-            f"{path}: gives an embedding of a portrait that is zero or not finite; "
-            "its weights are damaged, export it again"
-        )
+        raise _damaged(path)
     found = _torch_runner(read_encoder(content, str(path)))(to_input(np.stack(chips)))
     if found.shape != expected.shape:
         raise ConfigError(f"{path}: converted to {found.shape}, the file gives {expected.shape}")

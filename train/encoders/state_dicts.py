@@ -6,14 +6,17 @@ AdaFace and face.evoLVe. Written from the published layouts; no code of theirs i
 
 from __future__ import annotations
 
+import pickle
+import pickletools
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from edge.errors import ConfigError
+from train.weights import read_torch_file
 
 State = dict[str, Tensor]
 
@@ -24,11 +27,16 @@ def load_state(path: Path) -> State:
     Accepts a bare state dict, or one below "state_dict", "state_dict_backbone" or "model".
     """
     try:
-        read = torch.load(path, map_location="cpu", weights_only=True)
+        read = read_torch_file(path)
     except Exception as error:  # torch raises many types for invalid files
+        if _has_objects(path, error):
+            raise ConfigError(
+                f"{path}: contains pickled objects, which can run code; "
+                "save the weights alone: torch.save(module.state_dict(), FILE)"
+            ) from error
         raise ConfigError(
-            f"{path}: not a readable state dict ({type(error).__name__}); "
-            "pickled modules are refused: save module.state_dict()"
+            f"{path}: not a readable file of torch ({type(error).__name__}); "
+            "download or export it again"
         ) from error
     for key in ("state_dict_backbone", "state_dict", "model"):
         if isinstance(read, dict) and isinstance(read.get(key), dict):
@@ -41,6 +49,22 @@ def load_state(path: Path) -> State:
         if any(k.startswith(prefix) for k in state):
             state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     return state
+
+
+def _has_objects(path: Path, error: Exception) -> bool:
+    """Return True if a file that torch refused is intact and contains more than tensors."""
+    if zipfile.is_zipfile(path):
+        return isinstance(error, pickle.UnpicklingError) or "TorchScript" in str(error)
+    try:
+        with path.open("rb") as file:
+            if file.read(1) != pickle.PROTO:
+                return False
+            file.seek(0)
+            for _ in pickletools.genops(file):  # reads the operations, runs none
+                pass
+    except (OSError, ValueError):
+        return False
+    return isinstance(error, pickle.UnpicklingError)
 
 
 def build(state: State, name: str) -> tuple[nn.Module, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ def convert_tflite(path: Path) -> onnx.ModelProto:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; name a file") from error
     except ConfigError:
         raise
+    except struct.error as error:  # an offset beyond the end of the file
+        raise ConfigError(
+            f"{path}: not a readable TFLite model; download or export it again"
+        ) from error
     except Exception as error:  # flatbuffers raises many types for invalid bytes
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(

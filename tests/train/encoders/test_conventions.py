@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import onnx
 import pytest
@@ -84,6 +86,37 @@ def test_uncertain_convention_names_candidates() -> None:
     with pytest.raises(ConfigError, match=message + r"add --input rgb-127\.5 or --input bgr-127"):
         choose_convention(measured, None, "e.onnx")
     assert choose_convention(measured, "bgr-127.5", "e.onnx") is CONVENTIONS["bgr-127.5"]
+
+
+def test_encoder_that_recognises_no_face() -> None:
+    rates = dict.fromkeys(CONVENTIONS, 0.01) | {"rgb-255": 0.12, "bgr-1": 0.05}
+    measured = Measured(rates, "160 faces of the data")
+    message = (
+        r"e\.onnx: the encoder does not recognise .*160 faces.*rgb-255 12\.0 %.*20 % are needed"
+    )
+    with pytest.raises(ConfigError, match=message + r".*; then name its input by --input"):
+        choose_convention(measured, None, "e.onnx")
+    with pytest.raises(ConfigError, match=message + ".* alignment and names of the chips$"):
+        choose_convention(measured, "rgb-127.5", "e.onnx")
+
+
+def test_used_convention_is_among_the_ranked() -> None:
+    rates = dict(zip(CONVENTIONS, np.linspace(0.3, 1, len(CONVENTIONS)), strict=True))
+    measured = Measured(rates, "portraits")
+    assert measured.ranked(NATIVE).endswith(", rgb-127.5 30.0 %")
+    assert measured.ranked(measured.best) == str(measured)
+    assert all(len(text.split(", ")) == 4 for text in (measured.ranked(NATIVE), str(measured)))
+
+
+def test_slow_measurement_shows_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure_conventions(first_channel, blue_faces(), "24 faces")
+    assert capsys.readouterr().err == ""
+    clock = itertools.count(0.0, 2.0)
+    monkeypatch.setattr("tqdm.std.time", lambda: next(clock))
+    measure_conventions(first_channel, blue_faces(), "24 faces")
+    assert "input conventions: 100%" in capsys.readouterr().err
 
 
 def test_portrait_views_keep_the_person() -> None:

@@ -172,6 +172,8 @@ def test_encoder_of_damaged_weights_is_refused(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "nan.onnx")
     with pytest.raises(ConfigError, match=r"nan\.onnx: gives an embedding .* not finite; its we"):
         open_encoder(tmp_path / "nan.onnx", ASKED)
+    with pytest.raises(ConfigError, match=r"nan\.onnx: gives an embedding .* not finite; its we"):
+        open_encoder(tmp_path / "nan.onnx", None, equal_faces())
 
 
 def test_state_dict_for_larger_chips_is_refused(tmp_path: Path) -> None:
@@ -223,11 +225,13 @@ def test_external_data_is_refused(tmp_path: Path) -> None:
 def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
     for name, message in (
         ("none.onnx", r"none\.onnx: no such file; name an encoder"),
-        ("junk.onnx", r"junk\.onnx: not an ONNX file"),
-        ("junk.pt", r"junk\.pt: not a readable state dict"),
+        ("junk.onnx", r"junk\.onnx: not an ONNX file, or truncated; download or export it again$"),
+        ("junk.pt", r"junk\.pt: not a readable file of torch .*; download or export it again$"),
         ("junk.h5", r"junk\.h5: unknown kind of file; expected \.onnx, \.tflite"),
     ):
         if not name.startswith("none"):
             (tmp_path / name).write_bytes(b"\xff\xd8junk")
         with pytest.raises(ConfigError, match=message):
             open_encoder(tmp_path / name)
+    with pytest.raises(ConfigError, match="is a folder; name the encoder's file"):
+        open_encoder(tmp_path)

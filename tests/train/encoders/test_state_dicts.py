@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,29 @@ def test_unknown_weights_are_refused() -> None:
 
 def test_pickled_module_is_refused(tmp_path: Path) -> None:
     torch.save(MobileFaceNet(), tmp_path / "module.pt")
-    with pytest.raises(ConfigError, match=r"module\.pt: not a readable.*save module\.state_dict"):
+    with pytest.raises(ConfigError, match=r"module\.pt: contains pickled objects.*state_dict\(\)"):
         load_state(tmp_path / "module.pt")
+
+
+@pytest.mark.filterwarnings("error")
+def test_raw_pickle_is_refused_without_warning(tmp_path: Path) -> None:
+    (tmp_path / "raw.pt").write_bytes(pickle.dumps({"a": Path("b")}))
+    with pytest.raises(ConfigError, match=r"raw\.pt: contains pickled objects"):
+        load_state(tmp_path / "raw.pt")
+
+
+@pytest.mark.parametrize("name", ["empty", "text", "truncated", "truncated_raw"])
+def test_unreadable_file_is_refused(tmp_path: Path, name: str) -> None:
+    torch.save(MobileFaceNet().state_dict(), tmp_path / "mbf.pt")
+    content = {
+        "empty": b"",
+        "text": b"Not found: log in to download this file.\n",
+        "truncated": (tmp_path / "mbf.pt").read_bytes()[:-1000],
+        "truncated_raw": pickle.dumps({"a": Path("b")})[:-2],
+    }[name]
+    (tmp_path / "bad.pt").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"bad\.pt: not a readable file .* or export it again$"):
+        load_state(tmp_path / "bad.pt")
 
 
 def test_file_without_weights_is_refused(tmp_path: Path) -> None:
