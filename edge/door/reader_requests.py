@@ -124,13 +124,20 @@ class ReaderRequests:
         self._accept_pin(reader, match)
 
     def _find_owner(self, digest: str) -> PinMatch | None:
-        """Return the person of a PIN if one of their modes at this time uses a PIN."""
+        """Return the person of a PIN if one of their modes at this time uses a PIN.
+
+        A duress PIN raises its alarm in any mode, and is then answered as the PIN is.
+        """
         match = self._access.credentials.find_pin(digest)
         if match is None:
             return None
         rules, moment = self._door.settings.access.rules, self._door.zones.moment()
         accepted = accepted_factors(rules, match.person.attributes, moment, masked=True)
-        return match if match.duress or any(Factor.PIN in each for each in accepted) else None
+        if any(Factor.PIN in each for each in accepted):
+            return match
+        if match.duress:
+            self._start_duress(match.person.name)
+        return None
 
     def _accept_pin(self, reader: str, match: PinMatch) -> None:
         name = match.person.name

@@ -141,6 +141,17 @@ def test_duress_pin_opens_with_silent_alarm(tmp_path: Path) -> None:
         assert lane.status()["alarms"] == []
 
 
+def test_duress_pin_without_pin_mode_is_refused(tmp_path: Path) -> None:
+    with lane_door(tmp_path, {}) as lane:
+        lane.type_until(f"pin {ADAS_PIN}", "card-pin-refused")
+        refused = lane.type_until(f"pin {ADAS_DURESS_PIN}", "card-pin-refused", 2)
+        assert [(each["reason"], each.get("subject")) for each in refused] == [
+            ("wrong-pin", None)
+        ] * 2
+        assert lane.records("duress")[0]["subject"] == "Ada"
+        assert lane.status()["alarms"] == ["duress"] and not lane.records("waiting")
+
+
 def test_duress_survives_a_restart(tmp_path: Path) -> None:
     with lane_door(tmp_path, PIN_MODE) as lane:
         lane.type_until(f"pin {ADAS_DURESS_PIN}", "duress")
