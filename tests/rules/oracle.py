@@ -72,10 +72,8 @@ class Oracle:
         if what == "grant":
             self._replay_grant(found, fact)
         elif what == "open":
-            for grant in list(found.open):
-                lane = self.lane(grant["lane"])
-                if lane["door"] == fact["door"] and lane["passage"] == "contact":
-                    self._go(found, grant, fact["wall"])
+            for grant in self.passing(found, fact["door"]):
+                self._go(found, grant, fact["wall"])
         elif what == "sensor":
             mine = [grant for grant in found.open if grant["lane"] == fact["lane"]]
             lane = self.lane(fact["lane"])
@@ -110,6 +108,14 @@ class Oracle:
         elif what == "occupancy":
             found.count[fact["zone"]] = fact["people"]
             self._doubt(found, fact["zone"])
+
+    def passing(self, found: Picture, door: str) -> list[dict[str, Any]]:
+        """Return the grants whose people pass when a door's contact opens."""
+        lanes = {one["name"]: (one["door"], one["passage"]) for one in self.rules["lanes"]}
+        here = [grant for grant in found.open if lanes[grant["lane"]] == (door, "contact")]
+        if all("end" in grant for grant in here):
+            return here
+        return [grant for grant in here if "end" not in grant]
 
     def _replay_grant(self, found: Picture, fact: dict[str, Any]) -> None:
         lane = self.lane(fact["lane"])

@@ -252,7 +252,7 @@ class World:
             door = self._oracle.lane(lane)["door"]
             passed = self._engine.opened(door, self._moment())
             self._note("open", door=door)
-            here = [g for g in before.open if self._oracle.lane(g["lane"])["door"] == door]
+            here = self._oracle.passing(before, door)
             assert sorted(passed) == sorted(grant["who"] for grant in here)
         elif kind == "sensor":
             passage = self._engine.passed(lane, self._moment())

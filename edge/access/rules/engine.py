@@ -194,11 +194,14 @@ class RulesEngine:
         self._first_of_two.pop(allowed.lane, None)
 
     def opened(self, door: str, moment: Moment) -> tuple[str, ...]:
-        """Note that a door's contact opened; return the people who count as passed: all granted."""
+        """Note that a door's contact opened; return the people who count as passed.
+
+        All people with a grant count, those whose grant has ended only if no other grant waits.
+        """
         self._ledger.drop_void(moment.at)
         lanes = {lane.name for lane in self._lanes_of(door) if lane.passage == "contact"}
         passed = []
-        while entry := self._ledger.take_pending(lanes):
+        for entry in self._ledger.take_current(lanes):
             self._ledger.commit(entry, _trusted_s(moment))
             passed.append(entry.person)
         return tuple(passed)

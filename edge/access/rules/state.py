@@ -169,6 +169,14 @@ class ZoneLedger:
                 return grant.entry
         return None
 
+    def take_current(self, lanes: Collection[str]) -> list[PendingPassage]:
+        """Return and remove all grants of some lanes that have no end yet, else all of them."""
+        found = [each for each in self._grants if each.entry.lane in lanes]
+        found = [each for each in found if each.ends_at == math.inf] or found
+        self._grants = [each for each in self._grants if each not in found]
+        self.revision += len(found)
+        return [each.entry for each in found]
+
     def end_pending(self, lane: str, ends_at: float) -> None:
         """Let the grants of a lane become void at a time, unless that is set already."""
         self._grants = [

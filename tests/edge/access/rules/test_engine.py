@@ -328,6 +328,15 @@ def test_grant_without_passage_is_void() -> None:
     assert terminal.show("in", Factor.FACE, ADA) == "allowed"
 
 
+def test_ended_grant_yields_to_a_newer_one() -> None:
+    terminal = Terminal(contact=True, **zone(anti_passback="hard"))
+    terminal.grant("in")
+    terminal.engine.relocked("lab", terminal.at)
+    terminal.grant("in", BEN)
+    assert terminal.engine.opened("lab", terminal.moment) == ("Ben",)
+    assert terminal.engine.opened("lab", terminal.moment) == ("Ada",)  # within the grace
+
+
 def test_grant_at_open_door_commits_at_once() -> None:
     terminal = Terminal(contact=True, **zone(anti_passback="hard"))
     terminal.doors["lab"] = DoorStatus(True, True)
