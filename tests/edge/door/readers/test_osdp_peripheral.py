@@ -104,9 +104,9 @@ def test_osdp_panel_text_is_cleaned(wire: Wire, peripheral: OsdpPeripheral) -> N
     text = {"reader": 0, "control_code": 1, "temp_time": 5, "offset_row": 1, "offset_col": 1}
     with panel_peer(wire, KEY) as panel:
         assert _read(peripheral, 1) == [PanelLinkChanged(True)]
-        message = "Wel\x1b\x07come" + "!" * 23
+        message = "Good\x1b\x07 day" + "!" * 22
         panel.submit(0, {"command": peers.osdp_sys.CMD_TEXT, "data": message, **text})
-        assert _read(peripheral, 1) == [PanelMessage("Welcome" + "!" * 23)]
+        assert _read(peripheral, 1) == [PanelMessage("Good day" + "!" * 22)]
 
 
 @pytest.mark.parametrize(("flags", "tries"), [(peers.ENFORCED, 3), (0, 5)])
