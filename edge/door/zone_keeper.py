@@ -54,7 +54,7 @@ class ZoneKeeper:
         self._saved: int | None = self._engine.revision(clock())
         self._planned: int | None = None  # revision that such a grant follows
         self._newest: PendingSave | None = None
-        self._failed_at = self._checked_at = -math.inf
+        self._failed_at = -math.inf
         self._is_granting = False
         self.events: list[DoorEvent] = []
 
@@ -101,7 +101,7 @@ class ZoneKeeper:
         return self._engine.find_open(lane, self._clock())
 
     def end_requests(self) -> None:
-        """End the requests that wait, as the people have changed."""
+        """End the requests that wait."""
         self._engine.end_requests()
 
     def check(self, allowed: Allowed) -> RuleRefusal | None:
@@ -117,7 +117,7 @@ class ZoneKeeper:
         state = self._engine.state_if_granted(allowed, self.moment(), self._doors())
         is_saved = self._newest is None and self._failed_at == -math.inf
         if state is None:
-            return None if is_saved else self._submit(self._engine.state(self._clock()))
+            return None if is_saved else self._save()
         pending = self._submit(state)
         self._planned, self._saved = self._saved, None
         return pending
@@ -178,31 +178,31 @@ class ZoneKeeper:
                 log.error("%s", newest.error)
                 self._emit(DoorEventCode.ZONES_NOT_SAVED, EventCause.DISK, note=newest.error)
                 self._failed_at = now
+        if self._is_granting:
+            return
         if self._failed_at > -math.inf and now - self._failed_at >= _RETRY_S:
             self._failed_at = -math.inf
-            self._submit(self._engine.state(now))
-        if now - self._checked_at >= _RETRY_S:  # the state of many people takes milliseconds
-            self._checked_at = now
-            self._save_changes()
+            self._save()
+        self._save_changes()
 
     # ---------------------------------------------------------------- operators
 
     def reset_person(self, person: str) -> PendingSave:
         self._engine.reset_person(person)
-        return self._submit(self._engine.state(self._clock()))
+        return self._save()
 
     def reset_all(self) -> PendingSave:
         self._engine.reset_all()
-        return self._submit(self._engine.state(self._clock()))
+        return self._save()
 
     def reset_uses(self, person: str) -> PendingSave:
         self._engine.reset_uses(person)
-        return self._submit(self._engine.state(self._clock()))
+        return self._save()
 
     def set_occupancy(self, zone: str, people: int) -> PendingSave:
         """Set the number of people inside. Raises ValueError."""
         self._engine.set_occupancy(zone, people)
-        return self._submit(self._engine.state(self._clock()))
+        return self._save()
 
     @property
     def zones(self) -> dict[str, tuple[int, int | None]]:
@@ -221,10 +221,11 @@ class ZoneKeeper:
 
     def _save_changes(self) -> None:
         """Save the state if it is another one than on disk."""
-        if self._is_granting:
-            return
-        if self._engine.revision(self._clock()) != self._saved:
-            self._submit(self._engine.state(self._clock()))
+        if not self._is_granting and self._engine.revision(self._clock()) != self._saved:
+            self._save()
+
+    def _save(self) -> PendingSave:
+        return self._submit(self._engine.state(self._clock()))
 
     def _submit(self, state: dict[str, Any]) -> PendingSave:
         self._saved = self._engine.revision(self._clock())
