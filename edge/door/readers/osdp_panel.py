@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
@@ -27,7 +26,6 @@ from edge.errors import DoorError
 CONNECT_S = 4.0
 SILENCE_S = 2.0
 TURN_S = 0.02  # longest wait between two refreshes of libosdp
-_GATHER_S = 0.002  # bytes of one frame arrive together; also bounds the turns in a flood
 _KEYS = {0x0D: ENTER, 0x23: ENTER, 0x7F: CLEAR, 0x2A: CLEAR}  # carriage return, #, delete, *
 
 
@@ -104,9 +102,6 @@ class OsdpReader:
         assert self._line is not None, "not open"
         context.refresh()
         self._line.wait(wait_s)
-        time.sleep(_GATHER_S)
-        if self._line.lost:
-            raise DoorError(self._line.lost)
 
     def _check(self, context: PanelContext) -> None:
         device, heard_at = self._config.device, context.channel.heard_at

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
@@ -20,11 +19,9 @@ from edge.door.readers.panel_events import (
     PanelVerdict,
 )
 from edge.door.readers.serial_line import SerialLine
-from edge.errors import DoorError
 
 SILENCE_S = 2.0
 TURN_S = 0.01  # longest wait between two refreshes of libosdp
-_GATHER_S = 0.002
 _TEXT_MAX = 32
 _SET_TEMPORARY, _SET_PERMANENT = 2, 1  # control codes of a light
 
@@ -89,9 +86,6 @@ class OsdpPeripheral:
         assert self._line is not None, "not open"
         context.refresh()
         self._line.wait(wait_s)
-        time.sleep(_GATHER_S)
-        if self._line.lost:
-            raise DoorError(self._line.lost)
 
     def _update(self, context: PeripheralContext) -> Iterator[PanelInput]:
         now, commands = self._clock(), context.take()

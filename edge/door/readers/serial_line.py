@@ -8,17 +8,19 @@ import fcntl
 import os
 import select
 import termios
+import time
 from pathlib import Path
 
 from edge.errors import DoorError
 
 _READ_MAX = 512  # bytes
+_GATHER_S = 0.002  # bytes of one frame arrive together; also bounds a flood
 _RAW = 0
 _REMEDY = "check the cable, `ls -l /dev/serial/by-id` and docs/wiring.md"
 
 
 class SerialLine:
-    """Bytes to and from the line. Never waits; a line that fails is `lost` from then on."""
+    """Bytes to and from the line. Only `wait` waits; a line that fails is `lost` from then on."""
 
     def __init__(self, path: Path, baud_rate: int) -> None:
         """Open the device. Raises DoorError."""
@@ -34,12 +36,17 @@ class SerialLine:
             raise DoorError(f"{path}: cannot be opened: {reason}; {_REMEDY}") from error
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until there are bytes to read."""
+        """Wait until there are bytes to read, and for the rest of their frame.
+
+        Raises DoorError if the line is lost.
+        """
+        if not self.lost:
+            poll = select.poll()
+            poll.register(self._fd, select.POLLIN)
+            poll.poll(timeout_s * 1000)
+        time.sleep(_GATHER_S)
         if self.lost:
-            return
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        poll.poll(timeout_s * 1000)
+            raise DoorError(self.lost)
 
     def read(self) -> bytes:
         """Return the bytes that arrived, none if the line is lost."""
