@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -184,11 +185,14 @@ class ImpostorComparison:
     fixes: bool
     same_pictures: bool = True
 
+    @cached_property
+    def _non_mated(self) -> NDArray[np.float32]:
+        """Scores of different people; several targets read them."""
+        return scores.all_scores(self.probes, self.templates, same_pictures=self.same_pictures)[1]
+
     def threshold(self, target_fmr: float) -> tuple[float, float]:
         """Return the threshold and its FMR: the target, or the smallest that the data supports."""
-        _, non_mated = scores.all_scores(
-            self.probes, self.templates, same_pictures=self.same_pictures
-        )
+        non_mated = self._non_mated
         if len(non_mated) < 2:
             raise ConfigError(
                 f"{self.impostors} impostors: expected at least 2 comparisons of different "

@@ -157,10 +157,11 @@ class Index:
 
     def compare(self, embedding: NDArray[np.float32], subject: str) -> Match | None:
         """Return the 1:1 comparison of an embedding (D,) with a subject; None if not enrolled."""
-        template = self.best_template(embedding, subject)
-        if template is None:
+        own = self._rows_of_names([subject])
+        if not own:
             return None
-        return Match(subject, float(template @ embedding), runner_up=-1.0, is_claimed=True)
+        score = float((self._filled[own[0]] @ embedding).max())
+        return Match(subject, score, runner_up=-1.0, is_claimed=True)
 
     def best_template(
         self, embedding: NDArray[np.float32], subject: str
