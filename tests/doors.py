@@ -15,8 +15,8 @@ from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.reader import read_log
 from edge.audit.retention import Retention
 from edge.audit.writer import AuditLogWriter
+from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.config.rules import AccessConfig
 from edge.door.access_settings import DoorPaths, build_access_settings
 from edge.door.controller import InputKind
 from edge.door.hardware import DoorHardware

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.config.rules import AccessConfig
 from edge.door.access_settings import DoorPaths, build_access_settings
 from edge.door.client import DoorClient
 from edge.door.credential_editor import edit_credentials

@@ -27,7 +27,7 @@ from edge.access.policy import DecisionRules
 from edge.bundle import EMBEDDER_NETWORK, open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import common
-from edge.config.access import PolicyConfig
+from edge.config.policy import PolicyConfig
 from edge.engine import Engine
 from edge.errors import ConfigError
 from edge.recogniser.build import build_rules

@@ -10,8 +10,9 @@ from pathlib import Path
 from pydantic import Field
 
 from edge.config import renamed
-from edge.config.access import LivenessConfig, PolicyConfig
+from edge.config.access import AccessConfig, check_rules
 from edge.config.door import DoorConfig
+from edge.config.policy import LivenessConfig, PolicyConfig
 from edge.config.recognition import (
     CameraConfig,
     DetectorConfig,
@@ -20,7 +21,6 @@ from edge.config.recognition import (
     OrtEngineConfig,
 )
 from edge.config.retention import EnrollmentConfig, GalleryConfig, RecordConfig
-from edge.config.rules import AccessConfig, check_rules
 from edge.config.section import ConfigPath, Section, absolute, restart
 from edge.errors import ConfigError
 from edge.parsing import read_yaml, validate

@@ -9,8 +9,8 @@ from pathlib import Path
 from edge.access.lockout import LockoutRule
 from edge.access.rules.settings import AccessRules, build_access_rules
 from edge.config import TerminalConfig
+from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.config.rules import AccessConfig
 
 
 @dataclass(frozen=True, slots=True)

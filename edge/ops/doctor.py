@@ -17,8 +17,8 @@ from edge.bundle_use import USE_WORDS, assess_use
 from edge.camera import open_camera
 from edge.chip import PREPROCESSING
 from edge.config import TerminalConfig
-from edge.config.access import NoLivenessConfig
 from edge.config.osdp import OsdpReaderConfig
+from edge.config.policy import NoLivenessConfig
 from edge.door.access_check import check_access
 from edge.door.client import DoorClient
 from edge.door.clock_trust import describe_doubt

@@ -15,7 +15,7 @@ from edge.access.thresholds import ThresholdScaling
 from edge.access.validity import AccessRights
 from edge.bundle import SAME_PERSON_FMR, Bundle, Calibration
 from edge.config import TerminalConfig
-from edge.config.access import NoLivenessConfig, PolicyConfig
+from edge.config.policy import NoLivenessConfig, PolicyConfig
 from edge.config.recognition import DetectorConfig
 from edge.errors import ConfigError
 from edge.face.liveness import LivenessLayer

@@ -13,7 +13,7 @@ from edge.audit.kinds import RecordEvent, RecordKind
 from edge.camera import check_camera, open_camera
 from edge.camera.capture import Capture
 from edge.config import TerminalConfig
-from edge.config.access import NoLivenessConfig
+from edge.config.policy import NoLivenessConfig
 from edge.config.recognition import ReplayCameraConfig
 from edge.config.restart import check_unchanged
 from edge.door.client import DoorClient

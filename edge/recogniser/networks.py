@@ -21,7 +21,7 @@ from edge.bundle import (
 )
 from edge.chip import PREPROCESSING, SIZE
 from edge.config import TerminalConfig
-from edge.config.access import LayeredLivenessConfig
+from edge.config.policy import LayeredLivenessConfig
 from edge.config.recognition import AutoEngineConfig, DetectorConfig, OrtEngineConfig
 from edge.engine import Engine, open_engine
 from edge.engine.sidecar import PlanRequirements

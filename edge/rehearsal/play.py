@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from edge.access.policy import mask_state
 from edge.config import TerminalConfig
-from edge.config.access import NoLivenessConfig
+from edge.config.policy import NoLivenessConfig
 from edge.gallery.enrollment.consistency import Enrollee, check_same_person
 from edge.gallery.enrollment.photos import QualityRequirements, take_sample
 from edge.gallery.search import Index

@@ -11,8 +11,8 @@ import numpy as np
 
 from edge.access.rules.settings import build_access_rules
 from edge.access.rules.values import Factor
+from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.config.rules import AccessConfig
 from edge.masks import MaskStyle
 from edge.portraits import COLLINS, HOPPER
 from edge.rehearsal.clips import Clip, ClipFrame, ExpectedGrants, VisiblePerson

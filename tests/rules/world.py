@@ -23,8 +23,8 @@ from edge.access.rules.values import (
     RulePerson,
 )
 from edge.access.schedule import ScheduledMode
+from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.config.rules import AccessConfig
 from tests.rules.oracle import Answer, Oracle, Picture, Visitor
 
 WORLD_STEPS = 100

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from edge.access.rules.values import AuthMode, Direction
 from edge.access.schedule import Schedule, ScheduledMode, ScheduleSpan
+from edge.config.access import AccessConfig, LaneConfig, ModeSpanConfig, ZoneConfig
 from edge.config.door import DoorConfig
 from edge.config.lane import DEFAULT_LANE
-from edge.config.rules import AccessConfig, LaneConfig, ModeSpanConfig, ZoneConfig
 from edge.config.schedule import ScheduleConfig, parse_days
 from edge.names import name_key
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edge.access.rules.values import Allowed, DoorStatus, Factor, RulePerson
+from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.config.rules import AccessConfig
 from edge.door.access_settings import build_access_settings
 from edge.door.zone_file import PendingSave
 from edge.door.zone_keeper import ZoneKeeper

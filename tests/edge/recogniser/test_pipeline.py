@@ -17,7 +17,7 @@ from edge.access.reasons import Reason
 from edge.access.thresholds import ThresholdScaling
 from edge.bundle import read_manifest
 from edge.chip import REFERENCE_XY
-from edge.config.access import PolicyConfig
+from edge.config.policy import PolicyConfig
 from edge.face.boxes import iou
 from edge.face.detect import FaceDetector
 from edge.face.liveness import LivenessFrame, LivenessLayer

@@ -16,8 +16,8 @@ import pytest
 from edge.access.rules.settings import build_access_rules
 from edge.access.rules.values import AuthMode, Factor, RulePerson
 from edge.cli import rehearse as command
+from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.config.rules import AccessConfig
 from edge.errors import ConfigError
 from edge.names import name_key
 from edge.rehearsal import page, tables

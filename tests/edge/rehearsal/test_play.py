@@ -11,7 +11,7 @@ import pytest
 
 from edge.cli import rehearse as command
 from edge.config import TerminalConfig
-from edge.config.access import PolicyConfig
+from edge.config.policy import PolicyConfig
 from edge.errors import CameraError, PhotoError
 from edge.gallery.enrollment.photos import QualityRequirements, take_sample
 from edge.gallery.key import load_key_and_drop_privileges

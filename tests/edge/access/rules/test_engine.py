@@ -21,8 +21,8 @@ from edge.access.rules.values import (
     Waiting,
 )
 from edge.access.schedule import ScheduledMode
+from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.config.rules import AccessConfig
 from tests.rules.world import with_doors
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=timezone.utc)  # a Monday

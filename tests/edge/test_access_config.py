@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from edge.access.rules.settings import build_access_rules
+from edge.config.access import AccessConfig, check_rules
 from edge.config.door import DoorConfig
-from edge.config.rules import AccessConfig, check_rules
 from edge.errors import ConfigError
 
 ENTRY = {"name": "in", "zone": "lab"}
