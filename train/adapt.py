@@ -81,6 +81,7 @@ def routed_config(
         encoder=origin,
         variant=section.variant,
         added_blocks=section.added_blocks,
+        bare_from=section.bare_from,
     )
 
 

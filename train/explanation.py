@@ -57,11 +57,11 @@ class ExplanationNetwork(nn.Module):
             gated, _ = self._features(torch.zeros(1, 3, SIZE, SIZE))
         if isinstance(network, RoutedNetwork):
             self.masked = _Route(network.branch, gated)
-            tail = nn.Sequential(network.base.middle, network.base.top)
-            self.bare: _Route | None = _Route(tail, gated)
         else:
             self.masked = _Route(network.tail, gated)
-            self.bare = None
+        self.bare: _Route | None = None  # the masked route answers for all faces
+        if isinstance(network, RoutedNetwork) and network.config.bare_from == "encoder":
+            self.bare = _Route(nn.Sequential(network.base.middle, network.base.top), gated)
         self.register_buffer("landmark_regions", torch.from_numpy(landmark_regions())[None])
 
     @torch.no_grad()

@@ -157,6 +157,10 @@ class RoutedRecipe(FrozenModel):
         "0 begins at the first, -1 at the last",
     )
     added_blocks: int = Field(0, ge=0, description="residual blocks at 14x14 added to the branch")
+    bare_from: Literal["encoder", "branch"] = Field(
+        "encoder",
+        description="part that embeds faces without a mask; branch: one fine-tuned network",
+    )
 
 
 class TrainingRecipe(FrozenModel):

@@ -5,17 +5,18 @@
                                  A_u * G -> branch (trained copy of middle and top) -> e_masked
                                                    A_m * F -> GAP -> mask worn? other cover?
                                                    A_b * F -> GAP -> the same heads (training)
-    embedding = e_masked if a mask is worn, else e_bare
+    embedding = e_masked if a mask is worn, else e_bare (`bare_from`)
 
 Bare faces keep the embedding of the encoder, bit for bit. The templates of the encoder are the
-targets of the branch, so both embeddings are compared with the same gallery.
+targets of the branch, so both embeddings are compared with the same gallery. With
+`bare_from: branch` the branch embeds all faces: one fine-tuned network, to compare with.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,8 @@ from train.network import (
     pool_features,
     unit_maps,
 )
+
+BareFrom = Literal["encoder", "branch"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class RoutedConfig:
     encoder: EncoderOrigin
     variant: str = "mfsa"
     added_blocks: int = 0  # residual blocks at 14x14 that the branch has in addition
+    bare_from: BareFrom = "encoder"  # part that embeds faces without a mask
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -157,8 +161,10 @@ class RoutedNetwork(nn.Module):
         embedding = self.branch(seen).float()
         mask_features = mask_head_input(features, maps, self.variant)
         mask_logit, cover_logit = self.heads.classify(mask_features)
-        worn = self.is_mask_worn(mask_logit)[:, None]
-        deployed = torch.where(worn, embedding, self.base.top(features).float())
+        deployed = embedding
+        if self.config.bare_from == "encoder":
+            worn = self.is_mask_worn(mask_logit)[:, None]
+            deployed = torch.where(worn, embedding, self.base.top(features).float())
         similarity = self.heads.predict_similarity(
             deployed, pool_features(features, maps, UNMASKED)
         )

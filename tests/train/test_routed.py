@@ -100,6 +100,15 @@ def test_exported_bare_faces_are_bit_identical(tmp_path: Path, mask_logit: float
     np.testing.assert_allclose(found["embedding"], run(network).numpy(), rtol=1e-3, atol=1e-4)
 
 
+def test_branch_embeds_bare_faces_if_chosen(tmp_path: Path) -> None:
+    bare = make_routed(mask_logit=-9.0, bare_from="branch")
+    masked = make_routed(mask_logit=9.0)
+    assert torch.equal(run(bare), run(masked))
+    save_weights(bare, tmp_path / "single.safetensors")
+    again = load_network(tmp_path / "single.safetensors")
+    assert isinstance(again, RoutedNetwork) and again.config.bare_from == "branch"
+
+
 def test_branch_is_exported_without_norms(tmp_path: Path) -> None:
     network = make_routed(mask_logit=9.0)
     network.fit_branch(torch.from_numpy(CHIPS))
