@@ -9,7 +9,7 @@ from edge.door.credential_lockout import CredentialLockout
 from edge.door.credentials_file import PersonEntry
 from edge.door.door import Door
 from edge.door.lane_requests import LaneRequests
-from edge.door.zone_file import PendingSave
+from edge.door.state_file import PendingSave
 from edge.names import is_name, normalize_name
 
 _OCCUPANCY = re.compile(r"([A-Za-z0-9-]{1,32})=([0-9]{1,6})")

@@ -22,7 +22,7 @@ from edge.door.record import DoorAuditLog, LockState, PreviousRun
 from edge.door.relay import RelayOutput
 from edge.door.schedule_clock import ScheduleClock
 from edge.door.settings import DoorSettings
-from edge.door.zone_file import PendingSave, ZoneFile, load_zones
+from edge.door.state_file import PendingSave, StateFile, load_state
 from edge.door.zone_keeper import ZoneKeeper
 from edge.system.wallclock import WallClock
 from edge.values import DoorEvent
@@ -56,9 +56,9 @@ class Door:
         )
         self.log.update_retention(settings.retention)
         self.zones = ZoneKeeper(
-            settings.access, ZoneFile(zones_path), clock, wall, self._door_statuses
+            settings.access, StateFile(zones_path), clock, wall, self._door_statuses
         )
-        exists, value = load_zones(zones_path)
+        exists, value = load_state(zones_path)
         self.zones.restore(exists=exists, value=value)
         self._hardware = hardware
         self._schedule = ScheduleClock(wall)
@@ -173,12 +173,12 @@ class Door:
         return record.written
 
     def wait_saved(self, save: PendingSave, deadline: float) -> bool:
-        """Wait until the state of the zones is on disk; False if it is not by then."""
+        """Wait until a state is on disk; False if it is not by then."""
         while not save.done.is_set() and (now := self.clock()) < deadline:
             save.done.wait(self.wait_s(deadline - now))
             self.update()
         if not save.done.is_set():
-            log.error("the state of the zones was not saved in time: the disk is too slow")
+            log.error("the state was not saved in time: the disk is too slow")
         return save.written
 
     def status(self) -> dict[str, Any]:

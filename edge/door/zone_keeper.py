@@ -22,7 +22,7 @@ from edge.access.rules.values import (
 from edge.access.schedule import ScheduledMode
 from edge.door.access_settings import AccessSettings
 from edge.door.events import DoorEventCode, EventCause
-from edge.door.zone_file import PendingSave, ZoneFile
+from edge.door.state_file import PendingSave, StateFile
 from edge.system.wallclock import WallClock
 from edge.values import DoorEvent
 
@@ -41,7 +41,7 @@ class ZoneKeeper:
     def __init__(
         self,
         settings: AccessSettings,
-        file: ZoneFile,
+        file: StateFile,
         clock: Callable[[], float],
         wall: WallClock,
         doors: Callable[[], DoorStatuses],
@@ -59,7 +59,7 @@ class ZoneKeeper:
         self.events: list[DoorEvent] = []
 
     def restore(self, *, exists: bool, value: object) -> None:
-        """Take the state of the previous run, see `load_zones`."""
+        """Take the state of the previous run, see `load_state`."""
         if not exists:
             return
         error = self._engine.restore(value)

@@ -8,7 +8,7 @@ from edge.access.rules.values import Allowed, DoorStatus, Factor, RulePerson
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
 from edge.door.access_settings import build_access_settings
-from edge.door.zone_file import PendingSave
+from edge.door.state_file import PendingSave
 from edge.door.zone_keeper import ZoneKeeper
 from edge.system.wallclock import ClockTrust, WallClock
 

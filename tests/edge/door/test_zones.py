@@ -10,7 +10,7 @@ import pytest
 
 from edge.access.schedule import ScheduledMode
 from edge.door.controller import InputKind
-from edge.door.zone_file import PendingSave
+from edge.door.state_file import PendingSave
 from tests.doors import FixedSchedule, passing, until
 from tests.lanes import ADAS_CARD, BENS_CARD, LAB, LaneDoor, lane_door, make_people
 

@@ -1,4 +1,4 @@
-"""File of the zones' state, written by a thread: its caller never waits."""
+"""File of a state in JSON, written by a thread: its caller never waits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PendingSave:
         return self.done.is_set() and not self.error
 
 
-class ZoneFile:
+class StateFile:
     """Writes the newest state; states that were replaced while they waited are not written."""
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class ZoneFile:
         self._state: dict[str, Any] | None = None  # waits to be written
         self._waiting: list[PendingSave] = []
         self._is_closing = False
-        self._thread = threading.Thread(target=self._run, name="zones", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=path.stem, daemon=True)
         self._thread.start()
 
     def submit(self, state: dict[str, Any]) -> PendingSave:
@@ -88,7 +88,7 @@ class ZoneFile:
         return ""
 
 
-def load_zones(path: Path) -> tuple[bool, object]:
+def load_state(path: Path) -> tuple[bool, object]:
     """Return if there is a file, and its JSON value; None if it cannot be read."""
     try:
         return True, json.loads(read_regular(path, _FILE_MAX))

@@ -1,4 +1,4 @@
-"""File of the zones' state: written by a thread, with a bound."""
+"""File of a state: written by a thread, with a bound."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from edge.door.zone_file import ZoneFile, load_zones
+from edge.door.state_file import StateFile, load_state
 from tests.doors import until
 
 
 def test_newest_state_is_written(tmp_path: Path) -> None:
     path = tmp_path / "zones.json"
-    file = ZoneFile(path)
+    file = StateFile(path)
     saves = [file.submit({"count": count}) for count in range(20)]
     until(lambda: all(save.done.is_set() for save in saves))
     assert all(save.written for save in saves)
     file.close()
-    assert load_zones(path) == (True, {"count": 19})
+    assert load_state(path) == (True, {"count": 19})
 
 
 def test_hanging_disk_keeps_saves_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, is_back = tmp_path / "zones.json", threading.Event()
-    monkeypatch.setattr("edge.door.zone_file.write_atomic", lambda *_: is_back.wait())
-    file = ZoneFile(path)
+    monkeypatch.setattr("edge.door.state_file.write_atomic", lambda *_: is_back.wait())
+    file = StateFile(path)
     saves = [file.submit({"count": count}) for count in range(600)]
     refused = [save for save in saves if save.done.is_set()]
     assert refused and not any(save.written for save in refused)
