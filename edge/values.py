@@ -173,6 +173,7 @@ class FaceResult:
     visibility: Visibility | None = None
     liveness: Mapping[str, LivenessResult] = field(default_factory=dict)  # by layer; empty: no PAD
     by_previous_model: bool = False  # during a model migration
+    others_in_zone: int = 0  # other people in the zone, near enough to be recognised
 
     @property
     def is_conclusive(self) -> bool:

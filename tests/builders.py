@@ -30,6 +30,7 @@ def make_rules(thresholds: Thresholds, **changes: Any) -> DecisionRules:
         mask="ignore",
         uncertainty_band=0.1,
         min_expected_similarity=0.0,
+        one_at_a_time=False,
         scaling=None,
     )
     return replace(rules, **changes)

@@ -33,6 +33,7 @@ class DecisionRules:
     mask: MaskPolicy
     uncertainty_band: float  # distance from the threshold within which a score is uncertain
     min_expected_similarity: float  # faces with a lower expected similarity are refused; 0: none
+    one_at_a_time: bool  # no grant while another person is in the zone
     scaling: ThresholdScaling | None  # None: the thresholds are used in galleries of any size
 
     def for_size(self, templates: int) -> DecisionRules:

@@ -26,6 +26,10 @@ class Reason(Code):
     TOO_SMALL = "too-small", "the face is too small; come closer"
     NOT_NEAREST = "not-nearest", "another face is nearer to the camera"
 
+    # Grant held back; the votes are kept
+    OTHER_LANE = "other-lane", "the person is at another lane; walk up to one lane"
+    ONE_AT_A_TIME = "one-at-a-time", "another person is too near; step up one at a time"
+
     # Quality
     TOO_FAR = "too-far", "the eyes are too close together in the picture; come closer"
     OFF_CENTRE = "off-centre", "the face is cut off; step into the middle"

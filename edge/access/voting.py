@@ -6,7 +6,7 @@ One good frame does not open the door, and one bad frame does not keep it closed
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from edge.access.policy import DecisionRules, mask_state, min_votes_for
@@ -67,12 +67,18 @@ class Voting:
         return needed == 0 or (found is not None and len(found.votes) >= needed)
 
     def add_frame(
-        self, track: int, decision: Decision, weight: float, liveness: LivenessResult
+        self,
+        track: int,
+        decision: Decision,
+        weight: float,
+        liveness: LivenessResult,
+        find_hold: Callable[[], Reason | None] = lambda: None,
     ) -> Decision:
         """Count the decision on one frame; return it with the votes, GRANT if they suffice.
 
         `weight` is 0..1. Frames of a track come in order of time. Two of the same time are one
-        vote, for no subject if they differ.
+        vote, for no subject if they differ. `find_hold` is called when the votes suffice. If it
+        returns a reason, the frame is refused for it, and the votes are kept.
         """
         at, rules = decision.frame_at, self._rules
         found = self._tracks.setdefault(track, _TrackVotes([], at))
@@ -95,11 +101,18 @@ class Voting:
             return _time_out(decision)
         if subject is None:
             return decision
-        return self._tally(track, subject, decision, found.votes, liveness)
+        decision = self._tally(subject, decision, found.votes, liveness)
+        if decision.verdict is not Verdict.GRANT:
+            return decision
+        if (reason := find_hold()) is not None:
+            found.since = at  # a person who is held does not run into the decision timeout
+            return replace(decision, verdict=Verdict.REFUSED, reason=reason)
+        self._granted[subject] = self._granted[track] = at
+        del self._tracks[track]
+        return decision
 
     def _tally(
         self,
-        track: int,
         subject: str,
         decision: Decision,
         votes: Iterable[Vote],
@@ -124,8 +137,6 @@ class Voting:
             return counted
         if liveness.state is LivenessState.WAITING:
             return replace(counted, reason=liveness.reason or Reason.CHECKING)
-        self._granted[subject] = self._granted[track] = decision.frame_at
-        del self._tracks[track]
         must_warn = rules.mask == "warn" and mask_state(decision.mask_worn) != "masked"
         reason = Reason.MATCH_WITHOUT_MASK if must_warn else Reason.MATCH
         return replace(counted, verdict=Verdict.GRANT, reason=reason)

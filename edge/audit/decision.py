@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from edge.access.reasons import Reason
 from edge.audit.attention import attention_shares
 from edge.audit.kinds import RecordKind
 from edge.values import FaceResult, Frame, Grant, Verdict
@@ -41,6 +42,8 @@ def decision_fields(frame: Frame, result: FaceResult, model: str, engine: str) -
         visible["explained"] = visible.pop("attention_on_face")  # the name in records
         del visible["recognisability"]  # recorded as expected_similarity
         fields["visible"] = visible
+    if decision.verdict is Verdict.GRANT or decision.reason is Reason.ONE_AT_A_TIME:
+        fields["others_in_zone"] = result.others_in_zone
     if match is not None:
         fields["threshold"] = round(decision.threshold, 4)
         fields["score"], fields["runner_up"] = round(match.score, 4), round(match.runner_up, 4)

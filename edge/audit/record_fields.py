@@ -83,6 +83,12 @@ FIELDS: tuple[RecordField, ...] = (
         "in the log of decisions: id of the decision that the door answered or that is explained",
         in_details=True,
     ),
+    RecordField(
+        "others_in_zone",
+        _PUBLIC,
+        "in a decision with a grant: other faces in the zone, of at least `min_face_px`",
+        in_details=True,
+    ),
     RecordField("lane", _PUBLIC, "lane of a door with several lanes", in_details=True),
     RecordField("reader", _PUBLIC, "name of a card or PIN reader", in_details=True),
     RecordField("missing", _PUBLIC, "factors of which a request needs one more", in_details=True),

@@ -83,6 +83,12 @@ class PolicyConfig(Section):
         description="Difference to the threshold up to which a score is near it. Used by `mask: "
         "ask` and `challenge: near_threshold`.",
     )
+    one_at_a_time: bool = Field(
+        False,
+        title="One at a time",
+        description="A grant waits while a second face of at least `detector.min_face_px` is in "
+        "the zone, or was within the last second. Recorded as `one-at-a-time`.",
+    )
     min_expected_similarity: float | None = Field(
         None,
         ge=0,

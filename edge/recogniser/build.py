@@ -28,6 +28,7 @@ from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.store import GalleryStore, open_store
 from edge.names import name_key
+from edge.recogniser.lane_guard import LaneGuard
 from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.networks import TerminalNetworks, open_networks
 from edge.recogniser.pipeline import Pipeline
@@ -168,6 +169,7 @@ def open_pipeline(
     lookup: SubjectLookup | None = None,
     wall: WallClock | None = None,
     migration: ModelMigration | None = None,
+    guard: LaneGuard | None = None,
 ) -> Pipeline:
     """Build the pipeline of a config; without `lookup` no subject has a record of its own.
 
@@ -181,6 +183,7 @@ def open_pipeline(
         lookup or default_record,
         settings.pipeline,
         migration,
+        guard,
     )
 
 
@@ -284,6 +287,7 @@ def build_rules(config: PolicyConfig, calibration: Calibration) -> DecisionRules
         mask=config.mask,
         uncertainty_band=config.uncertainty_band,
         min_expected_similarity=least,
+        one_at_a_time=config.one_at_a_time,
         scaling=build_threshold_scaling(calibration),
     )
 

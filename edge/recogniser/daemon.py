@@ -168,7 +168,7 @@ class Daemon:
         """Record a decision; request the door to open for a grant."""
         decision, migration = result.decision, self._recogniser.migration
         is_grant = decision.verdict is Verdict.GRANT
-        if not is_grant and self._records.is_repeated(decision):
+        if not is_grant and self._records.is_repeated(result):
             return
         model = self._recogniser.model
         if result.by_previous_model and migration is not None:

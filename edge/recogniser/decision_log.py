@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from edge.access.reasons import Reason
 from edge.audit import handover, picture_store
 from edge.audit.attention import explanation_fields, overlay
 from edge.audit.decision import decision_fields
@@ -24,6 +25,8 @@ from edge.values import Decision, FaceResult, Frame, Verdict
 log = logging.getLogger(__name__)
 
 _REPEAT_S = 1.0  # an unchanged verdict is recorded again after this time
+_HELD_S = 5.0  # a grant that waits is recorded again if it did not wait for this time
+_HOLDS = (Reason.OTHER_LANE, Reason.ONE_AT_A_TIME)
 _THROTTLE_S = 10.0  # a message about the same topic is logged again after this time
 
 
@@ -57,6 +60,7 @@ class DecisionLog:
         self._config, self._key, self._wall = config, key, wall
         self._throttle = throttle
         self._recorded: dict[tuple[str, str, str], float] = {}
+        self._held: dict[tuple[int, Reason], float] = {}  # by track: time of the last frame
         self._score_cipher = score_cipher(key, config.terminal)
         self._writer = AuditLogWriter(
             config.decisions_path,
@@ -158,17 +162,29 @@ class DecisionLog:
             return
         self._pictures.save(record_id, overlay(result.chip, result.probe.attention, explanation))
 
-    def is_repeated(self, decision: Decision) -> bool:
+    def is_repeated(self, result: FaceResult) -> bool:
         """Return True if the same verdict was recorded a short time ago.
 
-        A person who stays in front of the terminal does not fill the disk.
+        A person who stays in front of the terminal does not fill the disk. A grant that waits is
+        recorded once for each track.
         """
+        decision = result.decision
+        if decision.reason in _HOLDS:
+            return self._is_held(result.track, decision)
         is_named = decision.match is not None and decision.verdict is not Verdict.UNKNOWN
         subject = decision.match.subject if decision.match is not None and is_named else ""
         key = (decision.verdict.value, decision.reason.value, subject)
         now = decision.frame_at
         self._recorded = {k: at for k, at in self._recorded.items() if now - at < _REPEAT_S}
         return self._recorded.setdefault(key, now) != now
+
+    def _is_held(self, track: int, decision: Decision) -> bool:
+        """Return True if a track was held for the same reason before; note its newest frame."""
+        now = decision.frame_at
+        self._held = {key: at for key, at in self._held.items() if now - at < _HELD_S}
+        is_known = (track, decision.reason) in self._held
+        self._held[track, decision.reason] = now
+        return is_known
 
     def log_refusal(self, record_id: int, decision: Decision) -> None:
         """Log why a face is not granted access, without a name; throttled by reason."""

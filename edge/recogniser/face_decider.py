@@ -5,12 +5,14 @@
 2. rules     threshold, margin and mask rule, access rights, rate limit on unknown faces
 3. liveness  evidence is collected while the face is identified as one subject
 4. votes     a grant needs several frames
+5. hold      it waits while the person is at another lane, or not alone with `one_at_a_time`
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 
 from edge.access import policy
 from edge.access.policy import DecisionRules
@@ -21,6 +23,7 @@ from edge.face import quality
 from edge.face.liveness import LivenessChecker, join_results
 from edge.face.liveness.challenge import ChallengeLiveness
 from edge.face.track import Track
+from edge.recogniser.lane_guard import LaneGuard
 from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.pipeline_values import (
     FaceInFrame,
@@ -54,6 +57,7 @@ class FaceDecider:
         lookup: SubjectLookup,
         settings: PipelineSettings,
         migration: ModelMigration | None,
+        guard: LaneGuard | None,
         stopwatch: Stopwatch,
     ) -> None:
         self._gallery, self._lookup, self._migration = gallery, lookup, migration
@@ -61,18 +65,22 @@ class FaceDecider:
         self._liveness = LivenessChecker(settings.layers)
         self._voting = Voting(settings.rules)
         self._limiter = UnknownFaceLimiter(settings.access.max_unknown_per_minute)
-        self._stopwatch = stopwatch
+        self._guard, self._stopwatch = guard, stopwatch
 
     def update_settings(self, settings: PipelineSettings) -> None:
         """Apply other settings from the next face on; new tracks get the new liveness layers."""
         self._voting.update_rules(settings.rules)
         self._limiter.update_limit(settings.access.max_unknown_per_minute)
         self._liveness.update_layers(settings.layers)
+        if self._guard is not None:
+            self._guard.update_cooldown(settings.rules.cooldown_s)
         self._rules, self._rights = settings.rules, settings.access.rights
 
     def revoke_grant(self, track: int, subject: str, retry_s: float) -> None:
         """Shorten the cooldown to `retry_s` after a grant that did not open the door."""
         self._voting.revoke_grant(track, subject, retry_s)
+        if self._guard is not None:
+            self._guard.revoke(track)
 
     def is_decided(self, track: int, at: float) -> bool:
         """Return True if further frames of a track cannot change anything for now."""
@@ -115,9 +123,12 @@ class FaceDecider:
             liveness = self._liveness.results(track, at, near_threshold=is_near)
             if record is not None and record.liveness == "no-challenge":  # cannot turn the head
                 liveness.pop(ChallengeLiveness.name, None)
+            hold = partial(self._find_hold, face, found.match, at)
             decision = self._voting.add_frame(
-                track, decision, face.quality.weight, join_results(liveness)
+                track, decision, face.quality.weight, join_results(liveness), hold
             )
+            if self._guard is not None and decision.verdict is Verdict.PENDING and found.match:
+                self._guard.note_subject(track, found.match.subject)
         result = FaceResult(
             face.face,
             track,
@@ -128,6 +139,7 @@ class FaceDecider:
             visibility,
             liveness,
             found.by_previous_model,
+            face.others,
         )
         if self._migration is not None and found.by_previous_model:
             self._migration.add_sample(result, face.probe.embedding)
@@ -188,6 +200,16 @@ class FaceDecider:
         if refusal is None:
             return decision
         return replace(decision, verdict=Verdict.REFUSED, reason=refusal)
+
+    def _find_hold(self, face: FaceInFrame, match: Match | None, at: float) -> Reason | None:
+        """Return why a face with enough votes is not granted access yet, None if it is."""
+        if face.others and self._rules.one_at_a_time:
+            return Reason.ONE_AT_A_TIME
+        if self._guard is None or match is None:
+            return None
+        track = face.track
+        threshold = policy.threshold_for(track.mask_worn, self._rules.thresholds)
+        return self._guard.find_hold(track.number, match.subject, threshold, at)
 
     def _add_liveness_evidence(self, face: FaceInFrame, decision: Decision) -> None:
         """Pass a frame to the liveness layers if its face was identified as the subject.

@@ -24,7 +24,8 @@
 6. search   find the best match in the gallery
 7. decide   during a model migration: if the new model finds no match, search by the previous model.
             Apply threshold, margin, mask rule, rate limit and access rights; check liveness; vote
-            (edge/recogniser/face_decider.py)
+            (edge/recogniser/face_decider.py). A grant may be held back: the person is at another
+            lane (edge/recogniser/lane_guard.py), or not alone while `one_at_a_time` is set
 
 Every face gets a result. A face that is refused or skipped in a step does not take the next ones.
 A track is decided during the cooldown after its grant, and after its decision timeout.
@@ -47,6 +48,7 @@ from edge.face.liveness import crop_frame
 from edge.face.search_schedule import SearchScheduler
 from edge.face.track import Track, Tracker
 from edge.recogniser.face_decider import FaceDecider
+from edge.recogniser.lane_guard import LaneGuard
 from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.pipeline_values import (
     FaceInFrame,
@@ -71,13 +73,15 @@ class Pipeline:
         lookup: SubjectLookup,
         settings: PipelineSettings,
         migration: ModelMigration | None,
+        guard: LaneGuard | None,
     ) -> None:
         self.embedder, self.gallery = embedder, gallery
         self.stopwatch = Stopwatch()
         self._settings = settings
         self._scheduler = SearchScheduler(detector)
         self._tracker = Tracker(settings.same_person)
-        self._decider = FaceDecider(gallery, lookup, settings, migration, self.stopwatch)
+        self._decider = FaceDecider(gallery, lookup, settings, migration, guard, self.stopwatch)
+        self._guard = guard
         self._previous_at = -math.inf  # time of the previous frame
 
     def recognise(self, frame: Frame, claimed: str | None = None) -> list[FaceResult]:
@@ -92,6 +96,8 @@ class Pipeline:
         aligned = self._align(frame, chosen)
         self._embed(frame, aligned)
         matches = self._search(faces)
+        self._count_others(frame, faces)
+        self._publish_faces(frame)
         return [
             self._decider.decide(face, match, frame.at, claimed)
             for face, match in zip(faces, matches, strict=True)
@@ -142,13 +148,13 @@ class Pipeline:
         return [track.predict(frame.at) for track in due]
 
     def _needs_full_search(self) -> bool:
-        """Return True if a grant is near with `nearest_only`.
+        """Return True if a grant is near with `nearest_only` or `one_at_a_time`.
 
-        A person who stepped in front is then found before the door opens for the person behind.
+        A person who stepped up is then found before the door opens for another one.
         """
-        return self._settings.face_filter.nearest_only and any(
-            map(self._decider.is_near_grant, self._tracker.numbers)
-        )
+        settings = self._settings
+        counts_others = settings.face_filter.nearest_only or settings.rules.one_at_a_time
+        return counts_others and any(map(self._decider.is_near_grant, self._tracker.numbers))
 
     # 2. track
 
@@ -282,3 +288,34 @@ class Pipeline:
             embeddings = [probe.embedding for probe in probes if probe is not None]
             matches = iter(self.gallery.search_all(np.stack(embeddings)) if embeddings else [])
             return [next(matches) if probe is not None else None for probe in probes]
+
+    # 7. decide
+
+    def _count_others(self, frame: Frame, faces: Iterable[FaceInFrame]) -> None:
+        """Count for each face the other people in the zone who are near enough to be recognised.
+
+        A person counts until a second after the last frame that showed their face.
+        """
+        present = [
+            track
+            for track in self._tracker.tracks
+            if track.face.width_px >= self._settings.face_filter.min_face_px
+            and self._is_in_zone(frame, track.face)
+        ]
+        for face in faces:
+            face.others = sum(
+                track is not face.track and not self._is_earlier_track(track, face, frame.at)
+                for track in present
+            )
+
+    def _is_earlier_track(self, track: Track, face: FaceInFrame, at: float) -> bool:
+        """Return True for a lost track of the person of a face."""
+        if track.seen_at >= at or track.embedding is None or face.track.embedding is None:
+            return False
+        return float(track.embedding @ face.track.embedding) >= self._settings.same_person
+
+    def _publish_faces(self, frame: Frame) -> None:
+        """Publish the faces of this lane for the other lanes of the terminal."""
+        if self._guard is not None:
+            width, zone = frame.image.shape[1], self._settings.face_filter.zone
+            self._guard.publish(self._tracker.tracks, width, zone, frame.at)

@@ -75,6 +75,7 @@ class FaceInFrame:
     crop: LivenessFrame | None = None  # chip and crop of the frame; set in step 4
     quality: Quality | None = None  # set in step 4
     probe: Probe | None = None  # set in step 5
+    others: int = 0  # other people in the zone; set in step 7
 
     @property
     def chip(self) -> NDArray[np.uint8] | None:

@@ -32,6 +32,15 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
+def write_in_memory(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file of a file system in memory atomically; nothing waits for a disk.
+
+    Raises OSError.
+    """
+    with _temporary_file(path, data, mode, is_synced=False) as temporary:
+        temporary.replace(path)
+
+
 def create_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file atomically unless it exists; on disk on return. Raises OSError."""
     with _temporary_file(path, data, mode) as temporary, contextlib.suppress(FileExistsError):
@@ -40,7 +49,9 @@ def create_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 @contextlib.contextmanager
-def _temporary_file(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+def _temporary_file(
+    path: Path, data: bytes, mode: int, *, is_synced: bool = True
+) -> Iterator[Path]:
     """Write a file next to `path`, synced to disk, and remove it afterwards unless renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -49,8 +60,9 @@ def _temporary_file(path: Path, data: bytes, mode: int) -> Iterator[Path]:
         )
         with os.fdopen(fd, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if is_synced:
+                file.flush()
+                os.fsync(file.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)

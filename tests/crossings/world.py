@@ -77,6 +77,7 @@ class World:
                 layers=layers,
             ),
             None,
+            None,
         )
 
     def step(self) -> list[FaceResult]:

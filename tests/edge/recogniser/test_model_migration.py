@@ -59,6 +59,7 @@ class Terminal:
             default_record,
             make_settings(RULES),
             self.migration,
+            None,
         )
         self.at = 0.0
 

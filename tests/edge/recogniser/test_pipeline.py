@@ -23,6 +23,7 @@ from edge.face.detect import FaceDetector
 from edge.face.liveness import LivenessFrame, LivenessLayer
 from edge.gallery.search import Index
 from edge.recogniser.build import build_rules, build_threshold_scaling, default_record
+from edge.recogniser.lane_guard import LaneGuard
 from edge.recogniser.pipeline import Pipeline
 from edge.recogniser.pipeline_values import AccessPolicy, FaceFilter, SubjectLookup
 from edge.subject import SubjectRecord
@@ -61,6 +62,7 @@ class Scripted:
     def __init__(self) -> None:
         self.faces: Sequence[Face] = []
         self.identity = ADA
+        self.further: list[np.ndarray] = []  # identities of further chips of a batch
         self.mask_worn = 0.0
         self.similarity = 1.0
         self.background = 0.0
@@ -82,7 +84,11 @@ class Scripted:
         self.embedded.append(len(chips))
         maps = np.zeros((3, 14, 14), np.float32)
         maps[0], maps[2] = 0.5, self.background
-        return [Probe(self.identity, maps, self.mask_worn, self.similarity) for _ in chips]
+        identities = [self.identity, *self.further, *[self.identity] * len(chips)]
+        return [
+            Probe(identity, maps, self.mask_worn, self.similarity)
+            for identity in identities[: len(chips)]
+        ]
 
 
 class Run:
@@ -95,6 +101,7 @@ class Run:
         rules: DecisionRules = RULES,
         names: Sequence[str] = ("Ada", "Eve"),
         migration: Callable[[Scripted], Any] = lambda networks: None,
+        guard: LaneGuard | None = None,
     ) -> None:
         self.networks = Scripted()
         known = {"Ada": ADA, "Eve": EVE}
@@ -106,6 +113,7 @@ class Run:
             lookup,
             make_settings(rules, face_filter, access, layers=layers),
             migration(self.networks),
+            guard,
         )
         self.at = 0.0
 

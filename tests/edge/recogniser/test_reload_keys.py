@@ -28,6 +28,7 @@ RECOGNISER: dict[str, Any] = {
     "policy.cooldown_s": 5.0,
     "policy.mask": "require",
     "policy.uncertainty_band": 0.2,
+    "policy.one_at_a_time": True,
     "policy.groups": ["staff"],
     "policy.max_unknown_per_minute": 5,
     "policy.min_expected_similarity": 0.99,

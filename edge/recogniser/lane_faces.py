@@ -1,0 +1,154 @@
+"""Newest faces of each lane, published in memory for the other recognisers of a terminal.
+
+Each recogniser replaces its own file `INSTANCE.faces` in a folder of the file system in memory. All
+files have one size. The content of the other files is checked before use: a damaged, foreign or old
+one counts as a lane without faces, and so does a recogniser that ended or hangs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import stat
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ConfigError
+from edge.system.atomic_files import read_regular, write_in_memory
+
+log = logging.getLogger(__name__)
+
+FRESH_S = 0.5  # older faces of other lanes do not count
+FACES_MAX = 8  # published faces of one lane
+NO_SUBJECT = bytes(16)
+_LANES_MAX = 16  # other lanes that are read
+_RANK_MAX = 100.0
+_NORM_TOLERANCE = 1e-3
+_MAGIC = b"mfsalan1"
+_HEADER = struct.Struct("<8s16sdII")  # magic, model, monotonic seconds, faces, dimension
+_FACE = struct.Struct("<dd?7x16s")  # monotonic seconds, rank, grant, digest of the subject
+_NAME = re.compile(r"([A-Za-z0-9-]{1,32})\.faces")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LaneFace:
+    """Newest face of one track at a lane."""
+
+    lane: str  # name of the recogniser
+    seen_at: float  # monotonic seconds
+    rank: float  # see edge/recogniser/lane_guard.py
+    embedding: NDArray[np.float32]  # (D,) unit norm, of the track
+    subject: bytes = NO_SUBJECT  # digest of the subject that the track was identified as
+    has_grant: bool = False  # access was granted at the lane
+
+
+class LaneBoard:
+    """Files of the lanes of one terminal; `lane` is the name of the own one."""
+
+    def __init__(self, folder: Path, lane: str, model: str, dimension: int) -> None:
+        """Open the folder; `model` is the digest of the embedder. Raises ConfigError."""
+        self.lane = lane
+        self._folder, self._path = folder, folder / f"{lane}.faces"
+        self._model, self._dimension = bytes.fromhex(model)[:16], dimension
+        self._size = _HEADER.size + FACES_MAX * (_FACE.size + 4 * dimension)
+        self._is_empty = self._has_failed = False
+        _open_folder(folder)
+
+    def write(self, faces: Sequence[LaneFace], at: float) -> None:
+        """Publish faces, at most `FACES_MAX`; a failure is logged once."""
+        if not faces and self._is_empty:
+            return
+        faces = faces[:FACES_MAX]
+        content = bytearray(_HEADER.pack(_MAGIC, self._model, at, len(faces), self._dimension))
+        for face in faces:
+            content += _FACE.pack(face.seen_at, face.rank, face.has_grant, face.subject)
+            content += np.asarray(face.embedding, "<f4").tobytes()
+        content += bytes(self._size - len(content))
+        try:
+            write_in_memory(self._path, bytes(content))
+        except OSError as error:
+            if not self._has_failed:
+                log.error(
+                    "%s: other lanes do not see the faces of this one: %s; they may grant access "
+                    "to a person at this lane",
+                    self._path,
+                    error.strerror or error,
+                )
+            self._has_failed = True
+        else:
+            self._is_empty, self._has_failed = not faces, False
+
+    def read(self, at: float) -> list[LaneFace]:
+        """Return the faces of all other lanes that are not too old at a time."""
+        return [face for path in self._list_others() for face in self._read_lane(path, at)]
+
+    def close(self) -> None:
+        """Remove the own file."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def _list_others(self) -> list[Path]:
+        try:
+            paths = sorted(self._folder.iterdir())
+        except OSError:
+            return []
+        return [
+            path for path in paths if _NAME.fullmatch(path.name) and path.name != self._path.name
+        ][:_LANES_MAX]
+
+    def _read_lane(self, path: Path, at: float) -> Iterator[LaneFace]:
+        """Yield the valid faces of a file; none if it is not a valid one."""
+        try:
+            content = read_regular(path, self._size)
+        except OSError:
+            return
+        if len(content) != self._size:
+            return
+        magic, model, written_at, count, dimension = _HEADER.unpack_from(content)
+        known = (_MAGIC, self._model, self._dimension)
+        if (magic, model, dimension) != known or count > FACES_MAX or not _is_fresh(written_at, at):
+            return
+        lane, offset = path.stem, _HEADER.size
+        for _ in range(count):
+            seen_at, rank, has_grant, subject = _FACE.unpack_from(content, offset)
+            offset += _FACE.size
+            embedding = np.frombuffer(content, "<f4", self._dimension, offset)
+            offset += 4 * self._dimension
+            face = LaneFace(lane, seen_at, rank, embedding, subject, has_grant)
+            if _is_valid(face) and (has_grant or _is_fresh(seen_at, at)):
+                yield face
+
+
+def _is_fresh(seen_at: float, at: float) -> bool:
+    """Return True for a time near another one; False also for a time in the future, or NaN."""
+    return abs(seen_at - at) <= FRESH_S
+
+
+def _is_valid(face: LaneFace) -> bool:
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(face.embedding))
+    return 0 <= face.rank <= _RANK_MAX and abs(norm - 1) <= _NORM_TOLERANCE
+
+
+def _open_folder(folder: Path) -> None:
+    """Make the folder if it is missing; raises ConfigError if other accounts can write to it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot make the folder for the faces of the lanes: "
+            f"{error.strerror or error}; under systemd it is made by RuntimeDirectory="
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise ConfigError(
+            f"{folder}: expected a folder of this account with mode 0700 for the faces of the "
+            f"lanes, found owner {found.st_uid} and mode {stat.filemode(found.st_mode)}; remove it"
+        )

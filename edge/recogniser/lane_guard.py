@@ -1,0 +1,170 @@
+"""Guard against a grant at the wrong lane, when two cameras see one person.
+
+Rank of a face at a lane, 0 and more:
+
+    rank = width of the face / width of the zone * (1 - |x - centre| / half width)
+
+where x is the middle of the face, and centre and half width are those of the zone. Outside the zone
+the rank is 0. All are fractions of the frame's width, so cameras may differ in resolution. The rank
+of a track is smoothed over `_SETTLE_S`.
+
+A person whose rank is higher at another lane is not granted access here; of equal ranks the lane
+counts whose name comes first. Claims prevent two grants at the same time: a lane publishes that it
+grants, then reads the other lanes again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from edge.access.reasons import Reason
+from edge.face.track import Track
+from edge.recogniser.lane_faces import FRESH_S, NO_SUBJECT, LaneBoard, LaneFace
+from edge.values import Face, Zone
+
+_SETTLE_S = 0.3  # time constant of the rank of a track
+_PASSING_S = 2.0  # a person with a grant may be seen elsewhere for this time after their lane
+
+
+def lane_rank(face: Face, frame_width_px: float, zone: Zone) -> float:
+    """Return the rank of a face by its box, see above; 0 outside the zone."""
+    left, _, right, _ = zone
+    middle = float(face.box_xyxy[0] + face.box_xyxy[2]) / 2 / frame_width_px
+    half = (right - left) / 2
+    centrality = max(0.0, 1 - abs(middle - (left + right) / 2) / half)
+    return max(0.0, face.width_px / frame_width_px / (2 * half)) * centrality
+
+
+def is_at_other_lane(own: LaneFace, others: Iterable[LaneFace], threshold: float) -> bool:
+    """Return True if the person of a face is at another lane, by the newest faces there.
+
+    It is the same person if the cosine of the embeddings reaches the threshold, or if both were
+    identified as one subject. A face with a grant counts more than any rank.
+    """
+    return any(
+        _is_same_person(own, other, threshold) and (other.has_grant or _is_ahead(other, own))
+        for other in others
+    )
+
+
+def _is_same_person(one: LaneFace, other: LaneFace, threshold: float) -> bool:
+    if one.subject == other.subject != NO_SUBJECT:
+        return True
+    return float(one.embedding @ other.embedding) >= threshold
+
+
+def _is_ahead(other: LaneFace, own: LaneFace) -> bool:
+    """Return True if a face of another lane has the higher rank; of equal ranks the first name."""
+    if other.rank == own.rank:
+        return other.lane < own.lane
+    return other.rank > own.rank
+
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    """Grant of a track; it counts until the person has passed, at most for the cooldown."""
+
+    face: LaneFace
+    granted_at: float
+
+
+class LaneGuard:
+    """Publishes the faces of one lane, and compares tracks with the faces of the other lanes.
+
+    All times are those of frames, in monotonic seconds. Not thread-safe.
+    """
+
+    def __init__(self, board: LaneBoard, cooldown_s: float) -> None:
+        self._board, self._cooldown_s = board, cooldown_s
+        self._faces: dict[int, LaneFace] = {}  # by track
+        self._subjects: dict[int, bytes] = {}  # by track: digest of the identified subject
+        self._granted: dict[int, _Granted] = {}  # by track
+
+    def update_cooldown(self, cooldown_s: float) -> None:
+        """Apply another cooldown after a grant."""
+        self._cooldown_s = cooldown_s
+
+    def publish(
+        self, tracks: Sequence[Track], frame_width_px: float, zone: Zone, at: float
+    ) -> None:
+        """Publish the live tracks with an embedding after a frame."""
+        live = {track.number for track in tracks}
+        self._subjects = {n: subject for n, subject in self._subjects.items() if n in live}
+        faces = {}
+        for track in tracks:
+            if track.embedding is None or at - track.seen_at > FRESH_S:
+                continue
+            rank = self._smooth(track, lane_rank(track.face, frame_width_px, zone))
+            subject = self._subjects.get(track.number, NO_SUBJECT)
+            faces[track.number] = LaneFace(
+                self._board.lane, track.seen_at, rank, track.embedding, subject
+            )
+        self._faces = faces
+        self._update_grants(at)
+        self._write(at)
+
+    def find_hold(self, track: int, subject: str, threshold: float, at: float) -> Reason | None:
+        """Return why a grant for a track must wait, None if it may be requested.
+
+        The grant is then published; `revoke` takes it back if the door does not unlock.
+        """
+        own = self._faces.get(track)
+        if own is None:  # embedded in an earlier frame only
+            return None
+        self._subjects[track] = _digest(subject)
+        own = replace(own, subject=self._subjects[track])
+        if is_at_other_lane(own, self._board.read(at), threshold):
+            return Reason.OTHER_LANE
+        self._granted[track] = _Granted(replace(own, has_grant=True), at)
+        self._write(at)
+        if not is_at_other_lane(own, self._board.read(at), threshold):
+            return None
+        self.revoke(track)
+        self._write(at)
+        return Reason.OTHER_LANE
+
+    def note_subject(self, track: int, subject: str) -> None:
+        """Note that a track was identified as a subject."""
+        self._subjects[track] = _digest(subject)
+
+    def revoke(self, track: int) -> None:
+        """Take back a grant that did not open the door, from the next frame on."""
+        self._granted.pop(track, None)
+
+    def close(self) -> None:
+        """Remove the published faces."""
+        self._board.close()
+
+    def _smooth(self, track: Track, rank: float) -> float:
+        """Return the smoothed rank of a track after a frame."""
+        last = self._faces.get(track.number)
+        if last is None or last.seen_at > track.seen_at:
+            return rank
+        share = 1 - math.exp((last.seen_at - track.seen_at) / _SETTLE_S)
+        return last.rank + share * (rank - last.rank)
+
+    def _update_grants(self, at: float) -> None:
+        """Follow the people with a grant while they are in view; forget those who have passed."""
+        kept = {}
+        for number, granted in self._granted.items():
+            face = self._faces.get(number)
+            if face is not None:
+                granted = replace(granted, face=replace(face, has_grant=True))
+            is_passing = at - granted.face.seen_at < _PASSING_S
+            if is_passing and at - granted.granted_at < self._cooldown_s:
+                kept[number] = granted
+        self._granted = kept
+
+    def _write(self, at: float) -> None:
+        """Publish grants first, then faces by rank: the number of faces is limited."""
+        others = [face for number, face in self._faces.items() if number not in self._granted]
+        others.sort(key=lambda face: -face.rank)
+        self._board.write([granted.face for granted in self._granted.values()] + others, at)
+
+
+def _digest(subject: str) -> bytes:
+    """Return what is published instead of a name."""
+    return hashlib.blake2b(subject.encode(), digest_size=len(NO_SUBJECT)).digest()

@@ -1,0 +1,125 @@
+"""Files of the lanes: read without trust in their content, never a reason to fail."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.errors import ConfigError
+from edge.recogniser.lane_faces import FACES_MAX, LaneBoard, LaneFace
+
+MODEL, DIMENSION = "ab" * 32, 8
+ADA = np.eye(1, DIMENSION, dtype=np.float32)[0]
+SUBJECT = b"0123456789abcdef"
+
+
+def board(folder: Path, lane: str, model: str = MODEL, dimension: int = DIMENSION) -> LaneBoard:
+    return LaneBoard(folder, lane, model, dimension)
+
+
+def lane_face(at: float = 5.0, rank: float = 0.25, **changes: object) -> LaneFace:
+    return LaneFace("a", at, rank, ADA, SUBJECT, **changes)  # type: ignore[arg-type]
+
+
+def test_board_other_lane_reads_what_was_written(tmp_path: Path) -> None:
+    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+    first.write([lane_face()], 5.0)
+    (found,) = second.read(5.1)
+    assert (found.lane, found.seen_at, found.rank, found.subject) == ("a", 5.0, 0.25, SUBJECT)
+    assert np.array_equal(found.embedding, ADA) and not found.has_grant
+    assert first.read(5.1) == []  # its own faces are not those of another lane
+
+
+def test_board_file_is_private_and_of_one_size(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    first, path = board(folder, "a"), folder / "a.faces"
+    first.write([lane_face()], 5.0)
+    size = path.stat().st_size
+    first.write([lane_face()] * (FACES_MAX + 5), 5.1)
+    assert path.stat().st_size == size and len(board(folder, "b").read(5.1)) == FACES_MAX
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert list(folder.iterdir()) == [path]
+    first.close()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("at", [4.4, 5.6, float("nan"), float("inf")])
+def test_board_old_and_future_faces_do_not_count(tmp_path: Path, at: float) -> None:
+    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+    first.write([lane_face(), lane_face(has_grant=True)], 5.0)
+    assert second.read(at) == []
+
+
+def test_board_grant_counts_longer_than_its_face(tmp_path: Path) -> None:
+    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+    first.write([lane_face(at=3.0), lane_face(at=3.0, has_grant=True)], 5.0)
+    assert [found.has_grant for found in second.read(5.1)] == [True]
+
+
+@pytest.mark.parametrize(("model", "dimension"), [("cd" * 32, DIMENSION), (MODEL, 16)])
+def test_board_other_model_is_ignored(tmp_path: Path, model: str, dimension: int) -> None:
+    board(tmp_path / "x", "a").write([lane_face()], 5.0)
+    assert board(tmp_path / "x", "b", model, dimension).read(5.0) == []
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_board_damaged_file_gives_valid_faces(tmp_path: Path, data: st.DataObject) -> None:
+    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+    first.write([lane_face(), lane_face(rank=0.5)], 5.0)
+    path = tmp_path / "x" / "a.faces"
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))] or content)
+    for found in second.read(5.0):
+        assert abs(float(np.linalg.norm(found.embedding)) - 1) < 0.01
+        assert 0 <= found.rank <= 100
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "fifo", "empty", "large"])
+def test_board_foreign_files_are_ignored(tmp_path: Path, kind: str) -> None:
+    second, path = board(tmp_path / "x", "b"), tmp_path / "x" / "a.faces"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to("/dev/zero")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(bytes(0 if kind == "empty" else 100_000))
+    assert second.read(5.0) == []
+
+
+def test_board_failed_write_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = board(tmp_path / "x", "a")
+    (tmp_path / "x" / "a.faces").mkdir()
+    for _ in range(3):
+        first.write([lane_face()], 5.0)
+    assert len(caplog.messages) == 1 and "other lanes do not see" in caplog.messages[0]
+    first.close()
+
+
+@pytest.mark.parametrize("kind", ["open", "file", "link"])
+def test_board_folder_of_others_is_refused(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "x"
+    if kind == "open":
+        folder.mkdir()
+        folder.chmod(0o777)
+    elif kind == "file":
+        folder.write_text("")
+    else:
+        (tmp_path / "y").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "y")
+    with pytest.raises(ConfigError, match="folder"):
+        board(folder, "a")
