@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-_KEYS_MAX = 4096
-_LOCKS_MAX = 16  # doublings that are counted
+KEYS_MAX = 4096
+LOCKS_MAX = 16  # doublings that are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +60,37 @@ class Lockout:
         if count is None or now - count.since >= self._rule.window_s:
             count = LockoutCount(0, now, 0, now)
         count = replace(count, failures=count.failures + 1)
+        self._counts[key] = count
         is_locked = count.failures >= self._rule.failures
         if is_locked:
-            until = now + min(self._rule.lock_s * 2**count.locks, self._rule.lock_max_s)
-            count = LockoutCount(0, until, min(count.locks + 1, _LOCKS_MAX), until)
-        self._counts[key] = count
+            self.lock(key, now)
         self._drop_oldest(now)
         return is_locked
 
-    def note_success(self, key: str) -> None:
-        """Forget the failures of a person after a right credential.
+    def lock(self, key: str, now: float) -> None:
+        """Lock a key as its last failure does."""
+        count = self._counts.pop(key, LockoutCount(0, now, 0, now))
+        until = now + min(self._rule.lock_s * 2**count.locks, self._rule.lock_max_s)
+        self._counts[key] = LockoutCount(0, until, min(count.locks + 1, LOCKS_MAX), until)
+
+    def note_success(self, key: str) -> bool:
+        """Forget the failures of a person after a right credential; return if there were any.
 
         Not for readers: a person with a right PIN could guess those of others in between.
         """
-        self._counts.pop(key, None)
+        return self._counts.pop(key, None) is not None
+
+    def counts(self, now: float) -> dict[str, LockoutCount]:
+        """Return the counts that are not forgotten, by key."""
+        window_s = self._rule.window_s
+        return {key: count for key, count in self._counts.items() if now - count.since < window_s}
+
+    def restore(self, key: str, count: LockoutCount) -> None:
+        """Take a count of an earlier run."""
+        self._counts[key] = count
 
     def _drop_oldest(self, now: float) -> None:
-        if len(self._counts) <= _KEYS_MAX:
+        if len(self._counts) <= KEYS_MAX:
             return
         unlocked = (key for key, count in self._counts.items() if count.locked_until <= now)
         del self._counts[next(unlocked, next(iter(self._counts)))]

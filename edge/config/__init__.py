@@ -163,6 +163,11 @@ class TerminalConfig(Section):
         """State of the zones: who is inside, numbers of people, used visits."""
         return self._door_state / "zones.json"
 
+    @property
+    def lockouts_path(self) -> Path:
+        """Failures and lockouts of readers and people."""
+        return self._door_state / "lockouts.json"
+
     def record_key_path(self, record: Path) -> Path:
         """Return the file of the verification key of one of the two logs."""
         return (self.record.verification_key_dir or record.parent) / f"{record.name}.key"

@@ -56,7 +56,7 @@ class AccessCommands:
             zone, _, people = argument.partition("=")
             return zones.set_occupancy(zone, int(people))
         if command is AccessCommand.RESET_LOCKOUT:
-            self._lockout.reset(name or None)
+            return self._lockout.reset(name or None)
         return None
 
     def _find(self, name: str) -> PersonEntry | None:

@@ -37,6 +37,7 @@ class DoorPaths:
     people: Path
     people_key: Path
     zones: Path
+    lockouts: Path
 
     @classmethod
     def in_folder(cls, folder: Path) -> DoorPaths:
@@ -46,6 +47,7 @@ class DoorPaths:
             folder / "people.json",
             folder / "people.key",
             folder / "zones.json",
+            folder / "lockouts.json",
         )
 
 
@@ -65,5 +67,9 @@ def build_access_settings(access: AccessConfig, door: DoorConfig) -> AccessSetti
 def build_paths(config: TerminalConfig) -> DoorPaths:
     """Return the files of a configuration."""
     return DoorPaths(
-        config.socket_path, config.people_path, config.people_key_path, config.zones_path
+        config.socket_path,
+        config.people_path,
+        config.people_key_path,
+        config.zones_path,
+        config.lockouts_path,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge.door.readers.events import CardRead
 from edge.errors import DoorError
+from edge.names import name_key
 from edge.system.accounts import acting_as_owner
 from edge.system.atomic_files import create_atomic, open_regular
 
@@ -36,6 +37,10 @@ class CredentialHasher:
     def hash_card(self, card: CardRead) -> str:
         """Return the HMAC-SHA256 of a card's bits and their number, in hex."""
         return self._mac(b"card", card.bits.to_bytes(2, "big") + card.data.to_bytes(32, "big"))
+
+    def hash_name(self, name: str) -> str:
+        """Return the HMAC-SHA256 of a person's name, in hex: spellings of one name are equal."""
+        return self._mac(b"name", name_key(name).encode())
 
     def hash_pin(self, digits: str) -> str:
         """Return the HMAC-SHA256 of the scrypt hash of a PIN, in hex. Slow and memory-hard."""

@@ -48,6 +48,11 @@ class Credentials:
         pins = sum(person.pin is not None for person in self._people.values())
         return {"people": len(self), "cards": len(self._cards), "pins": pins}
 
+    @property
+    def names(self) -> list[str]:
+        """Names of all people."""
+        return [person.name for person in self._people.values()]
+
     def find_person(self, name: str) -> PersonEntry | None:
         return self._people.get(name_key(name))
 

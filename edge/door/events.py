@@ -58,6 +58,11 @@ class DoorEventCode(Code):
     )
     LOCKOUT = "lockout", "too many wrong credentials; cards and PINs are refused for a time"
     LOCKOUT_ENDED = "lockout-ended", "a lockout ended"
+    LOCKOUTS_INVALID = (
+        "lockouts-invalid",
+        "the state of the lockouts is unreadable; all readers are locked out once",
+    )
+    LOCKOUTS_NOT_SAVED = "lockouts-not-saved", "the state of the lockouts could not be written"
     READER_FOUND = "reader-found", "a reader works"
     READER_LOST = "reader-lost", "a reader does not work"
     READER_FLOODING = "reader-flooding", "a reader sends too much; its input is dropped"

@@ -40,11 +40,16 @@ class ReaderRequests:
     """Polls the readers, finds the people of cards and PINs, and presents them to the rules."""
 
     def __init__(
-        self, door: Door, access: LaneRequests, readers: ReaderSet, pins: PinHasher
+        self,
+        door: Door,
+        access: LaneRequests,
+        readers: ReaderSet,
+        pins: PinHasher,
+        lockout: CredentialLockout,
     ) -> None:
         self._door, self._access = door, access
         self._readers, self._pins = readers, pins
-        self.lockout = CredentialLockout(door, door.settings.access.lockout)
+        self.lockout = lockout
 
     def update(self) -> None:
         """Handle what the readers reported. Never waits for a reader or a hash."""
@@ -54,7 +59,17 @@ class ReaderRequests:
             self._handle_pin(pin)
         self.lockout.update()
 
+    def restore_lockouts(self) -> None:
+        """Take the lockouts of the previous run."""
+        self.lockout.restore(self._readers.states(), self._access.credentials)
+
+    def update_people(self) -> None:
+        """Take a change of people: their requests end, their lockouts do not."""
+        self._door.zones.end_requests()
+        self.lockout.update_people(self._access.credentials)
+
     def close(self) -> None:
+        self.lockout.close()
         self._readers.close()
         self._pins.close()
 

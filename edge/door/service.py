@@ -13,6 +13,7 @@ from typing import Any
 from edge.audit.async_writer import AsyncLogWriter
 from edge.door.access_settings import DoorPaths
 from edge.door.connections import Connections
+from edge.door.credential_lockout import CredentialLockout
 from edge.door.door import Door
 from edge.door.events import DoorEventCode, EventCause
 from edge.door.hardware import DoorHardware
@@ -48,12 +49,14 @@ class DoorService:
         self._people = PeopleWatcher(paths.people, paths.people_key)
         access = LaneRequests(self.door, self._people)
         pins = PinHasher(clock, wake=lambda: None)
-        self._readers = ReaderRequests(self.door, access, readers, pins)
+        lockout = CredentialLockout(self.door, settings.access.lockout, paths.lockouts)
+        self._readers = ReaderRequests(self.door, access, readers, pins, lockout)
         self._requests = RequestHandler(self.door, access, self._readers)
         self._connections = Connections(paths.socket)
         self._is_closed = False
         self._update_accounts()
         self.door.start(previous)
+        self._readers.restore_lockouts()
         if self._people.credentials.damage:
             self._record_people()
         self.door.update()
@@ -66,7 +69,7 @@ class DoorService:
         self.door.update()
         self._readers.update()
         if self._people.update():
-            self.door.zones.end_requests()
+            self._readers.update_people()
             self._record_people()
 
     def reload(self, settings: DoorSettings) -> None:

@@ -46,6 +46,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "gallery_path": ("gallery", "gallery commands", f"SQLite, schema {schema.SCHEMA}"),
     "handover_path": ("record for the recogniser to write", "`edge-enroll`", "JSON"),
     "key_path": ("gallery key", "installer, `edge-gallery`", "32 bytes"),
+    "lockouts_path": ("failures and lockouts of readers", "door process", "JSON, version 1"),
     "people_key_path": ("key of cards and PINs", "`edge-door`", "32 bytes"),
     "people_path": ("people, cards and PINs of the door", "`edge-door`", "JSON, version 1"),
     "pictures_path": ("evidence pictures", "recogniser", "AES-256-GCM"),
