@@ -17,6 +17,7 @@ from edge.audit.retention import Retention
 from edge.audit.writer import AuditLogWriter
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
+from edge.config.lane import DEFAULT_LANE
 from edge.door.access_settings import DoorPaths, build_access_settings
 from edge.door.controller import InputKind
 from edge.door.hardware import DoorHardware
@@ -136,7 +137,7 @@ class RunningDoor:
 
 
 def grant(name: str = "g1", age: float = 0.0, clock: Callable[[], float] = CLOCK) -> Grant:
-    return Grant(name, "Ada", 1, clock() - age)
+    return Grant(name, "Ada", 1, clock() - age, DEFAULT_LANE)
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
+from edge.config.lane import DEFAULT_DOOR
 from edge.door.access_settings import DoorPaths, build_access_settings
 from edge.door.client import DoorClient
 from edge.door.credential_editor import edit_credentials
@@ -57,14 +58,17 @@ class LaneDoor:
         readers: Mapping[str, Reader] | None = None,
         has_inputs: bool = False,
         reader_lane: str | None = None,
+        door_name: str = DEFAULT_DOOR,
         **options: Any,
     ) -> None:
         self._reader_path = folder / "reader.sock"
         self.wires = FileInputs(folder) if has_inputs else None
         contact = {"kind": "file", "path": folder / "contact"}
-        door = DoorConfig.model_validate({"inputs": {"contact": contact} if has_inputs else {}})
+        inputs = {"contact": contact} if has_inputs else {}
+        door = DoorConfig.model_validate({"name": door_name, "inputs": inputs})
         settings = build_access_settings(AccessConfig.model_validate(access), door)
-        lanes = {"entry": reader_lane or settings.camera_lane}
+        self.camera_lane = settings.lanes[0].name
+        lanes = {"entry": reader_lane or self.camera_lane}
         changes = options.pop("settings", {})
         self.door = RunningDoor(
             folder,
@@ -77,10 +81,16 @@ class LaneDoor:
         if readers is None:
             until(lambda: bool(self.records("reader-found")))
 
-    def face(self, name: str, *, masked: bool = False, claimed: bool = False) -> str | None:
-        """Request a grant as the recogniser does."""
-        grant = Grant(secrets.token_hex(8), name, 7, CLOCK(), masked=masked, claimed=claimed)
-        return self.client.grant(grant)
+    def face(
+        self, name: str, *, lane: str | None = None, masked: bool = False, claimed: bool = False
+    ) -> str | None:
+        """Request a grant as the recogniser does, at the first lane of the door."""
+        lane, number = lane or self.camera_lane, secrets.token_hex(8)
+        return self.client.grant(Grant(number, name, 7, CLOCK(), lane, False, masked, claimed))
+
+    def claim(self, lane: str | None = None) -> str | None:
+        """Request the person whose card or PIN waits, as the recogniser does."""
+        return self.client.claim(lane or self.camera_lane)
 
     def type(self, line: str) -> None:
         """Send a line to the reader, such as `card 26:1:1001` or `pin 1234`."""

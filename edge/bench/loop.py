@@ -11,6 +11,7 @@ from edge.audit.decision import decision_fields, door_fields
 from edge.audit.writer import AuditLogWriter
 from edge.bench.door import BenchDoor
 from edge.bench.networks import TimedNetworks
+from edge.config.lane import DEFAULT_LANE
 from edge.recogniser.pipeline import Pipeline
 from edge.values import NOT_RECORDED, FaceResult, Frame, Grant, Verdict
 
@@ -142,7 +143,9 @@ class BenchLoop:
             )
             number = self.record.append(decision_fields(frame, result, model, engine))
         granted = self.clock()
-        grant = Grant(secrets.token_hex(8), decision.match.subject, number, decision.frame_at)
+        grant = Grant(
+            secrets.token_hex(8), decision.match.subject, number, decision.frame_at, DEFAULT_LANE
+        )
         answered = self._request_door(result.track, grant)
         ended = self.clock()
         if self.record is not None:

@@ -181,6 +181,7 @@ def _build_script(config: TerminalConfig, inputs: Sequence[str]) -> DoorScript:
     people = read_document(config.people_path, config.people_key_path).people
     return DoorScript(
         build_access_rules(config.access, config.door),
+        config.camera_lane,
         {name_key(person.name): person.attributes for person in people},
         tuple(map(parse_input, inputs)),
     )

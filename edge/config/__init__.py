@@ -10,8 +10,9 @@ from pathlib import Path
 from pydantic import Field
 
 from edge.config import renamed
-from edge.config.access import AccessConfig, check_rules
+from edge.config.access import AccessConfig, check_rules, lanes_through
 from edge.config.door import DoorConfig
+from edge.config.lane import Label
 from edge.config.policy import LivenessConfig, PolicyConfig
 from edge.config.recognition import (
     CameraConfig,
@@ -60,6 +61,14 @@ class TerminalConfig(Section):
         "recognises people without a template of the new model by this bundle, and "
         "enrolls them for the new model when the door opens for them.",
         examples=["/opt/mfsa-edge/bundle-1"],
+        json_schema_extra=_RECOGNISER,
+    )
+    instance: Label | None = Field(
+        None,
+        title="Instance",
+        description="Name of this recogniser among those of one terminal that share the `state` "
+        "folder, each with its own file and camera. Not set: the only one without a name.",
+        examples=["lane1"],
         json_schema_extra=_RECOGNISER,
     )
     state: ConfigPath = Field(
@@ -113,6 +122,11 @@ class TerminalConfig(Section):
     record: RecordConfig = Field(
         RecordConfig(), title="Audit log", description="Audit logs and evidence pictures."
     )
+
+    @property
+    def camera_lane(self) -> str:
+        """Lane for which the recogniser requests grants."""
+        return self.camera.lane or lanes_through(self.access, self.door.name)[0].name
 
     @property
     def gallery_path(self) -> Path:
@@ -242,7 +256,7 @@ def load_config(path: Path) -> TerminalConfig:
             "anyone who can write to that stream can show the door any face"
         )
     try:
-        check_rules(config.access, config.door)
+        check_rules(config.access, config.door, config.camera.lane)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     return config

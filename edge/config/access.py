@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from edge.config.door import DoorConfig
-from edge.config.lane import DEFAULT_LANE, Label
+from edge.config.lane import DEFAULT_DOOR, DEFAULT_LANE, Label
 from edge.config.policy import GroupName
 from edge.config.schedule import HoursConfig
 from edge.config.section import Section
@@ -83,6 +83,12 @@ class LaneConfig(Section):
     """Way through a door in one direction, with the camera and readers on its side."""
 
     name: Label = Field(title="Name", description="Name of the lane.", examples=["lab-in"])
+    door: Label = Field(
+        DEFAULT_DOOR,
+        title="Door",
+        description="Door that the lane leads through: the `door.name` of its process.",
+        examples=["left"],
+    )
     zone: Label | None = Field(
         None,
         title="Zone",
@@ -211,8 +217,8 @@ class AccessConfig(Section):
     lanes: tuple[LaneConfig, ...] = Field(
         (),
         title="Lanes",
-        description="Ways through the door of this terminal. The first one is that of the camera. "
-        "Not set: one lane `main`, in no zone.",
+        description="Ways through all doors of the terminal. The first one of a door is that of "
+        "its camera, see `camera.lane`. Not set: one lane `main` through each door, in no zone.",
         examples=[
             "[{name: lab-in, zone: lab, direction: in, groups: [staff], passage: contact}, "
             "{name: lab-out, zone: lab, direction: out, two_people: false, "
@@ -299,23 +305,56 @@ _EGRESS = (
 )
 
 
-def check_rules(rules: AccessConfig, door: DoorConfig) -> None:
-    """Check the access rules against the door; raises ConfigError."""
-    lanes = [lane.name for lane in rules.lanes] or [DEFAULT_LANE]
+def lanes_through(rules: AccessConfig, door: str) -> tuple[LaneConfig, ...]:
+    """Return the lanes of a door; without `access.lanes` each door has one lane."""
+    if not rules.lanes:
+        return (LaneConfig(name=DEFAULT_LANE, door=door),)
+    return tuple(lane for lane in rules.lanes if lane.door == door)
+
+
+def check_rules(rules: AccessConfig, door: DoorConfig, camera_lane: str | None) -> None:
+    """Check the access rules against the door and the lane of its camera; raises ConfigError."""
+    lanes = lanes_through(rules, door.name)
+    if not lanes:
+        doors = ", ".join(dict.fromkeys(lane.door for lane in rules.lanes))
+        raise ConfigError(
+            f"door.name: no lane of `access.lanes` leads through the door {door.name}; write one "
+            f"of: {doors}; or write `door: {door.name}` in a lane"
+        )
+    names = [lane.name for lane in lanes]
     for reader in door.readers:
-        if reader.lane not in lanes:
+        if reader.lane not in names:
             raise ConfigError(
-                f"door.readers: reader {reader.name} is at the lane {reader.lane}, which is not in "
-                f"`access.lanes`; write one of: {', '.join(lanes)}"
+                f"door.readers: reader {reader.name} {_elsewhere(reader.lane, names)}"
             )
+    if camera_lane is not None and camera_lane not in names:
+        raise ConfigError(f"camera.lane: the camera {_elsewhere(camera_lane, names)}")
+    _check_passages(lanes, door)
+    _check_interlock(rules, door)
+    if rules.first_person and not _has_open_hours(door):
+        raise ConfigError(
+            "access.first_person: the door has no open hours; add a span with `mode: open` to "
+            "`door.schedule`, or remove the key"
+        )
+
+
+def _elsewhere(lane: str, names: list[str]) -> str:
+    return (
+        f"is at the lane {lane}, which does not lead through this door; "
+        f"write one of: {', '.join(names)}"
+    )
+
+
+def _check_passages(lanes: tuple[LaneConfig, ...], door: DoorConfig) -> None:
+    """Check that the inputs of a door report the passages of its lanes."""
     if door.inputs.contact is None:
-        for lane in rules.lanes:
+        for lane in lanes:
             if lane.passage == "contact":
                 raise ConfigError(
                     f"access.lanes: lane {lane.name} has `passage: contact`, but the door has no "
                     "contact; set `door.inputs.contact`"
                 )
-    sensed = [lane.name for lane in rules.lanes if lane.passage == "sensor"]
+    sensed = [lane.name for lane in lanes if lane.passage == "sensor"]
     if sensed and door.inputs.passage is None:
         raise ConfigError(
             f"access.lanes: lane {sensed[0]} has `passage: sensor`, but the door has no passage "
@@ -326,21 +365,30 @@ def check_rules(rules: AccessConfig, door: DoorConfig) -> None:
             f"access.lanes: lanes {', '.join(sensed)} have `passage: sensor`; a door has one "
             "passage sensor, so only one lane can use it"
         )
-    if rules.interlock and door.inputs.mantrap is None:
+
+
+def _check_interlock(rules: AccessConfig, door: DoorConfig) -> None:
+    if not rules.interlock:
+        return
+    if door.inputs.mantrap is None:
         raise ConfigError(
             "access.interlock: the state of the other door is not wired; set `door.inputs.mantrap`"
         )
-    is_opened = any(span.mode == "open" for span in door.schedule.spans)
-    if rules.interlock and is_opened:
+    doors = list(dict.fromkeys(lane.door for lane in rules.lanes))
+    if len(doors) > 1:
+        raise ConfigError(
+            f"access.interlock: this terminal has the doors {', '.join(doors)}; the input "
+            "`door.inputs.mantrap` is for the door of another terminal, remove the key"
+        )
+    if _has_open_hours(door):
         raise ConfigError(
             "access.interlock: open hours keep a door unlocked, so the other one is refused; "
             "remove the spans with `mode: open` from `door.schedule`"
         )
-    if rules.first_person and not is_opened:
-        raise ConfigError(
-            "access.first_person: the door has no open hours; add a span with `mode: open` to "
-            "`door.schedule`, or remove the key"
-        )
+
+
+def _has_open_hours(door: DoorConfig) -> bool:
+    return any(span.mode == "open" for span in door.schedule.spans)
 
 
 def _check_unique(key: str, names: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
+from edge.config.lane import DEFAULT_DOOR, Label
 from edge.config.readers import ReaderConfig
 from edge.config.schedule import ScheduleConfig
 from edge.config.section import ConfigPath, Section, restart
@@ -156,6 +157,14 @@ class InputsConfig(Section):
 class DoorConfig(Section):
     """The door process."""
 
+    name: Label = Field(
+        DEFAULT_DOOR,
+        title="Name",
+        description="Name of the door that this process drives. Each door of a terminal has its "
+        "own process and configuration file.",
+        examples=["left"],
+        json_schema_extra=restart("recogniser", "door"),
+    )
     relay: RelayConfig = Field(
         SimulatedRelayConfig(),
         title="Relay",

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from edge.config.section import Section
 
-DEFAULT_LANE = "main"
+DEFAULT_LANE = DEFAULT_DOOR = "main"
 _NAME_MAX = 32
 
 
@@ -30,5 +30,6 @@ class ReaderSection(Section):
     lane: Label = Field(
         DEFAULT_LANE,
         title="Lane",
-        description="Lane of `access.lanes` on whose side the reader is. Not needed without lanes.",
+        description="Lane of `access.lanes` on whose side the reader is, through the door of this "
+        "process. Not needed without lanes.",
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from edge.config.lane import Label
 from edge.config.section import ConfigPath, Section, restart
 
 FOLDER_FPS = 15.0  # rate of a folder of pictures, which has none of its own
@@ -18,9 +19,16 @@ _LOCAL_SOURCES = frozenset(
 )
 
 
-class _Picture(Section):
-    """Rotation and mirroring of a camera's frames, before any other step."""
+class _CameraSection(Section):
+    """Keys of all cameras."""
 
+    lane: Label | None = Field(
+        None,
+        title="Lane",
+        description="Lane of `access.lanes` on whose side the camera is, through the door of this "
+        "file. Not set: the first lane of the door.",
+        examples=["lab-in"],
+    )
     rotate: Literal[0, 90, 180, 270] = Field(
         0,
         title="Rotation",
@@ -33,7 +41,7 @@ class _Picture(Section):
     )
 
 
-class ReplayCameraConfig(_Picture):
+class ReplayCameraConfig(_CameraSection):
     """Recorded frames instead of a camera."""
 
     kind: Literal["replay"]
@@ -64,7 +72,7 @@ class ReplayCameraConfig(_Picture):
     )
 
 
-class OpencvCameraConfig(_Picture):
+class OpencvCameraConfig(_CameraSection):
     """A V4L2 device, network camera or GStreamer pipeline, opened by OpenCV."""
 
     kind: Literal["opencv"]
@@ -145,7 +153,7 @@ class OpencvCameraConfig(_Picture):
         return "://" in text or not sources or not sources <= _LOCAL_SOURCES
 
 
-class CsiCameraConfig(_Picture):
+class CsiCameraConfig(_CameraSection):
     """CSI camera of a Jetson, through GStreamer and NVIDIA's Argus."""
 
     kind: Literal["csi"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from edge.access.rules.values import AuthMode
 from edge.config import TerminalConfig
+from edge.config.access import lanes_through
 from edge.config.readers import HidReaderConfig
 from edge.door.credential_hashes import load_credential_key
 from edge.door.credentials_file import PersonEntry, read_document
@@ -51,8 +52,7 @@ def _check_readers(config: TerminalConfig) -> Iterator[AccessFinding]:
         second.append("masked: require-second-factor")
     if not second:
         return
-    lanes = [lane.name for lane in config.access.lanes] or ["main"]
-    for lane in lanes:
+    for lane in (each.name for each in lanes_through(config.access, config.door.name)):
         readers = [reader for reader in config.door.readers if reader.lane == lane]
         if not readers:
             words = f"lane {lane} has no reader for {', '.join(second)}; add one to `door.readers`"

@@ -7,26 +7,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.access.lockout import LockoutRule
-from edge.access.rules.settings import AccessRules, build_access_rules
+from edge.access.rules.codes import RuleRefusal
+from edge.access.rules.settings import AccessRules, Lane, build_access_rules
+from edge.codes import Code
 from edge.config import TerminalConfig
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
+from edge.door.events import DoorRefusal
 
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings:
-    """Rules of the door's lanes, and where faces, cards and PINs belong."""
+    """Rules of the terminal, and the lanes, readers and inputs of the door."""
 
     rules: AccessRules
-    camera_lane: str  # lane at which the recogniser sees faces
+    door: str  # name of the door
     reader_lanes: Mapping[str, str]  # lane by name of a reader
     lockout: LockoutRule
     has_contact: bool
 
     @property
-    def door(self) -> str:
-        """Name of the door: all lanes of one process lead through it."""
-        return self.rules.lanes[self.camera_lane].door
+    def lanes(self) -> tuple[Lane, ...]:
+        """Lanes that lead through the door; the process decides for these only."""
+        return self.rules.lanes_of(self.door)
+
+    def find_refusal(self, lane: str) -> Code | None:
+        """Return why a request at a lane is refused, None for a lane of this door."""
+        if lane not in self.rules.lanes:
+            return RuleRefusal.UNKNOWN_LANE
+        return None if self.rules.lanes[lane].door == self.door else DoorRefusal.OTHER_DOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +62,10 @@ class DoorPaths:
 
 def build_access_settings(access: AccessConfig, door: DoorConfig) -> AccessSettings:
     """Return the settings of a configuration."""
-    rules = build_access_rules(access, door)
     lockout = access.lockout
     return AccessSettings(
-        rules=rules,
-        camera_lane=next(iter(rules.lanes)),
+        rules=build_access_rules(access, door),
+        door=door.name,
         reader_lanes={reader.name: reader.lane for reader in door.readers},
         lockout=LockoutRule(lockout.failures, lockout.window_s, lockout.lock_s, lockout.lock_max_s),
         has_contact=door.inputs.contact is not None,

@@ -37,10 +37,10 @@ def access_status(door: Door, access: LaneRequests, readers: ReaderRequests) -> 
 def _waiting(door: Door) -> list[dict[str, Any]]:
     """Return the requests that wait, without names."""
     found = []
-    for lane in list(door.settings.access.rules.lanes)[:_ENTRIES_MAX]:
-        request = door.zones.find_open(lane)
+    for lane in door.settings.access.lanes[:_ENTRIES_MAX]:
+        request = door.zones.find_open(lane.name)
         if request is not None:
             presented = sorted(factor.value for factor in request.presented)
             left_s = round(max(0.0, request.until - door.clock()), 1)
-            found.append({"lane": lane, "presented": presented, "left_s": left_s})
+            found.append({"lane": lane.name, "presented": presented, "left_s": left_s})
     return found

@@ -35,12 +35,15 @@ class DoorClient:
             return WAITING
         return None if kind == "granted" else str(fields.get("reason", "refused"))
 
-    def claim(self) -> str | None:
-        """Return the person whose card or PIN waits for a face at the lane of the camera.
+    def claim(self, lane: str) -> str | None:
+        """Return the person whose card or PIN waits for a face at a lane.
 
-        Raises DoorError if the door process does not answer.
+        Raises DoorError if the door process refuses the lane or does not answer.
         """
-        return protocol.parse_claim(self._request("claim", {})[1])
+        kind, fields = self._request("claim", protocol.claim_fields(lane))
+        if kind == "refused":
+            raise DoorError(f"{self._path}: request for cards and PINs: {fields.get('reason')}")
+        return protocol.parse_claim(fields)
 
     def status(self) -> dict[str, Any]:
         """Return `state`, `reason`, `relocks_in_s`, `alarms`, `records_lost`, `clock`, `inputs`

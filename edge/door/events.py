@@ -96,6 +96,10 @@ class DoorRefusal(Code):
     )
     NOT_RECORDED = "not-recorded", "the event could not be recorded; is the disk full?"
     CLAIM_ENDED = "claim-ended", "the card or PIN came too long before the face; present it again"
+    OTHER_DOOR = (
+        "other-door",
+        "the lane leads through another door; check `camera.lane`, `door.name` and `door.socket`",
+    )
     FIRE_INPUT_ACTIVE = "fire-input-active", "the fire input is still active"
     CASE_OPEN = "case-open", "the case is still open"
     PEOPLE_UNREADABLE = (

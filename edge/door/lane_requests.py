@@ -34,58 +34,61 @@ class LaneRequests:
     def credentials(self) -> Credentials:
         return self._people.credentials
 
-    def claimed_person(self) -> str | None:
-        """Return the person whose card or PIN waits for a face at the camera's lane."""
-        request = self._door.zones.find_open(self._door.settings.access.camera_lane)
+    def claimed_person(self, lane: str) -> str | None:
+        """Return the person whose card or PIN waits for a face at a lane of this door."""
+        request = self._door.zones.find_open(lane)
         if request is None or not request.presented & _CLAIMS or Factor.FACE in request.presented:
             return None
         return request.person.name
 
     def present_face(self, grant: Grant) -> Answer:
-        """Take a request of the recogniser for the lane of its camera.
+        """Take a request of a recogniser for the lane of its camera.
 
         A face that was compared 1:1 counts only with a card or PIN of that person.
         """
-        lane = self._door.settings.access.camera_lane
-        if grant.claimed and name_key(grant.subject) != name_key(self.claimed_person() or ""):
-            self._unlocker.refuse(grant, DoorRefusal.CLAIM_ENDED, lane)
-            return DoorRefusal.CLAIM_ENDED
+        refusal = self._door.settings.access.find_refusal(grant.lane)
+        if refusal is None and grant.claimed:
+            claimed = name_key(self.claimed_person(grant.lane) or "")
+            refusal = None if claimed == name_key(grant.subject) else DoorRefusal.CLAIM_ENDED
+        if refusal is not None:
+            self._unlocker.refuse(grant, refusal)
+            return refusal
         entry = self.credentials.find_person(grant.subject)
         person = RulePerson(normalize_name(grant.subject)) if entry is None else entry.attributes
-        answer = self._present(lane, Factor.FACE, person, grant, masked=grant.masked)
+        answer = self._present(Factor.FACE, person, grant, masked=grant.masked)
         if isinstance(answer, Waiting):
-            self._faces[lane] = grant
+            self._faces[grant.lane] = grant
         return answer
 
     def present_credential(self, lane: str, factor: Factor, entry: PersonEntry) -> Answer:
         """Take a verified card or PIN at a lane."""
         face, now = self._faces.get(lane), self._door.clock()
-        grant = Grant(secrets.token_hex(8), entry.name, NOT_RECORDED, now)
+        grant = Grant(secrets.token_hex(8), entry.name, NOT_RECORDED, now, lane)
         if face is not None and name_key(face.subject) == name_key(entry.name):
             window_s = self._door.settings.access.rules.factor_window_s
             if now - face.frame_at <= window_s:  # the decision that completes this request
                 grant = replace(grant, record_id=face.record_id, extended=face.extended)
-        return self._present(lane, factor, entry.attributes, grant)
+        return self._present(factor, entry.attributes, grant)
 
     def _present(
-        self, lane: str, factor: Factor, person: RulePerson, grant: Grant, *, masked: bool = False
+        self, factor: Factor, person: RulePerson, grant: Grant, *, masked: bool = False
     ) -> Answer:
         door = self._door
         refusal: Code | None = door.controller.check(grant, door.clock())
         if refusal is None and self.credentials.damage:
             refusal = DoorRefusal.PEOPLE_UNREADABLE
         if refusal is not None:
-            self._unlocker.refuse(grant, refusal, lane)
+            self._unlocker.refuse(grant, refusal)
             return refusal
-        outcome = door.zones.present(lane, factor, person, masked=masked)
+        outcome = door.zones.present(grant.lane, factor, person, masked=masked)
         if isinstance(outcome, Waiting):
             self._record_waiting(outcome, grant)
             return outcome
-        self._faces.pop(lane, None)
+        self._faces.pop(grant.lane, None)
         if isinstance(outcome, Allowed):
             extended = grant.extended or outcome.extended
             return self._unlocker.unlock(replace(grant, extended=extended), outcome)
-        self._unlocker.refuse(grant, outcome.reason, lane)
+        self._unlocker.refuse(grant, outcome.reason)
         return outcome.reason
 
     def _record_waiting(self, waiting: Waiting, grant: Grant) -> None:

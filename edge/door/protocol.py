@@ -19,6 +19,7 @@ _GRANT: dict[str, tuple[type, ...]] = {
     "subject": (str,),
     "record_id": (int,),
     "frame_at": (int, float),
+    "lane": (str,),
     "extended": (bool,),
     "masked": (bool,),
     "claimed": (bool,),
@@ -92,6 +93,18 @@ def parse_waiting(fields: dict[str, Any]) -> WaitingAnswer:
     ):
         raise DoorError("malformed: expected the missing factors and a time")
     return WaitingAnswer(tuple(missing), until)
+
+
+def claim_fields(lane: str) -> dict[str, Any]:
+    return {"lane": lane}
+
+
+def parse_claim_lane(fields: dict[str, Any]) -> str:
+    """Return the lane of a request for a claim. Raises DoorError."""
+    lane = fields.get("lane")
+    if fields.keys() != {"lane"} or not isinstance(lane, str) or not _is_plain(lane):
+        raise DoorError("malformed: expected a lane")
+    return lane
 
 
 def parse_claim(fields: dict[str, Any]) -> str | None:

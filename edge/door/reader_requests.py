@@ -187,7 +187,7 @@ class ReaderRequests:
 
     def _lane(self, reader: str) -> str:
         access = self._door.settings.access
-        return access.reader_lanes.get(reader, access.camera_lane)
+        return access.reader_lanes.get(reader, access.lanes[0].name)
 
     def _is_refused(self, reader: str) -> bool:
         """Refuse a card or PIN if none is accepted now, and record it."""

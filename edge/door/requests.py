@@ -74,6 +74,7 @@ class RequestHandler:
             kind, fields = protocol.decode(packet)
             grant = protocol.parse_grant(fields) if kind == "grant" else None
             command = protocol.parse_command(fields) if kind == "command" else None
+            lane = protocol.parse_claim_lane(fields) if kind == "claim" else None
         except DoorError as error:
             return protocol.encode("refused", {"reason": str(error)})
         if grant is not None:
@@ -86,8 +87,8 @@ class RequestHandler:
             refused, warning = self._command(command, uid)
             answer = ("done", "done") if refused is None else ("refused", refused)
             return protocol.encode(answer[0], {"reason": answer[1], "note": warning})
-        if kind == "claim":
-            return protocol.encode("claim", {"person": self._access.claimed_person() or ""})
+        if lane is not None:
+            return self._claim(lane)
         if kind == "status":
             shown = self.status() if uid in self.operators else self._client_status()
             return protocol.encode("status", shown)
@@ -108,13 +109,19 @@ class RequestHandler:
     def _grant(self, grant: Grant) -> bytes:
         """Present a face to the rules; raises DoorError if the relay fails."""
         answer = self._access.present_face(grant)
-        self._readers.show_answer(self._door.settings.access.camera_lane, answer)
+        self._readers.show_answer(grant.lane, answer)
         if answer is None:
             return protocol.encode("granted", {"reason": "unlocked"})
         if isinstance(answer, Waiting):
             fields = protocol.waiting_fields(missing_factors(answer), answer.until)
             return protocol.encode("waiting", fields)
         return protocol.encode("refused", {"reason": answer})
+
+    def _claim(self, lane: str) -> bytes:
+        """Return the person whose card or PIN waits for a face at a lane of this door."""
+        if (refusal := self._door.settings.access.find_refusal(lane)) is not None:
+            return protocol.encode("refused", {"reason": refusal})
+        return protocol.encode("claim", {"person": self._access.claimed_person(lane) or ""})
 
     def _command(self, request: protocol.CommandRequest, uid: int) -> _Answer:
         """Execute a command of an operator."""

@@ -32,7 +32,7 @@ class GrantUnlocker:
         refusal = refusal or door.zones.check(allowed)
         if refusal is not None:
             door.zones.cancel_grant(allowed)
-            self.refuse(grant, refusal, allowed.lane)
+            self.refuse(grant, refusal)
             return refusal
         door.controller.unlock(grant, now)
         try:
@@ -46,10 +46,10 @@ class GrantUnlocker:
         door.log.append(grant_event(DoorEventCode.UNLOCKED, EventCause.GRANT, now, grant))
         return None
 
-    def refuse(self, grant: Grant, refusal: Code, lane: str) -> None:
+    def refuse(self, grant: Grant, refusal: Code) -> None:
         """Record that a request was refused."""
         event = grant_event(DoorEventCode.REFUSED, refusal, self._door.clock(), grant)
-        self._door.log.append_refusal(event, self._lane_field(lane))
+        self._door.log.append_refusal(event, self._lane_field(grant.lane))
 
     def _save(self, grant: Grant, allowed: Allowed) -> DoorRefusal | None:
         door = self._door
@@ -71,7 +71,7 @@ class GrantUnlocker:
 
     def _lane_field(self, lane: str) -> dict[str, Any]:
         """Return the field of the lane; a door with one lane needs none."""
-        return {"lane": lane} if len(self._door.settings.access.rules.lanes) > 1 else {}
+        return {"lane": lane} if len(self._door.settings.access.lanes) > 1 else {}
 
 
 def grant_event(event: DoorEventCode, reason: str, at: float, grant: Grant) -> DoorEvent:

@@ -148,9 +148,7 @@ class ZoneKeeper:
 
     def passed(self) -> None:
         """Note that the passage sensor reports a person."""
-        lane = next(
-            (one for one in self._settings.rules.lanes.values() if one.passage == "sensor"), None
-        )
+        lane = next((one for one in self._settings.lanes if one.passage == "sensor"), None)
         if lane is None:
             return
         passage = self._engine.passed(lane.name, self.moment())

@@ -14,7 +14,7 @@ _PAUSE_S = 5.0  # after a request without an answer, which delays a frame
 
 
 class ClaimReader:
-    """Requests the claim at most ten times a second; never if no reader is configured."""
+    """Requests the claim at most ten times a second; never if no reader is at the lane."""
 
     def __init__(
         self,
@@ -22,9 +22,11 @@ class ClaimReader:
         throttle: LogThrottle,
         clock: Callable[[], float],
         *,
+        lane: str,
         has_readers: bool,
     ) -> None:
         self._door, self._throttle, self._clock = door, throttle, clock
+        self._lane = lane
         self._next_at = -math.inf if has_readers else math.inf
         self._person: str | None = None
 
@@ -34,7 +36,7 @@ class ClaimReader:
         if now >= self._next_at:
             self._next_at = now + _INTERVAL_S
             try:
-                self._person = self._door.claim()
+                self._person = self._door.claim(self._lane)
             except DoorError as error:
                 self._person, self._next_at = None, now + _PAUSE_S
                 self._throttle.error("door", str(error))

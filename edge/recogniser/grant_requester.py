@@ -32,11 +32,17 @@ class GrantOutcome:
 
 
 class GrantRequester:
-    """Requests the door to unlock, and records its answer."""
+    """Requests the door to unlock for people at a lane, and records its answer."""
 
     def __init__(
-        self, door: DoorClient, lookup: SubjectLookup, records: DecisionLog, throttle: LogThrottle
+        self,
+        door: DoorClient,
+        lane: str,
+        lookup: SubjectLookup,
+        records: DecisionLog,
+        throttle: LogThrottle,
     ) -> None:
+        self._lane = lane
         self._door, self._lookup = door, lookup
         self._records, self._throttle = records, throttle
 
@@ -48,6 +54,7 @@ class GrantRequester:
             subject,
             record_id,
             decision.frame_at,
+            self._lane,
             extended=record is not None and record.extended,
             masked=mask_state(decision.mask_worn) != "unmasked",
             claimed=decision.match is not None and decision.match.is_claimed,

@@ -41,6 +41,7 @@ class DoorScript:
     """Access rules of a clip's door, its people by name key, cards and PINs in order of time."""
 
     rules: AccessRules
+    lane: str  # lane of the camera and the readers
     people: Mapping[str, RulePerson]
     inputs: tuple[ScriptedInput, ...]
 
@@ -89,7 +90,7 @@ class RehearsedDoor:
         self._rules, self._starts_at = script.rules, starts_at
         self._people = dict(script.people)
         self._engine = RulesEngine(script.rules)
-        self._lane = next(iter(script.rules.lanes))
+        self._lane = script.lane
         self._doors = {lane.door: _LOCKED for lane in script.rules.lanes.values()}
         self._pending = sorted(script.inputs, key=lambda one: one.at_s)
         self.results: list[RequestResult] = []

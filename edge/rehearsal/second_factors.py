@@ -13,6 +13,7 @@ from edge.access.rules.settings import build_access_rules
 from edge.access.rules.values import Factor
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
+from edge.config.lane import DEFAULT_LANE
 from edge.masks import MaskStyle
 from edge.portraits import COLLINS, HOPPER
 from edge.rehearsal.clips import Clip, ClipFrame, ExpectedGrants, VisiblePerson
@@ -98,7 +99,7 @@ def _build_clip(case: _Case, cutout: Cutout) -> Clip:
     frames = round(_SECONDS * FPS)
     return Clip(
         case.name, case.description, FPS, lambda: _draw(cutout.masked(case.mask), frames),
-        case.expected, frames, drawn=True, script=DoorScript(rules, {}, case.inputs),
+        case.expected, frames, drawn=True, script=DoorScript(rules, DEFAULT_LANE, {}, case.inputs),
     )  # fmt: skip
 
 

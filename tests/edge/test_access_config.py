@@ -17,6 +17,9 @@ HARD = {"name": "lab", "anti_passback": "hard"}
 TWO = {"groups": ["staff"]}
 OPEN = {"days": ["mon"], "begin": "08:00", "end": "17:00", "mode": "open"}
 WIRED = {"mantrap": {"kind": "file", "path": "other"}}
+TWO_DOORS = [{"name": "in", "door": "left"}, {"name": "other", "door": "right"}]
+LEFT = {"name": "left"}
+READER = {"kind": "simulated", "name": "entry", "lane": "other", "path": "reader"}
 SENSOR = {"passage": {"kind": "file", "path": "sensor"}}
 
 
@@ -69,7 +72,7 @@ def test_conflicting_rules_are_refused(access: dict[str, Any], message: str) -> 
 )
 def test_agreeing_rules_are_accepted(access: dict[str, Any]) -> None:
     config = AccessConfig.model_validate(access)
-    check_rules(config, DoorConfig())
+    check_rules(config, DoorConfig(), None)
     assert build_access_rules(config, DoorConfig()).lanes
 
 
@@ -90,13 +93,16 @@ def test_agreeing_rules_are_accepted(access: dict[str, Any]) -> None:
             "only one lane",
         ),
         ({"first_person": ["staff"]}, {}, "add a span with `mode: open`"),
+        ({"lanes": TWO_DOORS, "interlock": True}, {**LEFT, "inputs": WIRED}, "doors left, right"),
+        ({"lanes": TWO_DOORS}, {}, "door main; write one of: left, right"),
+        ({"lanes": TWO_DOORS}, {**LEFT, "readers": [READER]}, "does not lead .* one of: in$"),
     ],
 )
 def test_rules_must_fit_the_door(
     access: dict[str, Any], door: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_rules(AccessConfig.model_validate(access), DoorConfig.model_validate(door))
+        check_rules(AccessConfig.model_validate(access), DoorConfig.model_validate(door), None)
 
 
 def test_contact_reports_passages_of_all_lanes() -> None:
@@ -106,3 +112,33 @@ def test_contact_reports_passages_of_all_lanes() -> None:
     )
     lanes = build_access_rules(config, door).lanes
     assert (lanes["in"].passage, lanes["gate"].passage) == ("contact", "sensor")
+
+
+def test_contact_belongs_to_the_lanes_of_one_door() -> None:
+    inputs = {"contact": {"kind": "file", "path": "c"}}
+    access = AccessConfig.model_validate({"lanes": TWO_DOORS})
+    rules = build_access_rules(access, DoorConfig.model_validate({**LEFT, "inputs": inputs}))
+    assert [lane.passage for lane in rules.lanes.values()] == ["contact", None]
+    assert [lane.name for lane in rules.lanes_of("right")] == ["other"]
+
+
+def test_passage_of_another_door_needs_no_input() -> None:
+    lanes = [TWO_DOORS[0], {**TWO_DOORS[1], "passage": "sensor"}]
+    access = AccessConfig.model_validate({"lanes": lanes})
+    check_rules(access, DoorConfig.model_validate(LEFT), "in")
+    right = DoorConfig.model_validate({"name": "right"})
+    with pytest.raises(ConfigError, match="no passage sensor"):
+        check_rules(access, right, "other")
+
+
+def test_camera_lane_of_another_door_is_refused() -> None:
+    access = AccessConfig.model_validate({"lanes": TWO_DOORS})
+    with pytest.raises(ConfigError, match=r"camera\.lane: the camera is at the lane other, which"):
+        check_rules(access, DoorConfig.model_validate(LEFT), "other")
+
+
+def test_door_without_lanes_has_one_lane() -> None:
+    left = DoorConfig.model_validate(LEFT)
+    lanes = build_access_rules(AccessConfig(), left).lanes
+    assert (lanes["main"].name, lanes["main"].door) == ("main", "left")
+    check_rules(AccessConfig(), left, "main")

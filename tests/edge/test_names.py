@@ -145,7 +145,7 @@ def open_gallery(path: Path) -> GalleryStore:
 def test_name_of_any_script_is_accepted(name: str) -> None:
     check_name(name)
     assert normalize_name(name) == unicodedata.normalize("NFC", name)
-    grant = Grant(id="1", subject=name, record_id=1, frame_at=1.0, extended=False)
+    grant = Grant(id="1", subject=name, record_id=1, frame_at=1.0, lane="main", extended=False)
     assert parse_grant(decode(encode("grant", grant_fields(grant)))[1]) == grant
 
 

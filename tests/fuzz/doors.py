@@ -54,8 +54,10 @@ def _grant(at: float) -> dict[str, Any]:
         "subject": "Ada",
         "record_id": 1,
         "frame_at": at,
+        "lane": "main",
         "extended": False,
         "masked": False,
+        "claimed": False,
     }
 
 

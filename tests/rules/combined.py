@@ -136,7 +136,7 @@ class DoorWorld:
                 {"main": False}, masked,
             )  # fmt: skip
         if factor is Factor.FACE:
-            grant = Grant(next(self._ids), who.name, 1, self._at, masked=masked)
+            grant = Grant(next(self._ids), who.name, 1, self._at, "lab-in", masked=masked)
             answer = self._access.present_face(grant)
         else:
             entry = self._people.credentials.find_person(who.name)
@@ -262,7 +262,7 @@ class DoorWorld:
 
     def _open(self, latches: LatchedStates) -> None:
         access = AccessSettings(
-            build_rules(_LAB), "lab-in", {}, LockoutRule(5, 300.0, 60.0, 3600.0), has_contact=True
+            build_rules(_LAB), "main", {}, LockoutRule(5, 300.0, 60.0, 3600.0), has_contact=True
         )
         timing = make_timing(pulse_s=PULSE_S, rex_pulse_s=REX_S, max_grant_unlock_s=math.inf)
         self._relay = SimulatedRelayOutput(lambda: self._at)

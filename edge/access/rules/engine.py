@@ -11,7 +11,6 @@ subject to these rules.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from edge.access.rules.anti_passback import find_violation
@@ -199,7 +198,7 @@ class RulesEngine:
         All people with a grant count, those whose grant has ended only if no other grant waits.
         """
         self._ledger.drop_void(moment.at)
-        lanes = {lane.name for lane in self._lanes_of(door) if lane.passage == "contact"}
+        lanes = {lane.name for lane in self._rules.lanes_of(door) if lane.passage == "contact"}
         passed = []
         for entry in self._ledger.take_current(lanes):
             self._ledger.commit(entry, _trusted_s(moment))
@@ -220,7 +219,7 @@ class RulesEngine:
 
     def relocked(self, door: str, at: float) -> None:
         """Note that a door has locked: its grants without a passage are void after the grace."""
-        for lane in self._lanes_of(door):
+        for lane in self._rules.lanes_of(door):
             self._ledger.end_pending(lane.name, at + self._rules.passage_grace_s)
 
     def update_schedule(self, door: str, mode: ScheduledMode) -> ScheduledMode:
@@ -280,9 +279,6 @@ class RulesEngine:
         if people < 0:
             raise ValueError(f"expected 0 people or more in zone {zone}, found {people}")
         self._ledger.set_count(zone, people)
-
-    def _lanes_of(self, door: str) -> Iterable[Lane]:
-        return (lane for lane in self._rules.lanes.values() if lane.door == door)
 
 
 def _note_grant(

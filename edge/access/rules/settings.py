@@ -10,14 +10,19 @@ from zoneinfo import ZoneInfo
 
 from edge.access.rules.values import AuthMode, Direction
 from edge.access.schedule import Schedule, ScheduledMode, ScheduleSpan
-from edge.config.access import AccessConfig, LaneConfig, ModeSpanConfig, ZoneConfig
+from edge.config.access import (
+    AccessConfig,
+    LaneConfig,
+    ModeSpanConfig,
+    ZoneConfig,
+    lanes_through,
+)
 from edge.config.door import DoorConfig
-from edge.config.lane import DEFAULT_LANE
 from edge.config.schedule import ScheduleConfig, parse_days
 from edge.names import name_key
 
 PassageInput = Literal["contact", "sensor"]
-DOOR, OTHER_DOOR = "main", "other"  # of the door process, and of a mantrap
+OTHER_DOOR = "mantrap input"  # other door of a mantrap; no name of a door has a space
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Lane:
     zone: AccessZone | None
     direction: Direction
     groups: frozenset[str]  # keys of groups; empty: all people
-    passage: PassageInput | None  # None: people count as passed at the grant
+    passage: PassageInput | None  # None: people count as passed at the grant, or another door
     two_people: bool
 
 
@@ -65,7 +70,7 @@ class TwoPeople:
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """All rules of one terminal."""
+    """All rules of one terminal, with the lanes of all its doors."""
 
     mode: AuthMode
     spans: tuple[ModeSpan, ...]
@@ -83,14 +88,16 @@ class AccessRules:
         """Return the local day of a moment."""
         return wall.astimezone(self.zone).date()
 
+    def lanes_of(self, door: str) -> tuple[Lane, ...]:
+        """Return the lanes that lead through a door."""
+        return tuple(lane for lane in self.lanes.values() if lane.door == door)
+
 
 def build_access_rules(access: AccessConfig, door: DoorConfig) -> AccessRules:
-    """Return the rules of a configuration."""
+    """Return the rules of a configuration for the process of one door."""
     zones = {zone.name: _build_zone(zone) for zone in access.zones}
-    passage: PassageInput | None = None if door.inputs.contact is None else "contact"
     lanes = [
-        _build_lane(lane, zones, passage)
-        for lane in access.lanes or (LaneConfig(name=DEFAULT_LANE),)
+        _build_lane(lane, zones, door) for lane in access.lanes or lanes_through(access, door.name)
     ]
     two = access.two_people
     base = AuthMode(access.mode)
@@ -123,12 +130,12 @@ def _build_zone(zone: ZoneConfig) -> AccessZone:
     return AccessZone(zone.name, zone.anti_passback, zone.forget_after_s, zone.max_people)
 
 
-def _build_lane(
-    lane: LaneConfig, zones: Mapping[str, AccessZone], passage: PassageInput | None
-) -> Lane:
+def _build_lane(lane: LaneConfig, zones: Mapping[str, AccessZone], door: DoorConfig) -> Lane:
+    has_contact = lane.door == door.name and door.inputs.contact is not None
+    passage: PassageInput | None = "contact" if has_contact else None
     return Lane(
         lane.name,
-        DOOR,
+        lane.door,
         None if lane.zone is None else zones[lane.zone],
         Direction(lane.direction),
         _keys(lane.groups),

@@ -88,6 +88,6 @@ def test_decision_fields_gated_face_no_scores() -> None:
 
 
 def test_door_fields_point_at_decision() -> None:
-    fields = door_fields(Grant("ab", "Ada", 12, 1.0), "unlocked")
+    fields = door_fields(Grant("ab", "Ada", 12, 1.0, "main"), "unlocked")
     assert fields == {"kind": "door", "decision": 12, "grant_id": "ab", "outcome": "unlocked"}
     assert not split_fields(fields)[1]  # no personal data

@@ -10,6 +10,7 @@ from edge.access.lockout import LockoutRule
 from edge.audit.reader import read_log
 from edge.door.access_settings import DoorPaths
 from edge.door.credential_editor import edit_credentials
+from edge.errors import DoorError
 from edge.names import NAME_MAX
 from tests.doors import CLOCK, until
 from tests.lanes import (
@@ -50,26 +51,26 @@ def test_card_first_then_face_opens(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rules", [CARD_MODE, PIN_MODE, {}])
 def test_claim_needs_its_card_or_pin(tmp_path: Path, rules: dict[str, str]) -> None:
     with lane_door(tmp_path, rules) as lane:
-        assert lane.client.claim() is None
+        assert lane.claim() is None
         assert lane.face("Ada", claimed=True) == "claim-ended" and not lane.is_unlocked
         lane.type_until(f"pin {ADAS_PIN}" if rules is PIN_MODE else f"card {ADAS_CARD}", "waiting")
-        assert lane.client.claim() == "Ada"
+        assert lane.claim() == "Ada"
         assert lane.face("Ben", claimed=True) == "claim-ended"
         assert lane.face("Ada", claimed=True) is None and lane.is_unlocked
-        assert lane.client.claim() is None
+        assert lane.claim() is None
 
 
 def test_claim_ends_with_its_window(tmp_path: Path) -> None:
     with lane_door(tmp_path, CARD_MODE) as lane:
         lane.type_until(f"card {ADAS_CARD}", "waiting")
         CLOCK.advance(60.0)
-        assert lane.client.claim() is None
+        assert lane.claim() is None
         assert lane.face("Ada", claimed=True) == "claim-ended" and not lane.is_unlocked
 
 
 def test_waiting_face_is_no_claim(tmp_path: Path) -> None:
     with lane_door(tmp_path, CARD_MODE) as lane:
-        assert lane.face("Ada") == "waiting" and lane.client.claim() is None
+        assert lane.face("Ada") == "waiting" and lane.claim() is None
         assert lane.face("Ada", claimed=True) == "claim-ended" and not lane.is_unlocked
 
 
@@ -94,7 +95,7 @@ def test_withdrawn_card_ends_its_request(tmp_path: Path) -> None:
         with edit_credentials(paths.people, paths.people_key) as editor:
             editor.remove_cards("Ada")
         until(lambda: bool(lane.records("people-changed")))
-        assert lane.client.claim() is None
+        assert lane.claim() is None
         assert lane.face("Ada") == "waiting" and not lane.is_unlocked
 
 
@@ -232,3 +233,35 @@ def test_lockout_rule_is_configured(tmp_path: Path) -> None:
     with lane_door(tmp_path, {"lockout": {"failures": 7}}) as lane:
         rule = lane.door.service.door.settings.access.lockout
         assert rule == LockoutRule(7, 300.0, 60.0, 3600.0)
+
+
+TWO_DOORS = {
+    "mode": "card-and-face",
+    "lanes": [
+        {"name": "other", "door": "right"},
+        {"name": "left-in", "door": "left"},
+        {"name": "left-out", "door": "left"},
+    ],
+}
+
+
+def test_lanes_of_another_door_are_refused(tmp_path: Path) -> None:
+    with lane_door(tmp_path, TWO_DOORS, door_name="left", reader_lane="left-out") as lane:
+        assert lane.face("Ada", lane="other") == "other-door"
+        assert lane.face("Ada", lane="nowhere") == "unknown-lane"
+        with pytest.raises(DoorError, match="other-door"):
+            lane.claim("other")
+        with pytest.raises(DoorError, match="unknown-lane"):
+            lane.claim("nowhere")
+        refused = [(one["reason"], one["lane"]) for one in lane.records("refused")]
+    assert refused == [("other-door", "other"), ("unknown-lane", "nowhere")]
+
+
+def test_two_cameras_of_a_door_have_claims_apart(tmp_path: Path) -> None:
+    with lane_door(tmp_path, TWO_DOORS, door_name="left", reader_lane="left-out") as lane:
+        lane.type_until(f"card {ADAS_CARD}", "waiting")
+        assert (lane.claim("left-in"), lane.claim("left-out")) == (None, "Ada")
+        assert lane.face("Ada", lane="left-in") == "waiting"
+        assert not lane.is_unlocked
+        assert lane.face("Ada", lane="left-out", claimed=True) is None
+        assert lane.is_unlocked

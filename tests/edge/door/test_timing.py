@@ -23,7 +23,7 @@ def rules(relock: str = "timeout") -> DoorTiming:
 def opened(relock: str = "timeout") -> Controller:
     door = Controller(rules(relock))
     door.update_input(InputKind.CONTACT, False, 0.0)
-    door.unlock(Grant("g", "Ada", 1, 10.0), 10.0)
+    door.unlock(Grant("g", "Ada", 1, 10.0, "main"), 10.0)
     return door
 
 
@@ -43,7 +43,7 @@ def test_default_is_locked() -> None:
 
 @pytest.mark.parametrize("frame_at", [math.nan, math.inf, -math.inf, 8.9, 10.1])
 def test_grant_with_invalid_time_is_refused(frame_at: float) -> None:
-    assert Controller(rules()).check(Grant("a", "Ada", 1, frame_at), now=10.0) == "stale"
+    assert Controller(rules()).check(Grant("a", "Ada", 1, frame_at, "main"), now=10.0) == "stale"
 
 
 def test_pulse_ends_at_its_deadline() -> None:
@@ -139,7 +139,7 @@ def test_fire_opens_until_reset_by_level() -> None:
 def test_lockdown_allows_only_rex() -> None:
     door = opened()
     assert door.execute(OperatorCommand.LOCKDOWN, 10.5) is None and not door.energised
-    assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "lockdown"
+    assert door.check(Grant("h", "Ada", 1, 11.0, "main"), 11.0) == "lockdown"
     assert door.execute(OperatorCommand.UNLOCK, 11.0) == "lockdown"
     door.update_input(InputKind.REX, True, 12.0)
     door.update_input(InputKind.REX, False, 12.1)
@@ -152,7 +152,7 @@ def test_tamper_refuses_grants_until_reset() -> None:
     door = opened()
     door.update_input(InputKind.TAMPER, True, 10.5)
     assert not door.energised and door.alarm
-    assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "tamper"
+    assert door.check(Grant("h", "Ada", 1, 11.0, "main"), 11.0) == "tamper"
     assert door.execute(OperatorCommand.RESET_TAMPER, 11.0) == "case-open"
     door.update_input(InputKind.TAMPER, False, 12.0)
     assert (
@@ -170,7 +170,7 @@ def test_operator_unlocks_in_locked_hours() -> None:
         and door.reason == "operator"
     )
     assert door.relocks_at == door.deadline == 2.0 + PULSE_S
-    assert door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"  # grants are refused
+    assert door.check(Grant("h", "Ada", 1, 2.0, "main"), 2.0) == "schedule"  # grants are refused
     door.tick(2.0 + PULSE_S)
     assert not door.energised
     assert take_events(door) == [
@@ -213,8 +213,8 @@ def test_rex_stuck_opens_and_raises_alarm() -> None:
 
 def test_max_unlock_raises_alarm_and_relocks() -> None:
     door, now = Controller(rules()), 10.0
-    while (refused := door.check(Grant(f"g{now}", "Ada", 1, now), now)) is None:
-        door.unlock(Grant(f"g{now}", "Ada", 1, now), now)
+    while (refused := door.check(Grant(f"g{now}", "Ada", 1, now, "main"), now)) is None:
+        door.unlock(Grant(f"g{now}", "Ada", 1, now, "main"), now)
         now += 2.0
         door.tick(now)
         assert now < 10.0 + 2 * BUSY_S
@@ -226,12 +226,12 @@ def test_max_unlock_raises_alarm_and_relocks() -> None:
     )
     door.tick(now + PULSE_S)
     assert not door.energised and not door.alarm
-    assert door.check(Grant("later", "Ada", 1, now + PULSE_S), now + PULSE_S) is None
+    assert door.check(Grant("later", "Ada", 1, now + PULSE_S, "main"), now + PULSE_S) is None
 
 
 def test_extended_pulse_is_never_shorter() -> None:
     door = Controller(make_timing(pulse_s=15.0, extended_pulse_s=10.0))
-    door.unlock(Grant("g", "Ada", 1, 1.0, extended=True), 1.0)
+    door.unlock(Grant("g", "Ada", 1, 1.0, "main", extended=True), 1.0)
     assert door.relocks_at == 16.0
 
 
@@ -240,7 +240,7 @@ def test_schedule_opens_and_locks() -> None:
     door.update_schedule(ScheduledMode.OPEN, 1.0)
     assert door.energised and door.reason == "schedule-open"
     door.update_schedule(ScheduledMode.LOCKED, 2.0)
-    assert not door.energised and door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"
+    assert not door.energised and door.check(Grant("h", "Ada", 1, 2.0, "main"), 2.0) == "schedule"
     assert (
         door.execute(OperatorCommand.HOLD, 3.0) is None and door.energised
     )  # the operator outranks the schedule

@@ -17,7 +17,8 @@ class AskedDoor:
         self.asked = 0
         self.is_down = False
 
-    def claim(self) -> str | None:
+    def claim(self, lane: str) -> str | None:
+        assert lane == "lab-in"
         self.asked += 1
         if self.is_down:
             raise DoorError("no answer")
@@ -31,6 +32,7 @@ class Setup:
             self.door,  # type: ignore[arg-type]
             LogThrottle(lambda: self.now),
             lambda: self.now,
+            lane="lab-in",
             has_readers=has_readers,
         )
 

@@ -29,6 +29,7 @@ class Records:
 def requester(lane: LaneDoor, records: Records) -> GrantRequester:
     return GrantRequester(
         lane.client,
+        lane.camera_lane,
         lambda _: None,
         records,  # type: ignore[arg-type]
         LogThrottle(CLOCK),

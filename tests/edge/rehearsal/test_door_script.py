@@ -34,7 +34,7 @@ def script(
     access: Mapping[str, Any], *inputs: str, people: Mapping[str, RulePerson] | None = None
 ) -> DoorScript:
     rules = build_access_rules(AccessConfig.model_validate(access), DoorConfig())
-    return DoorScript(rules, people or {}, tuple(map(parse_input, inputs)))
+    return DoorScript(rules, next(iter(rules.lanes)), people or {}, tuple(map(parse_input, inputs)))
 
 
 def answers(
