@@ -19,7 +19,7 @@ from edge.config.restart import check_unchanged
 from edge.door.client import DoorClient
 from edge.errors import MfsaError
 from edge.gallery.confirmation import forget_confirmation, read_confirmation
-from edge.gallery.database import EVIDENCE
+from edge.gallery.database import EVIDENCE, Position
 from edge.gallery.key import load_key_and_drop_privileges
 from edge.recogniser.build import build_recogniser_settings, build_rules, open_recogniser
 from edge.recogniser.claim_reader import ClaimReader
@@ -96,13 +96,7 @@ class Daemon:
         self._sharing = FrameSharing(config, self._records)
         self._camera_lost_at: float | None = None
         self.frames = 0
-        recogniser = self._recogniser
-        self._records.start(
-            {"model": recogniser.model, "engine": recogniser.engine, **self._follower.size}
-        )
-        if confirmed is not None and confirmed.revision > recogniser.gallery.revision:
-            self._follower.record_rollback(confirmed.revision)
-        self._follower.confirm()
+        self._record_start(confirmed)
 
     def run(self, read_config: Callable[[], TerminalConfig]) -> None:
         """Run the loop; `read_config` reads the configuration again, for a reload.
@@ -227,6 +221,16 @@ class Daemon:
             self._records.update_config(config)
             log.info("configuration and gallery were read again")
         self._notifier.ready()
+
+    def _record_start(self, confirmed: Position | None) -> None:
+        """Record the start, and a gallery older than the previous process confirmed."""
+        recogniser = self._recogniser
+        self._records.start(
+            {"model": recogniser.model, "engine": recogniser.engine, **self._follower.size}
+        )
+        if confirmed is not None and confirmed.revision > recogniser.gallery.revision:
+            self._follower.record_rollback(confirmed.revision)
+        self._follower.confirm()
 
     def _note_camera(self, lost: str | None) -> None:
         """Record when the camera was lost and when it came back; the capture logs it."""
