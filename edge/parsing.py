@@ -18,6 +18,7 @@ from edge.system.strict_json import read_json
 from edge.validation_messages import (
     Place,
     Renamed,
+    SourceLine,
     accepted_words,
     describe_validation,
     format_problems,
@@ -44,7 +45,7 @@ class Document:
     """Values of a YAML text with the line of each key; `switches`: unquoted words such as off."""
 
     value: Any
-    lines: Mapping[Place, int] = field(default_factory=dict)
+    lines: Mapping[Place, SourceLine] = field(default_factory=dict)
     switches: Mapping[Place, str] = field(default_factory=dict)
 
 
@@ -89,7 +90,7 @@ class _Builder:
     """Converter of YAML nodes to values."""
 
     def __init__(self) -> None:
-        self.lines: dict[Place, int] = {}
+        self.lines: dict[Place, SourceLine] = {}
         self.switches: dict[Place, str] = {}
         self._count = 0
 
@@ -100,7 +101,7 @@ class _Builder:
         if len(place) > _DEPTH_MAX:
             raise ConfigError(f"line {_line(node)}: nested too deeply (over {_DEPTH_MAX} levels)")
         _refuse_tag(node)
-        self.lines[place] = _line(node)
+        self.lines[place] = SourceLine(_line(node))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
@@ -123,7 +124,7 @@ class _Builder:
                 )
             marks[key], here = key_node, (*place, key)
             found[key] = self.build(value_node, here)
-            self.lines[here] = _line(key_node)
+            self.lines[here] = SourceLine(_line(key_node))
         return found
 
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
@@ -190,7 +191,7 @@ def validate(model: type[_Model], document: Document, renamed: Renamed | None = 
             describe_validation(error, model, document.value, document.lines, renamed)
         ) from error
     problems = [
-        f"{'.'.join(map(str, place))} (line {document.lines[place]}): found the word {word}, "
+        f"{'.'.join(map(str, place))} ({document.lines[place]}): found the word {word}, "
         f'which older YAML reads as a truth value; if it is meant as text, write "{word}"'
         for place, word in document.switches.items()
         if not _is_word(found, place, word)

@@ -6,6 +6,7 @@ import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +15,22 @@ from pydantic.fields import FieldInfo
 from edge.errors import describe_source, without_credentials
 
 Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """Line of a value; `file` is None in the file that was asked for."""
+
+    line: int
+    file: Path | None = None
+
+    def __str__(self) -> str:
+        return f"line {self.line}" if self.file is None else f"{self.file}, line {self.line}"
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """Key for sorting: the requested file first, then by line."""
+        return "" if self.file is None else str(self.file), self.line
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +80,30 @@ def describe_validation(
     error: ValidationError,
     model: type[BaseModel] | None = None,
     value: Any = None,
-    lines: Mapping[Place, int] | None = None,
+    lines: Mapping[Place, SourceLine] | None = None,
     renamed: Renamed | None = None,
 ) -> str:
-    """Describe every problem as `section.key (line N): expected ..., found ...`.
+    """Describe every problem as `section.key (line N): expected ..., found ...`, sorted by line.
 
     With the model and the validated value the advice names keys, else only the place.
     """
     renamed = renamed or Renamed({}, {})
     fields = dict(_fields(model, "")) if model else {}
-    findings: dict[str, tuple[int | None, dict[str, None], str]] = {}
+    findings: dict[str, tuple[SourceLine | None, dict[str, None], str]] = {}
     for item in error.errors(include_url=False):
         place = _written(item["loc"], value) if model else item["loc"]
         if item["type"] in ("union_tag_not_found", "union_tag_invalid"):
             place = (*place, item["ctx"]["discriminator"].strip("'"))
         key = ".".join(_shown_key(part) for part in place) or "file"
         phrase, found = _phrase(item, key, fields, renamed)
-        line = (lines or {}).get(place)
-        findings.setdefault(key, (line, {}, found))[1][phrase] = None
-    ordered = sorted(findings.items(), key=lambda each: each[1][0] or 0)
+        position = (lines or {}).get(place)
+        findings.setdefault(key, (position, {}, found))[1][phrase] = None
+    ordered = sorted(findings.items(), key=lambda each: _order(each[1][0]))
     return without_credentials(format_problems([_sentence(key, *rest) for key, rest in ordered]))
+
+
+def _order(position: SourceLine | None) -> tuple[str, int]:
+    return ("", 0) if position is None else position.order
 
 
 def format_problems(problems: Sequence[str]) -> str:
@@ -92,8 +113,10 @@ def format_problems(problems: Sequence[str]) -> str:
     return "\n  ".join([f"{len(problems)} problems:", *problems])
 
 
-def _sentence(key: str, line: int | None, phrases: Mapping[str, None], found: str) -> str:
-    where = key if line is None else f"{key} (line {line})"
+def _sentence(
+    key: str, position: SourceLine | None, phrases: Mapping[str, None], found: str
+) -> str:
+    where = key if position is None else f"{key} ({position})"
     first, *others = phrases
     words = " or ".join([first, *(phrase.removeprefix("expected ") for phrase in others)])
     return f"{where}: {words}{f', found {found}' if found and 'found ' not in words else ''}"

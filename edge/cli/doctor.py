@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli import common
-from edge.config import load_config
+from edge.config import load_config_files
 
 if TYPE_CHECKING:
     from edge.ops.doctor import CheckResult
@@ -64,11 +65,12 @@ def _schema(form: str) -> str:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    config = load_config(args.config)
-    from edge.ops.doctor import ERROR, examine
+    config, files = load_config_files(args.config)
+    from edge.ops.doctor import ERROR, OK, CheckResult, examine
 
     results = []
-    for result in examine(config):
+    read = CheckResult(OK, "config", f"valid: {', '.join(map(str, files))}")
+    for result in itertools.chain([read], examine(config)):
         results.append(result)
         if not args.json:
             show(result)

@@ -16,7 +16,7 @@ from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.writer import AuditLogWriter
 from edge.cli import common, door_commands, door_people
 from edge.cli.door_status import status_lines
-from edge.config import TerminalConfig, load_config
+from edge.config import TerminalConfig, load_config, load_config_files
 from edge.config.restart import check_unchanged
 from edge.door import hardware
 from edge.door.access_check import check_access
@@ -215,12 +215,12 @@ def _reload(
 
 
 def _check(args: argparse.Namespace) -> int:
-    config = load_config(args.config)
+    config, files = load_config_files(args.config)
     build_settings(config).check_accounts()
     for finding in check_access(config):
         if not finding.is_ok:
             print(f"warning: {finding.message}")
-    print("the configuration is valid")
+    print(f"the configuration is valid: {', '.join(map(str, files))}")
     return common.DONE
 
 

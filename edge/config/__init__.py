@@ -1,6 +1,7 @@
-"""Configuration of a terminal: one YAML file, validated by pydantic models.
+"""Configuration of a terminal: a YAML file that may extend another, validated by pydantic models.
 
-Relative paths are resolved from the folder of the file. Adapters never see these models.
+Relative paths are resolved from the folder of the file they are in. Adapters never see these
+models.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pydantic import Field
 from edge.config import renamed
 from edge.config.access import AccessConfig, check_rules, lanes_through
 from edge.config.door import DoorConfig
+from edge.config.files import read_config_files
 from edge.config.lane import Label
 from edge.config.policy import LivenessConfig, PolicyConfig
 from edge.config.recognition import (
@@ -24,7 +26,7 @@ from edge.config.recognition import (
 from edge.config.retention import EnrollmentConfig, GalleryConfig, RecordConfig
 from edge.config.section import ConfigPath, Section, absolute, restart
 from edge.errors import ConfigError
-from edge.parsing import read_yaml, validate
+from edge.parsing import validate
 from edge.validation_messages import Renamed
 
 # In the folder of the door's socket: in memory, never full or read-only.
@@ -38,6 +40,14 @@ _RECOGNISER = restart("recogniser")
 class TerminalConfig(Section):
     """Configuration of one terminal."""
 
+    extends: ConfigPath | None = Field(
+        None,
+        title="Extended file",
+        description="Another file of this form, with the keys that are missing in this one. "
+        "Sections are merged key by key; any other value here, also a list, replaces the one "
+        "there.",
+        examples=["terminal.yaml"],
+    )
     terminal: str = Field(
         "terminal",
         min_length=1,
@@ -217,33 +227,31 @@ class TerminalConfig(Section):
         return self.door.socket or self._door_state / "door.sock"
 
 
-_KINDS: dict[type, str] = {list: "a list", type(None): "nothing"}
 _UNIX_SOCKET_PATH_MAX = 107  # bytes, sun_path of Linux less its end mark
 
 
 def load_config(path: Path) -> TerminalConfig:
     """Read the config of a terminal, paths made absolute; raises ConfigError with every problem."""
+    return load_config_files(path)[0]
+
+
+def load_config_files(path: Path) -> tuple[TerminalConfig, tuple[Path, ...]]:
+    """Return the config, and the files that were read: the requested one, then the extended."""
+    files = read_config_files(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(
-            f"{path}: cannot read the configuration ({why}); docs/configuration.md has an example"
-        ) from error
-    try:
-        document = read_yaml(text)
-        if not isinstance(document.value, dict):
-            raise ConfigError(
-                "expected keys such as `camera:` and `bundle:`, "
-                f"found {_KINDS.get(type(document.value), 'a single value')}"
-            )
-        config = validate(TerminalConfig, document, Renamed(renamed.KEYS, renamed.VALUES))
+        config = validate(TerminalConfig, files.document, Renamed(renamed.KEYS, renamed.VALUES))
+        config = absolute(config, files.folder)
+        _check(config)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    config = absolute(config, path.resolve().parent)
+    return config, files.paths
+
+
+def _check(config: TerminalConfig) -> None:
+    """Check keys against each other; raises ConfigError."""
     if len(bytes(config.socket_path)) > _UNIX_SOCKET_PATH_MAX:
         raise ConfigError(
-            f"{path}: door.socket: {config.socket_path} is longer than the "
+            f"door.socket: {config.socket_path} is longer than the "
             f"{_UNIX_SOCKET_PATH_MAX} bytes a socket may have; write a shorter path"
         )
     if (
@@ -252,11 +260,7 @@ def load_config(path: Path) -> TerminalConfig:
         and not config.camera.accept_network_injection
     ):
         raise ConfigError(
-            f"{path}: camera.accept_network_injection: must be true for a network camera: "
+            "camera.accept_network_injection: must be true for a network camera: "
             "anyone who can write to that stream can show the door any face"
         )
-    try:
-        check_rules(config.access, config.door, config.camera.lane)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return config
+    check_rules(config.access, config.door, config.camera.lane)

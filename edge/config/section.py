@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -9,6 +10,7 @@ from pydantic import BeforeValidator
 from pydantic.config import JsonDict
 
 from edge.frozen_model import FrozenModel
+from edge.validation_messages import Place
 
 Process = Literal["recogniser", "door"]
 
@@ -41,17 +43,18 @@ class Section(FrozenModel):
 AnySection = TypeVar("AnySection", bound=Section)
 
 
-def absolute(section: AnySection, base: Path) -> AnySection:
-    """Return a copy in which relative paths are resolved from the folder `base`."""
+def absolute(section: AnySection, folder: Callable[[Place], Path], place: Place = ()) -> AnySection:
+    """Return a copy in which each relative path is resolved from the folder of its place."""
     changes: dict[str, object] = {}
     for name in type(section).model_fields:
-        value = getattr(section, name)
+        value, here = getattr(section, name), (*place, name)
         if isinstance(value, Path):
-            changes[name] = base / value
+            changes[name] = folder(here) / value
         elif isinstance(value, Section):
-            changes[name] = absolute(value, base)
+            changes[name] = absolute(value, folder, here)
         elif isinstance(value, tuple):
             changes[name] = tuple(
-                absolute(item, base) if isinstance(item, Section) else item for item in value
+                absolute(item, folder, (*here, i)) if isinstance(item, Section) else item
+                for i, item in enumerate(value)
             )
     return section.model_copy(update=changes)
