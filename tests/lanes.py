@@ -57,6 +57,7 @@ class LaneDoor:
         *,
         readers: Mapping[str, Reader] | None = None,
         has_inputs: bool = False,
+        panel: Mapping[str, Any] | None = None,
         reader_lane: str | None = None,
         door_name: str = DEFAULT_DOOR,
         **options: Any,
@@ -65,7 +66,8 @@ class LaneDoor:
         self.wires = FileInputs(folder) if has_inputs else None
         contact = {"kind": "file", "path": folder / "contact"}
         inputs = {"contact": contact} if has_inputs else {}
-        door = DoorConfig.model_validate({"name": door_name, "inputs": inputs})
+        fields = {"name": door_name, "inputs": inputs, "panel": panel}
+        door = DoorConfig.model_validate(fields)
         settings = build_access_settings(AccessConfig.model_validate(access), door)
         self.camera_lane = settings.lanes[0].name
         lanes = {"entry": reader_lane or self.camera_lane}

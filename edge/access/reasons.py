@@ -65,6 +65,7 @@ class Reason(Code):
         "second-person",
         "this door needs a second person; present the next face or card",
     )
+    PANEL_DECIDES = "panel-decides", "the access control panel decides; wait"
     TOO_MANY_ATTEMPTS = (
         "too-many-attempts",
         "too many unknown faces; all grants are refused for a minute",

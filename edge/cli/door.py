@@ -141,7 +141,7 @@ def _open(config: TerminalConfig) -> DoorService:
         log_writer = AsyncLogWriter(
             lambda: AuditLogWriter(config.door_record_path, log_id=f"{config.terminal}/door")
         )
-        readers = open_readers(config.door.readers, time.monotonic)
+        readers = open_readers(config.door.readers, config.door.panel, time.monotonic)
     except BaseException:
         opened.close()
         raise

@@ -14,12 +14,14 @@ from edge.cli import common
 from edge.cli.door_commands import add_reason
 from edge.config import TerminalConfig, load_config
 from edge.door.access_commands import AccessCommand
+from edge.door.access_settings import build_access_settings
 from edge.door.client import DoorClient
 from edge.door.credential_editor import CredentialEditor, edit_credentials
 from edge.door.credentials_file import PersonEntry, read_document
 from edge.door.events import describe_refusal
 from edge.door.readers.card_formats import parse_card
 from edge.door.readers.events import CardRead
+from edge.door.readers.panel_cards import check_panel_card
 from edge.errors import ConfigError, DoorError
 from edge.names import name_key, parse_groups
 from edge.parsing import parse_day
@@ -109,6 +111,13 @@ def _add_credentials(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--no-cards", action="store_true", help="remove all cards of the person")
     sub.add_argument(
+        "--panel-card",
+        type=_panel_card,
+        metavar="CARD",
+        help="card that is reported to `door.panel` when the person is recognised: a number such "
+        "as 3456 in the format of `door.panel`, or a card as above; `none`: no card",
+    )
+    sub.add_argument(
         "--pin",
         action="store_true",
         help="ask for a new PIN of 4 to 12 digits, or read it from a line of standard input",
@@ -127,6 +136,7 @@ def _add_credentials(sub: argparse.ArgumentParser) -> None:
 
 def _set(args: argparse.Namespace) -> int:
     config = load_config(args.config)
+    _check_panel_card(config, args.panel_card)
     if args.duress_pin and not args.pin:
         raise ConfigError("--duress-pin needs --pin: both are set together")
     if args.pin and args.no_pin:
@@ -141,6 +151,18 @@ def _set(args: argparse.Namespace) -> int:
     return common.DONE
 
 
+def _check_panel_card(config: TerminalConfig, text: str | None) -> None:
+    """Raise ConfigError if a card does not fit the format of the configured panel."""
+    if text in (None, "none"):
+        return
+    if (panel := build_access_settings(config.access, config.door).panel) is None:
+        raise ConfigError("--panel-card: no panel is configured; set `door.panel` first")
+    try:
+        panel.card_format.card(text)
+    except ValueError as error:
+        raise ConfigError(f"--panel-card: {error}") from error
+
+
 def _change_credentials(
     editor: CredentialEditor, args: argparse.Namespace, pin: str | None, duress: str | None
 ) -> None:
@@ -148,6 +170,8 @@ def _change_credentials(
         editor.remove_cards(args.name)
     for card in args.card:
         editor.add_card(args.name, card)
+    if args.panel_card is not None:
+        editor.set_panel_card(args.name, None if args.panel_card == "none" else args.panel_card)
     if pin is not None:
         editor.set_pin(args.name, pin, duress)
     elif args.no_pin:
@@ -240,11 +264,12 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
 
 def _fields(person: PersonEntry) -> dict[str, Any]:
     """Return what may be shown: numbers of credentials, never their digests."""
-    fields = person.model_dump(mode="json", exclude={"cards", "pin", "duress_pin"})
+    fields = person.model_dump(mode="json", exclude={"cards", "pin", "duress_pin", "panel_card"})
     credentials = {
         "cards": len(person.cards),
         "pin": person.pin is not None,
         "duress_pin": person.duress_pin is not None,
+        "panel_card": person.panel_card is not None,
     }
     return fields | credentials
 
@@ -261,6 +286,7 @@ def _remarks(person: PersonEntry) -> str:
         *([format_count(len(person.cards), "card")] if person.cards else []),
         *(["PIN"] if person.pin else []),
         *(["duress PIN"] if person.duress_pin else []),
+        *(["panel card"] if person.panel_card else []),
     ]
     return f"  ({', '.join(remarks)})" if remarks else ""
 
@@ -270,6 +296,13 @@ def _card(text: str) -> CardRead:
         return parse_card(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _panel_card(text: str) -> str:
+    try:
+        return text if text == "none" else check_panel_card(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or a number such as 3456, or none") from error
 
 
 def _day(text: str) -> date | str:

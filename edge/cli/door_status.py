@@ -8,6 +8,7 @@ from typing import Any
 from edge.codes import sentence_of
 from edge.door.clock_trust import describe_doubt
 from edge.door.events import DoorAlarm, LockReason
+from edge.door.readers.events import ReaderState
 from edge.system.text import format_count
 from edge.system.wallclock import REMEDY, ClockDoubt
 
@@ -46,6 +47,8 @@ def _access_lines(access: dict[str, Any]) -> Iterator[str]:
             "ZONES: it is not known who is inside; count, then run: "
             "edge-door reset-anti-passback --all"
         )
+    if panel := access["panel"]:
+        yield _panel_line(panel)
     for name, state in access["readers"].items():
         yield f"reader {name}: {state}"
     for key, left_s in access["lockouts"].items():
@@ -57,3 +60,12 @@ def _access_lines(access: dict[str, Any]) -> Iterator[str]:
         cards = format_count(people["cards"], "card")
         number = format_count(people["people"], "person", "people")
         yield f"{number} with {cards} and {format_count(people['pins'], 'PIN')}"
+
+
+def _panel_line(panel: dict[str, Any]) -> str:
+    state = panel["line"]
+    if state == ReaderState.READY:
+        state = "connected" if panel["connected"] else "NOT CONNECTED: people are refused"
+    deciding = ", decides about a card" if panel["deciding"] else ""
+    text = f", shows {panel['text']!r}" if panel["text"] else ""
+    return f"panel: {state}{deciding}{text}"

@@ -15,6 +15,7 @@ from edge.config.access import AccessConfig, check_rules, lanes_through
 from edge.config.door import DoorConfig
 from edge.config.files import read_config_files
 from edge.config.lane import Label
+from edge.config.panel import check_panel
 from edge.config.policy import LivenessConfig, PolicyConfig
 from edge.config.recognition import (
     CameraConfig,
@@ -264,3 +265,4 @@ def _check(config: TerminalConfig) -> None:
             "anyone who can write to that stream can show the door any face"
         )
     check_rules(config.access, config.door, config.camera.lane)
+    check_panel(config.access, config.door)

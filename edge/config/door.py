@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from edge.config.lane import DEFAULT_DOOR, Label
+from edge.config.osdp import OsdpPeripheralConfig
 from edge.config.readers import ReaderConfig
 from edge.config.schedule import ScheduleConfig
 from edge.config.section import ConfigPath, Section, restart
@@ -191,6 +192,17 @@ class DoorConfig(Section):
         description="Card and PIN readers. Kinds: simulated, wiegand, hid, osdp.",
         examples=[
             "[{kind: wiegand, name: entry, chip: /dev/gpiochip0, d0: 144, d1: 112, keypad_bits: 4}]"
+        ],
+        json_schema_extra=_RESTART,
+    )
+    panel: OsdpPeripheralConfig | None = Field(
+        None,
+        title="Access control panel",
+        description="Panel whose reader the terminal is: the terminal reports recognised people, "
+        "the panel decides and owns the lock. Not set: this terminal decides.",
+        examples=[
+            "{kind: osdp, device: /dev/serial/by-id/usb-FTDI-if00-port0, address: 1, "
+            "key_file: /etc/mfsa-edge/osdp-panel.key}"
         ],
         json_schema_extra=_RESTART,
     )

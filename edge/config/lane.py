@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from edge.config.section import Section
 
 DEFAULT_LANE = DEFAULT_DOOR = "main"
+PANEL = "panel"  # name of the access control panel in status and records
 _NAME_MAX = 32
 
 

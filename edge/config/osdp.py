@@ -56,14 +56,26 @@ class OsdpPeripheralConfig(OsdpLineConfig):
     card_bits: Literal[26, 34, 37] = Field(
         26,
         title="Card bits",
-        description="Length of the card's frame of people who have a card number only.",
+        description="Length of the frame of a person's panel card that is a number only.",
     )
     facility: int = Field(
         0,
         ge=0,
         le=65535,
         title="Facility code",
-        description="Facility code of people who have a card number only.",
+        description="Facility code of a person's panel card that is a number only.",
+    )
+    switch_relay: bool = Field(
+        False,
+        title="Local relay",
+        description="true: a grant of the panel also energises `door.relay` for a pulse. false: "
+        "the panel owns the lock; fire, REX, operators and schedule still switch the relay.",
+    )
+    forward_cards: bool = Field(
+        False,
+        title="Forward cards",
+        description="true: a card that belongs to no person of this door is reported to the panel "
+        "as read. false: it is refused here.",
     )
     answer_s: float = Field(
         3.0,

@@ -37,6 +37,7 @@ def check_access(config: TerminalConfig) -> Iterator[AccessFinding]:
         words = format_count(len(people), "person", "people")
         yield AccessFinding(True, f"{path}: {words}, key {config.people_key_path}")
     yield from _check_credentials(config, people)
+    yield from _check_panel_cards(config, people)
 
 
 def _modes(config: TerminalConfig) -> set[str]:
@@ -86,3 +87,17 @@ def _check_credentials(
         elif by_all and not people:
             words = f"{mode.value} is configured, but no one has a {what}"
             yield AccessFinding(False, f"{words}; see edge-door person set --help")
+
+
+def _check_panel_cards(
+    config: TerminalConfig, people: tuple[PersonEntry, ...]
+) -> Iterator[AccessFinding]:
+    """Count the people that an access control panel can know."""
+    if config.door.panel is None:
+        return
+    owner = "also the local relay" if config.door.panel.switch_relay else "the panel owns the lock"
+    with_card = sum(person.panel_card is not None for person in people)
+    words = f"panel: {owner}; {format_count(with_card, 'person', 'people')} with a panel card"
+    if with_card == 0:
+        words += ", all others are refused; see edge-door person set --help"
+    yield AccessFinding(with_card > 0, words)

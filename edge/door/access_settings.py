@@ -13,7 +13,19 @@ from edge.codes import Code
 from edge.config import TerminalConfig
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
+from edge.config.osdp import OsdpPeripheralConfig
 from edge.door.events import DoorRefusal
+from edge.door.readers.panel_cards import PanelCardFormat
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSettings:
+    """How an access control panel is asked, and what its grant switches."""
+
+    card_format: PanelCardFormat
+    switch_relay: bool  # True: a grant of the panel also energises the relay
+    forward_cards: bool  # True: cards of unknown people are reported too
+    answer_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,7 @@ class AccessSettings:
     reader_lanes: Mapping[str, str]  # lane by name of a reader
     lockout: LockoutRule
     has_contact: bool
+    panel: PanelSettings | None  # None: this terminal decides
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -69,6 +82,16 @@ def build_access_settings(access: AccessConfig, door: DoorConfig) -> AccessSetti
         reader_lanes={reader.name: reader.lane for reader in door.readers},
         lockout=LockoutRule(lockout.failures, lockout.window_s, lockout.lock_s, lockout.lock_max_s),
         has_contact=door.inputs.contact is not None,
+        panel=None if door.panel is None else _build_panel(door.panel),
+    )
+
+
+def _build_panel(panel: OsdpPeripheralConfig) -> PanelSettings:
+    return PanelSettings(
+        PanelCardFormat(panel.card_bits, panel.facility),
+        panel.switch_relay,
+        panel.forward_cards,
+        panel.answer_s,
     )
 
 

@@ -27,10 +27,23 @@ def access_status(door: Door, access: LaneRequests, readers: ReaderRequests) -> 
             for name, (people, limit) in list(door.zones.zones.items())[:_ENTRIES_MAX]
         },
         "zones_known": door.zones.is_state_known,
+        "panel": _panel(access, readers),
         "readers": {name: state[:_TEXT_MAX] for name, state in readers.states.items()},
         "lockouts": dict(list(readers.lockout.status().items())[:_ENTRIES_MAX]),
         "people": credentials.counts(),
         "people_damage": credentials.damage[:_TEXT_MAX],
+    }
+
+
+def _panel(access: LaneRequests, readers: ReaderRequests) -> dict[str, Any] | None:
+    """Return the state of the access control panel, None without one."""
+    if (panel := access.panel) is None:
+        return None
+    return {
+        "line": readers.panel_state[:_TEXT_MAX],
+        "connected": panel.is_connected,
+        "deciding": panel.is_waiting,
+        "text": panel.text,
     }
 
 

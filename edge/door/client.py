@@ -45,6 +45,13 @@ class DoorClient:
             raise DoorError(f"{self._path}: request for cards and PINs: {fields.get('reason')}")
         return protocol.parse_claim(fields)
 
+    def panel_verdict(self, grant_id: str) -> str | None:
+        """Return what the access control panel decided about a grant, None if it has not yet.
+
+        Raises DoorError if the door process does not answer.
+        """
+        return protocol.parse_verdict(self._request("verdict", {"id": grant_id})[1])
+
     def status(self) -> dict[str, Any]:
         """Return `state`, `reason`, `relocks_in_s`, `alarms`, `records_lost`, `clock`, `inputs`
         and `reload_refused`.

@@ -23,18 +23,20 @@ from edge.names import check_name, name_key, normalize_name
 from edge.system.lockfile import acquire_lock
 
 PIN_DIGITS_MIN = 4
+_CREDENTIALS = {"name", "cards", "pin", "duress_pin", "panel_card"}
 
 
 class CredentialEditor:
     """Changes a document; each method raises DoorError or ConfigError and then changes nothing."""
 
-    def __init__(self, document: CredentialDocument, hasher: CredentialHasher) -> None:
+    def __init__(self, document: CredentialDocument, key: bytes) -> None:
         self.document = document
-        self._hasher = hasher
+        self._key = key
+        self._hasher = CredentialHasher(key, bytes.fromhex(document.salt))
 
     def set_person(self, name: str, attributes: Mapping[str, Any]) -> None:
         """Add a person, or change attributes of one: fields of `PersonEntry` except credentials."""
-        if secret := attributes.keys() & {"name", "cards", "pin", "duress_pin"}:
+        if secret := attributes.keys() & _CREDENTIALS:
             raise ConfigError(f"{', '.join(sorted(secret))} cannot be set as attributes")
         if self._find(name) is None:
             check_name(name, "a person's name")
@@ -80,6 +82,21 @@ class CredentialEditor:
         """Remove PIN and duress PIN."""
         self._get(name)
         self._update(name, {"pin": None, "duress_pin": None})
+
+    def set_panel_card(self, name: str, text: str | None) -> None:
+        """Set the card that is reported to an access control panel; None: no card."""
+        person = self._get(name)
+        if text is None:
+            self._update(name, {"panel_card": None})
+            return
+        from edge.door.sealed_cards import PanelCardBox
+
+        box = PanelCardBox(self._key)
+        for other in self.document.people:
+            sealed = None if other is person else other.panel_card
+            if sealed is not None and box.decrypt(other.name, sealed) == text:
+                raise DoorError("the panel card is in use already; remove it first")
+        self._update(name, {"panel_card": box.encrypt(person.name, text)})
 
     def _hash_pin(self, digits: str) -> str:
         valid = digits.isascii() and digits.isdigit()
@@ -136,7 +153,7 @@ def edit_credentials(path: Path, key_path: Path) -> Iterator[CredentialEditor]:
         if not document.people:
             write_document(document, path)
         key = load_credential_key(key_path, create=not document.people)
-        editor = CredentialEditor(document, CredentialHasher(key, bytes.fromhex(document.salt)))
+        editor = CredentialEditor(document, key)
         yield editor
         write_document(editor.document, path)
     finally:

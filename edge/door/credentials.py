@@ -32,6 +32,7 @@ class Credentials:
 
     def __init__(self, document: CredentialDocument, key: bytes, damage: str) -> None:
         self.damage = damage
+        self._key = key
         self.hasher = CredentialHasher(key, bytes.fromhex(document.salt))
         self._people = {name_key(person.name): person for person in document.people}
         # A keyed digest cannot be chosen by an attacker: the time of a look-up reveals nothing.
@@ -59,6 +60,18 @@ class Credentials:
     def find_card(self, card: CardRead) -> PersonEntry | None:
         """Return the holder of a card."""
         return self._cards.get(self.hasher.hash_card(card))
+
+    def find_panel_card(self, name: str) -> str | None:
+        """Return the card of a person at an access control panel, None if there is none.
+
+        Raises DoorError if it cannot be decrypted.
+        """
+        person = self.find_person(name)
+        if person is None or person.panel_card is None:
+            return None
+        from edge.door.sealed_cards import PanelCardBox
+
+        return PanelCardBox(self._key).decrypt(person.name, person.panel_card)
 
     def find_pin(self, digest: str) -> PinMatch | None:
         """Return the person with the PIN of this digest, see `CredentialHasher.hash_pin`."""

@@ -47,6 +47,7 @@ class PersonEntry(FrozenModel):
     cards: tuple[Sha256, ...] = Field((), max_length=_CARDS_MAX)
     pin: Sha256 | None = None
     duress_pin: Sha256 | None = None
+    panel_card: str | None = Field(None, pattern=r"^[0-9a-f]{58,512}$")  # encrypted
 
     def __repr__(self) -> str:
         return f"PersonEntry({self.name!r})"

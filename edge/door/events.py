@@ -67,6 +67,11 @@ class DoorEventCode(Code):
     READER_LOST = "reader-lost", "a reader does not work"
     READER_FLOODING = "reader-flooding", "a reader sends too much; its input is dropped"
     READER_CONDITION = "reader-condition", "tamper or power state of a reader changed"
+    PANEL_ASKED = "panel-asked", "a card was reported to the access control panel, which decides"
+    PANEL_ANSWERED = "panel-answered", "the access control panel decided, or did not answer"
+    PANEL_TEXT = "panel-text", "the access control panel sent a text for the person at the door"
+    PANEL_FOUND = "panel-found", "the access control panel is connected by a secure channel"
+    PANEL_LOST = "panel-lost", "the access control panel is not connected; people are refused"
     GAP = "gap", "events before this one are missing"
     LATCHED = "latched", "the latched states were recorded again"
 
@@ -106,6 +111,19 @@ class DoorRefusal(Code):
         "people-unreadable",
         "the file of people and credentials cannot be used; ask an operator",
     )
+    NO_PANEL_CARD = (
+        "no-panel-card",
+        "the person has no card at the access control panel; an operator can set it",
+    )
+    PANEL_CARD_INVALID = (
+        "panel-card-invalid",
+        "the person's card at the access control panel cannot be used; set it again",
+    )
+    PANEL_OFFLINE = (
+        "panel-offline",
+        "the access control panel takes no card now; wait, or check its line",
+    )
+    PANEL_BUSY = "panel-busy", "the access control panel decides about another person; wait"
     SUPPRESSED = "suppressed", "more refusals than are recorded in one second; only counted"
 
 
@@ -161,7 +179,8 @@ class EventCause(Code):
     POWER_FAILED = "power-failed", "the supply failed"
     SENSOR = "sensor", "the passage sensor reported a person"
     RESTORED = "restored", "tamper and power failure ended"
-    READER = "reader", "a reader changed its state"
+    READER = "reader", "a reader changed its state, or reported a card"
+    PANEL = "panel", "the access control panel"
     FILE_CHANGED = "file-changed", "a file changed"
     DISK = "disk", "a file could not be written, or not in time"
     UNCLEAN_STOP = "unclean-stop", "the previous run did not stop cleanly"

@@ -11,6 +11,7 @@ from edge.door.credentials import Credentials
 from edge.door.credentials_file import PersonEntry
 from edge.door.door import Door
 from edge.door.events import DoorEventCode, DoorRefusal, EventCause
+from edge.door.panel_requests import PanelRequests, PanelWaiting
 from edge.door.people_watcher import PeopleWatcher
 from edge.door.unlocker import GrantUnlocker, grant_event
 from edge.names import name_key, normalize_name
@@ -18,16 +19,26 @@ from edge.values import NOT_RECORDED, Grant
 
 _CLAIMS = frozenset({Factor.CARD, Factor.PIN})
 
-Answer = Waiting | Code | None  # None: the door unlocked
+Answer = Waiting | PanelWaiting | Code | None  # None: the door unlocked
 
 
 class LaneRequests:
-    """Decides on verified factors of people. Fire, REX and operators are not subject to it."""
+    """Decides on verified factors of people. Fire, REX and operators are not subject to it.
 
-    def __init__(self, door: Door, people: PeopleWatcher) -> None:
+    With a `panel` the rules decide who is reported to it, and the panel decides who enters.
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        people: PeopleWatcher,
+        unlocker: GrantUnlocker,
+        panel: PanelRequests | None,
+    ) -> None:
         self._door = door
         self._people = people
-        self._unlocker = GrantUnlocker(door)
+        self._unlocker = unlocker
+        self.panel = panel
         self._faces: dict[str, Grant] = {}  # newest request of a face that waits, by lane
 
     @property
@@ -86,8 +97,10 @@ class LaneRequests:
             return outcome
         self._faces.pop(grant.lane, None)
         if isinstance(outcome, Allowed):
-            extended = grant.extended or outcome.extended
-            return self._unlocker.unlock(replace(grant, extended=extended), outcome)
+            grant = replace(grant, extended=grant.extended or outcome.extended)
+            if self.panel is not None:
+                return self.panel.request(grant, outcome, self.credentials)
+            return self._unlocker.unlock(grant, outcome)
         self._unlocker.refuse(grant, outcome.reason)
         return outcome.reason
 

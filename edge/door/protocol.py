@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edge.config.lane import PANEL
 from edge.errors import DoorError
 from edge.names import NAME_MAX, is_name, is_printable, normalize_name
 from edge.system.strict_json import read_json
@@ -24,7 +25,7 @@ _GRANT: dict[str, tuple[type, ...]] = {
     "masked": (bool,),
     "claimed": (bool,),
 }
-_FACTORS = frozenset({"face", "card", "pin"})
+_MISSING = frozenset({"face", "card", "pin", PANEL})
 
 
 def encode(kind: str, fields: dict[str, Any]) -> bytes:
@@ -74,7 +75,7 @@ def parse_grant(fields: dict[str, Any]) -> Grant:
 class WaitingAnswer:
     """Answer to a grant whose request is not complete."""
 
-    missing: tuple[str, ...]  # card, pin, face; empty: a second person
+    missing: tuple[str, ...]  # card, pin, face; panel: its answer; empty: a second person
     until: float  # monotonic seconds
 
 
@@ -89,7 +90,7 @@ def parse_waiting(fields: dict[str, Any]) -> WaitingAnswer:
         fields.keys() != {"missing", "until"}
         or not isinstance(missing, list)
         or not isinstance(until, float)
-        or not all(isinstance(factor, str) and factor in _FACTORS for factor in missing)
+        or not all(isinstance(factor, str) and factor in _MISSING for factor in missing)
     ):
         raise DoorError("malformed: expected the missing factors and a time")
     return WaitingAnswer(tuple(missing), until)
@@ -113,6 +114,14 @@ def parse_claim(fields: dict[str, Any]) -> str | None:
     if fields.keys() != {"person"} or not isinstance(person, str):
         raise DoorError("malformed: expected a person")
     return person or None
+
+
+def parse_verdict(fields: dict[str, Any]) -> str | None:
+    """Return what the panel decided about a grant, None if it has not; raises DoorError."""
+    verdict = fields.get("verdict")
+    if fields.keys() != {"verdict"} or not isinstance(verdict, str):
+        raise DoorError("malformed: expected a verdict")
+    return verdict or None
 
 
 @dataclass(frozen=True, slots=True)

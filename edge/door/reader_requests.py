@@ -6,12 +6,14 @@ import logging
 
 from edge.access.rules.modes import accepted_factors
 from edge.access.rules.values import Factor, Waiting
+from edge.config.lane import PANEL
 from edge.door.credential_lockout import CredentialLockout
 from edge.door.credentials import PinMatch
 from edge.door.credentials_file import PersonEntry
 from edge.door.door import Door
 from edge.door.events import CredentialRefusal, DoorEventCode, DoorRefusal, EventCause
 from edge.door.lane_requests import Answer, LaneRequests
+from edge.door.panel_requests import PanelWaiting
 from edge.door.pin_hasher import HashedPin, PinHasher
 from edge.door.readers.events import (
     CardRead,
@@ -24,6 +26,7 @@ from edge.door.readers.events import (
     ReadMalformed,
 )
 from edge.door.readers.feedback import ReaderFeedback
+from edge.door.readers.panel_events import PanelAnswered, PanelLinkChanged, PanelMessage
 from edge.door.readers.reader_set import ReaderSet
 from edge.values import DoorEvent
 
@@ -57,6 +60,8 @@ class ReaderRequests:
             self._handle(report.reader, report.event)
         for pin in self._pins.take():
             self._handle_pin(pin)
+        if self._access.panel is not None:
+            self._access.panel.update()
         self.lockout.update()
 
     def restore_lockouts(self) -> None:
@@ -76,6 +81,14 @@ class ReaderRequests:
     @property
     def states(self) -> dict[str, str]:
         """State of each reader, with the reason if it does not work."""
+        return {n: text for n, text in self._texts().items() if n != PANEL}
+
+    @property
+    def panel_state(self) -> str:
+        """State of the line to the panel, with the reason if it does not work."""
+        return self._texts().get(PANEL, "")
+
+    def _texts(self) -> dict[str, str]:
         found = self._readers.states().items()
         return {name: f"{state}{f': {why}' if why else ''}" for name, (state, why) in found}
 
@@ -88,10 +101,15 @@ class ReaderRequests:
             self._refuse(reader, CredentialRefusal.MALFORMED, note=event.why.value)
         elif isinstance(event, ReaderCondition):
             self._record_condition(reader, event)
+        elif isinstance(event, (PanelAnswered, PanelMessage, PanelLinkChanged)):
+            if self._access.panel is not None:
+                self._access.panel.handle(event)
         elif (code := _STATE_EVENTS.get(type(event))) is not None:
             note = event.why if isinstance(event, ReaderLost) else None
             happened = DoorEvent(code, EventCause.READER, self._door.clock(), note=note)
             self._door.log.append(happened, {"reader": reader})
+            if reader == PANEL and isinstance(event, ReaderLost) and self._access.panel:
+                self._access.panel.lose()
 
     # ---------------------------------------------------------------- cards
 
@@ -99,7 +117,11 @@ class ReaderRequests:
         if self._is_refused(reader):
             return
         entry = self._access.credentials.find_card(card)
-        if entry is None:
+        panel = self._access.panel
+        if entry is None and panel is not None and panel.forwards_cards:
+            if (refused := panel.forward(reader, self._lane(reader), card)) is not None:
+                self._refuse(reader, refused)
+        elif entry is None:
             self.lockout.note_failure(reader, None)
             self._refuse(reader, CredentialRefusal.UNKNOWN_CARD)
         elif (refusal := self.lockout.find_refusal(reader, entry.name)) is not None:
@@ -225,6 +247,8 @@ class ReaderRequests:
 def _feedback(answer: Answer) -> ReaderFeedback | None:
     if answer is None:
         return ReaderFeedback.GRANTED
+    if isinstance(answer, PanelWaiting):
+        return None
     if isinstance(answer, Waiting):
         return ReaderFeedback.PIN_WANTED if Factor.PIN in answer.missing else None
     return ReaderFeedback.REFUSED

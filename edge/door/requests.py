@@ -10,6 +10,7 @@ from typing import Any
 
 from edge.access.rules.values import Waiting
 from edge.audit.clock import CLOCK_CONFIRMED
+from edge.config.lane import PANEL
 from edge.door import protocol
 from edge.door.access_commands import AccessCommand, AccessCommands
 from edge.door.access_status import access_status
@@ -18,6 +19,7 @@ from edge.door.controller import OperatorCommand
 from edge.door.door import Door
 from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause
 from edge.door.lane_requests import LaneRequests, missing_factors
+from edge.door.panel_requests import PanelWaiting
 from edge.door.reader_requests import ReaderRequests
 from edge.door.unlocker import RECORD_DEADLINE_S
 from edge.errors import DoorError
@@ -89,6 +91,8 @@ class RequestHandler:
             return protocol.encode(answer[0], {"reason": answer[1], "note": warning})
         if lane is not None:
             return self._claim(lane)
+        if kind == "verdict":
+            return self._verdict(fields)
         if kind == "status":
             shown = self.status() if uid in self.operators else self._client_status()
             return protocol.encode("status", shown)
@@ -112,6 +116,8 @@ class RequestHandler:
         self._readers.show_answer(grant.lane, answer)
         if answer is None:
             return protocol.encode("granted", {"reason": "unlocked"})
+        if isinstance(answer, PanelWaiting):
+            return protocol.encode("waiting", protocol.waiting_fields([PANEL], answer.until))
         if isinstance(answer, Waiting):
             fields = protocol.waiting_fields(missing_factors(answer), answer.until)
             return protocol.encode("waiting", fields)
@@ -122,6 +128,12 @@ class RequestHandler:
         if (refusal := self._door.settings.access.find_refusal(lane)) is not None:
             return protocol.encode("refused", {"reason": refusal})
         return protocol.encode("claim", {"person": self._access.claimed_person(lane) or ""})
+
+    def _verdict(self, fields: Mapping[str, Any]) -> bytes:
+        """Answer what the panel decided about a grant; empty while it has not."""
+        panel, grant_id = self._access.panel, fields.get("id")
+        verdict = panel.verdict(grant_id) if panel and isinstance(grant_id, str) else None
+        return protocol.encode("verdict", {"verdict": verdict or ""})
 
     def _command(self, request: protocol.CommandRequest, uid: int) -> _Answer:
         """Execute a command of an operator."""

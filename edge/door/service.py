@@ -18,6 +18,7 @@ from edge.door.door import Door
 from edge.door.events import DoorEventCode, EventCause
 from edge.door.hardware import DoorHardware
 from edge.door.lane_requests import LaneRequests
+from edge.door.panel_requests import PanelRequests
 from edge.door.people_watcher import PeopleWatcher
 from edge.door.pin_hasher import PinHasher
 from edge.door.reader_requests import ReaderRequests
@@ -25,6 +26,7 @@ from edge.door.readers.reader_set import ReaderSet
 from edge.door.record import PreviousRun
 from edge.door.requests import RequestHandler
 from edge.door.settings import DoorSettings
+from edge.door.unlocker import GrantUnlocker
 from edge.system.wallclock import WallClock
 
 
@@ -47,7 +49,10 @@ class DoorService:
         wall_clock = WallClock(previous.clock, wall)
         self.door = Door(settings, hardware, log_writer, previous, clock, wall_clock, paths.zones)
         self._people = PeopleWatcher(paths.people, paths.people_key)
-        access = LaneRequests(self.door, self._people)
+        unlocker, panel = GrantUnlocker(self.door), None
+        if settings.access.panel is not None:
+            panel = PanelRequests(self.door, settings.access.panel, readers, unlocker)
+        access = LaneRequests(self.door, self._people, unlocker, panel)
         pins = PinHasher(clock, wake=lambda: None)
         lockout = CredentialLockout(self.door, settings.access.lockout, paths.lockouts)
         self._readers = ReaderRequests(self.door, access, readers, pins, lockout)

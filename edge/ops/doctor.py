@@ -17,6 +17,7 @@ from edge.bundle_use import USE_WORDS, assess_use
 from edge.camera import open_camera
 from edge.chip import PREPROCESSING
 from edge.config import TerminalConfig
+from edge.config.lane import PANEL
 from edge.config.osdp import OsdpReaderConfig
 from edge.config.policy import NoLivenessConfig
 from edge.door.access_check import check_access
@@ -132,6 +133,9 @@ def _readers(config: TerminalConfig) -> Iterator[CheckResult]:
         if isinstance(reader, OsdpReaderConfig):
             load_osdp_key(reader.key_file)
             yield CheckResult(OK, "readers", f"{reader.name}: key of the secure channel readable")
+    if config.door.panel is not None:
+        load_osdp_key(config.door.panel.key_file)
+        yield CheckResult(OK, "readers", f"{PANEL}: key of the secure channel readable")
 
 
 def _access(config: TerminalConfig) -> Iterator[CheckResult]:

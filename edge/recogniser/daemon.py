@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from edge.access.messages import describe_thresholds
+from edge.access.reasons import Reason
 from edge.audit.clock import open_clock
 from edge.audit.kinds import RecordEvent, RecordKind
 from edge.camera import check_camera, open_camera
@@ -30,6 +31,7 @@ from edge.recogniser.frame_sharing import FrameSharing
 from edge.recogniser.gallery_follower import GalleryFollower
 from edge.recogniser.grant_requester import RETRY_GRANT_S, GrantOutcome, GrantRequester
 from edge.recogniser.networks import open_explainer, open_networks
+from edge.recogniser.panel_watcher import PanelGrant, PanelWatcher
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
 from edge.system.text import format_count
@@ -79,11 +81,9 @@ class Daemon:
         self._claims = ClaimReader(
             self._door, self._throttle, clock, lane=lane, has_readers=has_readers
         )
+        self._panel = PanelWatcher(self._door, self._records, self._throttle, clock)
         self._evidence = EvidenceExplainer(
-            open_explainer(networks.bundle),
-            self._recogniser.gallery,
-            self._records,
-            self._throttle,
+            open_explainer(networks.bundle), self._recogniser.gallery, self._records, self._throttle
         )
         self._follower = GalleryFollower(
             config, self._recogniser, self._records, self._throttle, clock
@@ -127,6 +127,7 @@ class Daemon:
         self._follower.refresh()
         self._records.append_handover()
         self._sharing.update()
+        self._follow_panel()
         if frame is None:
             return
         self.frames += 1
@@ -183,13 +184,23 @@ class Daemon:
         outcome = GrantOutcome(is_unlocked=False)
         if record_id is not None or self._records.grants_unrecorded:
             outcome = self._grants.request(result.decision, subject, record_id or NOT_RECORDED)
-        if not outcome.is_unlocked:
+        if outcome.wanted is Reason.PANEL_DECIDES and outcome.grant is not None:
+            watched = PanelGrant(outcome.grant, result.track, self._clock(), outcome.until)
+            self._panel.watch(watched)
+        elif not outcome.is_unlocked:
             retry_s = RETRY_GRANT_S
             if outcome.wanted is not None:  # the door keeps the face until then
                 retry_s = max(retry_s, outcome.until - self._clock())
             self._recogniser.pipeline.revoke_grant(result.track, subject, retry_s)
         elif result.by_previous_model:
             self._enroll_for_new_model(result.track, subject)
+
+    def _follow_panel(self) -> None:
+        """Let a person try again after a refusal by the panel."""
+        if (refused := self._panel.update()) is not None:
+            retry_s = self._clock() - refused.asked_at + RETRY_GRANT_S
+            subject = refused.grant.subject
+            self._recogniser.pipeline.revoke_grant(refused.track, subject, retry_s)
 
     def _enroll_for_new_model(self, track: int, subject: str) -> None:
         """Enroll a person for the new model who was granted access by the previous one."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge.access.policy import mask_state
 from edge.access.reasons import Reason
 from edge.audit.decision import door_fields
+from edge.config.lane import PANEL
 from edge.door.client import DoorClient
 from edge.door.protocol import WaitingAnswer
 from edge.errors import DoorError
@@ -29,6 +30,7 @@ class GrantOutcome:
     is_unlocked: bool
     wanted: Reason | None = None
     until: float = 0.0  # monotonic seconds until which the face waits
+    grant: Grant | None = None
 
 
 class GrantRequester:
@@ -72,7 +74,7 @@ class GrantRequester:
         self._log(record_id, text, wanted)
         self._records.append_event(door_fields(grant, text))
         until = 0.0 if waiting is None else waiting.until
-        return GrantOutcome(text == _UNLOCKED, wanted, until)
+        return GrantOutcome(text == _UNLOCKED, wanted, until, grant)
 
     def _log(self, record_id: int, text: str, wanted: Reason | None) -> None:
         if wanted is not None:
@@ -85,6 +87,8 @@ class GrantRequester:
 def wanted_from(waiting: WaitingAnswer) -> Reason:
     """Return what the person must do to complete the request."""
     factors = set(waiting.missing)
+    if PANEL in factors:
+        return Reason.PANEL_DECIDES
     if {"card", "pin"} <= factors:
         return Reason.CARD_OR_PIN
     if "card" in factors:

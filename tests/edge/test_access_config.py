@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from edge.access.rules.settings import build_access_rules
 from edge.config.access import AccessConfig, check_rules
 from edge.config.door import DoorConfig
+from edge.config.panel import check_panel
+from edge.door.access_settings import build_access_settings
 from edge.errors import ConfigError
 
 ENTRY = {"name": "in", "zone": "lab"}
@@ -20,6 +22,7 @@ WIRED = {"mantrap": {"kind": "file", "path": "other"}}
 TWO_DOORS = [{"name": "in", "door": "left"}, {"name": "other", "door": "right"}]
 LEFT = {"name": "left"}
 READER = {"kind": "simulated", "name": "entry", "lane": "other", "path": "reader"}
+PANEL = {"kind": "osdp", "device": "/dev/ttyUSB0", "key_file": "panel.key"}
 SENSOR = {"passage": {"kind": "file", "path": "sensor"}}
 
 
@@ -103,6 +106,30 @@ def test_rules_must_fit_the_door(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check_rules(AccessConfig.model_validate(access), DoorConfig.model_validate(door), None)
+
+
+@pytest.mark.parametrize(
+    ("access", "door", "message"),
+    [
+        ({}, {"inputs": {"contact": {"kind": "file", "path": "c"}}}, "door.inputs.contact"),
+        ({"zones": [HARD], "lanes": [ENTRY, EGRESS]}, {}, "access.zones"),
+        ({"first_person": ["staff"]}, {}, "access.first_person, or set"),
+        ({}, {"readers": [{"kind": "simulated", "name": "panel", "path": "r"}]}, "name panel"),
+    ],
+)
+def test_panel_owns_the_lock(access: dict[str, Any], door: dict[str, Any], message: str) -> None:
+    rules = AccessConfig.model_validate(access)
+    with pytest.raises(ConfigError, match=message):
+        check_panel(rules, DoorConfig.model_validate({**door, "panel": PANEL}))
+    check_panel(rules, DoorConfig.model_validate(door))
+
+
+def test_panel_with_local_relay_allows_zones() -> None:
+    rules = AccessConfig.model_validate({"zones": [HARD], "lanes": [ENTRY, EGRESS]})
+    door = DoorConfig.model_validate({"panel": {**PANEL, "switch_relay": True}})
+    check_panel(rules, door)
+    panel = build_access_settings(rules, door).panel
+    assert panel is not None and panel.switch_relay
 
 
 def test_contact_reports_passages_of_all_lanes() -> None:

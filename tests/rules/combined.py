@@ -27,6 +27,7 @@ from edge.door.people_watcher import PeopleWatcher
 from edge.door.record import PreviousRun
 from edge.door.simulated_backend import SimulatedRelayOutput
 from edge.door.timing import LatchedStates
+from edge.door.unlocker import GrantUnlocker
 from edge.system.wallclock import ClockDoubt, WallClock
 from edge.values import Grant
 from tests.doors import make_settings, make_timing
@@ -262,7 +263,12 @@ class DoorWorld:
 
     def _open(self, latches: LatchedStates) -> None:
         access = AccessSettings(
-            build_rules(_LAB), "main", {}, LockoutRule(5, 300.0, 60.0, 3600.0), has_contact=True
+            build_rules(_LAB),
+            "main",
+            {},
+            LockoutRule(5, 300.0, 60.0, 3600.0),
+            has_contact=True,
+            panel=None,
         )
         timing = make_timing(pulse_s=PULSE_S, rex_pulse_s=REX_S, max_grant_unlock_s=math.inf)
         self._relay = SimulatedRelayOutput(lambda: self._at)
@@ -275,7 +281,7 @@ class DoorWorld:
             self._wall,
             self._paths.zones,
         )
-        self._access = LaneRequests(self._door, self._people)
+        self._access = LaneRequests(self._door, self._people, GrantUnlocker(self._door), None)
         self._door.update()
 
     def _pass_time(self, seconds: float) -> None:

@@ -1,11 +1,12 @@
-"""Construction of the readers of a configuration. Libraries are imported for their kind only."""
+"""Construction of the readers and the panel of a door. Libraries are imported for their kind."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 
-from edge.config.osdp import OsdpReaderConfig
+from edge.config.lane import PANEL
+from edge.config.osdp import OsdpPeripheralConfig, OsdpReaderConfig
 from edge.config.readers import (
     HidReaderConfig,
     ReaderConfig,
@@ -21,22 +22,34 @@ from edge.door.readers.wiegand_reader import EdgeSource, WiegandReader
 from edge.errors import DoorError
 
 
-def open_readers(configs: Sequence[ReaderConfig], clock: Callable[[], float]) -> ReaderSet:
-    """Start the readers; each connects in its own thread. Raises DoorError without a library."""
-    return ReaderSet({config.name: _build(config) for config in configs}, clock)
+def open_readers(
+    configs: Sequence[ReaderConfig],
+    panel: OsdpPeripheralConfig | None,
+    clock: Callable[[], float],
+) -> ReaderSet:
+    """Start readers and panel; each connects in its own thread. Raises DoorError without a library.
+
+    The panel has the name `PANEL`.
+    """
+    readers = {config.name: _build(config.name, config) for config in configs}
+    if panel is not None:
+        readers[PANEL] = _build(PANEL, panel)
+    return ReaderSet(readers, clock)
 
 
-def _build(config: ReaderConfig) -> Reader:
+def _build(name: str, config: ReaderConfig | OsdpPeripheralConfig) -> Reader:
     try:
         if isinstance(config, SimulatedReaderConfig):
             return SimulatedReader(config.path)
         if isinstance(config, WiegandReaderConfig):
             return _build_wiegand(config)
-        return _build_hid(config) if isinstance(config, HidReaderConfig) else _build_osdp(config)
+        if isinstance(config, HidReaderConfig):
+            return _build_hid(config)
+        return _build_osdp(config)
     except ImportError as error:
         extra = "hid" if config.kind == "hid" else "readers"
         raise DoorError(
-            f"reader {config.name}: {error}; install the extra: pip install 'mfsa-edge[{extra}]'"
+            f"reader {name}: {error}; install the extra: pip install 'mfsa-edge[{extra}]'"
         ) from error
 
 
@@ -55,7 +68,11 @@ def _build_hid(config: HidReaderConfig) -> Reader:
     return HidReader(config.path, reads_pin=config.reads == "pin", timeout_s=config.key_timeout_s)
 
 
-def _build_osdp(config: OsdpReaderConfig) -> Reader:
+def _build_osdp(config: OsdpReaderConfig | OsdpPeripheralConfig) -> Reader:
+    if isinstance(config, OsdpPeripheralConfig):
+        from edge.door.readers.osdp_peripheral import OsdpPeripheral
+
+        return OsdpPeripheral(config, time.monotonic)
     from edge.door.readers.osdp_panel import OsdpReader
 
     return OsdpReader(config, time.monotonic)

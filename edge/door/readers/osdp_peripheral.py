@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from edge.config.osdp import OsdpPeripheralConfig
 from edge.door.readers.events import CardRead
@@ -23,7 +24,17 @@ from edge.door.readers.serial_line import SerialLine
 SILENCE_S = 2.0
 TURN_S = 0.01  # longest wait between two refreshes of libosdp
 _TEXT_MAX = 32
+_CARD_AGE_MAX_S = 1.0  # an older card is not sent: its person may have left
 _SET_TEMPORARY, _SET_PERMANENT = 2, 1  # control codes of a light
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedCard:
+    """Card for the panel, with the number and time of its report."""
+
+    card: CardRead
+    report: int
+    at: float  # monotonic seconds
 
 
 class OsdpPeripheral:
@@ -36,7 +47,10 @@ class OsdpPeripheral:
     def __init__(self, config: OsdpPeripheralConfig, clock: Callable[[], float]) -> None:
         self._config = config
         self._clock = clock
-        self._cards: deque[CardRead] = deque(maxlen=1)
+        self._cards: deque[ReportedCard] = deque(maxlen=1)
+        self._reports = 0
+        self._sent_report = 0
+        self._quiet_until = -math.inf
         self._answer_until: float | None = None
         self._is_connected = False
         self._resting_color: int | None = None
@@ -44,15 +58,18 @@ class OsdpPeripheral:
         self._key: OsdpKey | None = None
         self._line: SerialLine | None = None
 
-    def report(self, card: CardRead) -> bool:
-        """Report a card; False if the panel is not connected or decides about another card.
+    def report(self, card: CardRead) -> int | None:
+        """Report a card; None if the panel is not connected or decides about another card.
 
-        Callable from any thread; never waits. A `PanelAnswered` follows for each reported card.
+        After a missing answer the next card waits as long again: a late one must not count for it.
         """
-        if not self._is_connected or self._cards or self._answer_until is not None:
-            return False
-        self._cards.append(card)
-        return True
+        now = self._clock()
+        is_busy = bool(self._cards) or self._answer_until is not None or now < self._quiet_until
+        if is_busy or not self._is_connected:
+            return None
+        self._reports += 1
+        self._cards.append(ReportedCard(card, self._reports, now))
+        return self._reports
 
     def open(self) -> None:
         """Open the line. Raises DoorError."""
@@ -78,6 +95,9 @@ class OsdpPeripheral:
 
     def close(self) -> None:
         """Close the line; a card that waits is dropped."""
+        self._is_connected = False
+        self._cards.clear()
+        self._answer_until = None
         if self._line is not None:
             self._line.close()
             self._line = None
@@ -100,10 +120,16 @@ class OsdpPeripheral:
         if self._answer_until is not None and (not is_connected or now >= self._answer_until):
             context.drop_events()
             yield self._answer(PanelVerdict.NO_ANSWER)
-        with contextlib.suppress(IndexError):
-            card = self._cards.pop()
-            context.submit(card_event(card))
-            self._answer_until = now + self._config.answer_s
+            self._quiet_until = now + self._config.answer_s
+        if self._cards:
+            reported = self._cards[0]
+            self._sent_report = reported.report
+            if is_connected and now - reported.at <= _CARD_AGE_MAX_S:
+                context.submit(card_event(reported.card))
+                self._answer_until = now + self._config.answer_s
+            else:
+                yield self._answer(PanelVerdict.NO_ANSWER)
+            self._cards.popleft()
 
     def _translate(self, command: Message) -> Iterator[PanelInput]:
         library = load_library()
@@ -133,4 +159,4 @@ class OsdpPeripheral:
 
     def _answer(self, verdict: PanelVerdict) -> PanelAnswered:
         self._answer_until = None
-        return PanelAnswered(verdict)
+        return PanelAnswered(verdict, self._sent_report)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from edge.door.readers.card_formats import STANDARD_FORMATS, parse_card
 from edge.door.readers.events import CardRead
 
+_NUMBER = re.compile(r"[0-9]{1,12}")
+
 
 @dataclass(frozen=True, slots=True)
 class PanelCardFormat:
@@ -21,6 +23,13 @@ class PanelCardFormat:
 
         Raises ValueError, which does not show the text.
         """
-        if re.fullmatch(r"[0-9]{1,12}", text):
+        if _NUMBER.fullmatch(text):
             return STANDARD_FORMATS[self.bits].encode(self.facility, int(text))
         return parse_card(text)
+
+
+def check_panel_card(text: str) -> str:
+    """Return the text of a card as an operator writes it; raises ValueError without the text."""
+    if not _NUMBER.fullmatch(text):
+        parse_card(text)
+    return text

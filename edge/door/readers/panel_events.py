@@ -14,13 +14,15 @@ class PanelVerdict(Code):
     GRANTED = "granted-by-panel", "the panel granted access"
     REFUSED = "refused-by-panel", "the panel refused access"
     NO_ANSWER = "no-answer-of-panel", "the panel did not answer in time"
+    SENT = "sent-to-panel", "the card was sent; a panel of this kind gives no answer"
 
 
 @dataclass(frozen=True, slots=True)
 class PanelAnswered:
-    """The panel decided about the reported card, or did not answer."""
+    """The panel decided about the card with this number of its report, or did not answer."""
 
     verdict: PanelVerdict
+    report: int
 
 
 @dataclass(frozen=True, slots=True)

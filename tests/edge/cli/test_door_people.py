@@ -70,6 +70,19 @@ def test_person_mistakes_change_nothing(call: Call) -> None:
     assert call("person", "list").strip() == "0 people"
 
 
+def test_panel_card_is_set_for_a_panel_only(call: Call, write_config: Callable[..., Path]) -> None:
+    given = ("person", "set", "Ada", *REASON, "--panel-card")
+    assert "no panel is configured" in call(*given, "4711", code=2)
+    line = {"kind": "osdp", "device": "/dev/ttyUSB0", "key_file": "panel.key"}
+    config = load_config(write_config())
+    write_config(state=str(config.state), door={"panel": line})
+    assert "at most 65535" in call(*given, "70000", code=2)
+    assert "saved" in call(*given, "4711")
+    assert "Ada  (panel card)" in call("person", "list") and "4711" not in call("person", "list")
+    call(*given, "none")
+    assert not json.loads(call("person", "show", "Ada", "--json"))["panel_card"]
+
+
 def test_pins_are_no_arguments(call: Call) -> None:
     with pytest.raises(SystemExit):
         call("person", "set", "Ada", "--pin", "271828", *REASON)

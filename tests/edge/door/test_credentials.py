@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from edge.access.rules.values import AuthMode, RulePerson
 from edge.door.credential_editor import CredentialEditor, edit_credentials
-from edge.door.credential_hashes import CredentialHasher
 from edge.door.credentials import Credentials, load_credentials
 from edge.door.credentials_file import empty_document, read_document
 from edge.door.readers.card_formats import parse_card
@@ -25,7 +24,7 @@ from edge.errors import AlreadyRunningError, ConfigError, DoorError, MfsaError
 CARD = parse_card("26:12:3456")
 OTHER_CARD = parse_card("26:12:3457")
 PIN, DURESS_PIN = "271828", "314159"
-KEY, SALT = b"k" * 32, b"s" * 32
+KEY = b"k" * 32
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def credentials(stored: tuple[Path, Path]) -> Credentials:
 
 
 def editor() -> CredentialEditor:
-    editor = CredentialEditor(empty_document(), CredentialHasher(KEY, SALT))
+    editor = CredentialEditor(empty_document(), KEY)
     editor.set_person("Ada", {})
     editor.set_person("Bob", {})
     return editor
@@ -123,6 +122,26 @@ def test_card_of_another_person_is_refused() -> None:
         changed.add_card("Bob", CARD)
 
 
+def test_panel_card_is_encrypted_and_unique(stored: tuple[Path, Path]) -> None:
+    with edit_credentials(*stored) as changed:
+        changed.set_panel_card("Ada", "4711")
+    with pytest.raises(DoorError, match="in use"), edit_credentials(*stored) as changed:
+        changed.set_panel_card("Bob", "4711")
+    loaded = load_credentials(*stored)
+    assert loaded.find_panel_card("Ada") == "4711" and loaded.find_panel_card("Bob") is None
+    assert "4711" not in stored[0].read_text()
+
+
+def test_panel_card_of_another_person_is_refused(stored: tuple[Path, Path]) -> None:
+    with edit_credentials(*stored) as changed:
+        changed.set_panel_card("Ada", "4711")
+    text = stored[0].read_text()
+    swapped = text.replace('"Ada"', '"Tmp"').replace('"Bob"', '"Ada"').replace('"Tmp"', '"Bob"')
+    stored[0].write_text(swapped)
+    with pytest.raises(DoorError, match="set it again"):
+        load_credentials(*stored).find_panel_card("Bob")
+
+
 def test_removed_credentials_are_gone() -> None:
     changed = editor()
     changed.add_card("Ada", CARD)
@@ -143,6 +162,7 @@ def test_removed_credentials_are_gone() -> None:
         (lambda e: e.set_pin("Eve", PIN, None), DoorError),
         (lambda e: e.remove_card("Ada", CARD), DoorError),
         (lambda e: e.set_person("Ada", {"pin": "0" * 64}), ConfigError),
+        (lambda e: e.set_panel_card("Eve", "1234"), DoorError),
         (lambda e: e.set_person("Ada", {"mode": "none"}), ConfigError),
         (lambda e: e.set_person("Ada", {"max_uses": 0}), ConfigError),
         (

@@ -22,6 +22,7 @@ from edge.door.readers.card_formats import parse_card
 from edge.door.readers.events import ReaderCondition, ReaderInput
 from edge.door.readers.reader_set import ReaderSet
 from edge.door.requests import RequestHandler
+from edge.door.unlocker import GrantUnlocker
 from edge.errors import DoorError
 from tests.doors import CLOCK, TIMEOUT_S, until
 from tests.lanes import ADAS_CARD, ADAS_DURESS_PIN, NO_CARD, LaneDoor, lane_door, make_people
@@ -207,7 +208,7 @@ def test_recogniser_sees_no_silent_alarm(tmp_path: Path) -> None:
         lane.door.pause()
         door, paths = lane.door.service.door, DoorPaths.in_folder(tmp_path)
         followed = PeopleWatcher(paths.people, paths.people_key)
-        access = LaneRequests(door, followed)
+        access = LaneRequests(door, followed, GrantUnlocker(door), None)
         readers = ReaderRequests(door, access, ReaderSet({}, CLOCK), PinHasher(CLOCK, lambda: None))
         handler = RequestHandler(door, access, readers)
         shown = {

@@ -98,18 +98,27 @@ def test_doctor_low_threshold_is_an_error(write_config: Callable[..., Path]) -> 
 @pytest.mark.parametrize(
     ("key", "level", "message"),
     [
-        ("8a1f03c57be29d4460f1a7325e9cb80d", OK, "entry: key of the secure channel readable"),
+        ("8a1f03c57be29d4460f1a7325e9cb80d", OK, ": key of the secure channel readable"),
         ("303132333435363738393a3b3c3d3e3f", ERROR, "default key SCBK-D"),
+        ("00" * 16, ERROR, "can be guessed"),
     ],
 )
+@pytest.mark.parametrize("name", ["entry", "panel"])
 def test_doctor_checks_osdp_keys(
-    write_config: Callable[..., Path], tmp_path: Path, key: str, level: str, message: str
+    write_config: Callable[..., Path],
+    tmp_path: Path,
+    key: str,
+    level: str,
+    message: str,
+    name: str,
 ) -> None:
     path = tmp_path / "osdp.key"
     path.write_text(key)
     path.chmod(0o600)
-    line = {"kind": "osdp", "name": "entry", "device": "/dev/ttyUSB0", "key_file": str(path)}
-    config = load_config(write_config(door={"readers": [line]}))
+    line = {"kind": "osdp", "device": "/dev/ttyUSB0", "key_file": str(path)}
+    is_panel = name == "panel"
+    door = {"panel": line} if is_panel else {"readers": [{**line, "name": name}]}
+    config = load_config(write_config(door=door))
     (result,) = examine(config, ["readers"])
     assert result.level == level and message in result.message and key not in result.message
 

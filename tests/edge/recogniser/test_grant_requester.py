@@ -82,6 +82,7 @@ def test_unreachable_door_grants_nothing(tmp_path: Path) -> None:
         (("card",), Reason.PRESENT_CARD),
         (("pin",), Reason.ENTER_PIN),
         ((), Reason.SECOND_PERSON),
+        (("panel",), Reason.PANEL_DECIDES),
     ],
 )
 def test_missing_factors_become_a_reason(missing: tuple[str, ...], reason: Reason) -> None:

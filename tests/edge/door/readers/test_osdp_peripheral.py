@@ -75,16 +75,21 @@ def test_osdp_panel_light_is_the_verdict(
         (event,) = panel.messages
         assert (event["length"], event["data"]) == (26, (CARD.data << 6).to_bytes(4, "big"))
         panel.submit(0, peers.light(getattr(peers.osdp_sys, f"LED_COLOR_{color}")))
-        assert _read(peripheral, 1) == [PanelAnswered(verdict)]
+        assert _read(peripheral, 1) == [PanelAnswered(verdict, 1)]
 
 
 def test_osdp_panel_without_verdict_times_out(wire: Wire, peripheral: OsdpPeripheral) -> None:
     with panel_peer(wire, KEY) as panel:
         assert _read(peripheral, 1) == [PanelLinkChanged(True)]
         assert peripheral.report(CARD)
-        assert _read(peripheral, 1) == [PanelAnswered(PanelVerdict.NO_ANSWER)]
+        assert _read(peripheral, 1) == [PanelAnswered(PanelVerdict.NO_ANSWER, 1)]
         assert len(panel.messages) == 1
-        assert peripheral.report(CARD)
+        assert not peripheral.report(CARD)  # a late answer must not count for it
+        panel.submit(0, peers.light(peers.osdp_sys.LED_COLOR_GREEN))
+        assert _exchange(peripheral, wire) == []
+        found: list[PanelInput] = []
+        wait_until(lambda: found.extend(peripheral.poll(0.05)) or peripheral.report(CARD))
+        assert found == []
 
 
 def test_osdp_panel_resting_light_is_no_verdict(wire: Wire, peripheral: OsdpPeripheral) -> None:
@@ -97,7 +102,7 @@ def test_osdp_panel_resting_light_is_no_verdict(wire: Wire, peripheral: OsdpPeri
         panel.submit(0, peers.light(red, temporary=False))
         assert _exchange(peripheral, wire) == []
         panel.submit(0, peers.light(green, temporary=False))
-        assert _read(peripheral, 1) == [PanelAnswered(PanelVerdict.GRANTED)]
+        assert _read(peripheral, 1) == [PanelAnswered(PanelVerdict.GRANTED, 1)]
 
 
 def test_osdp_panel_text_is_cleaned(wire: Wire, peripheral: OsdpPeripheral) -> None:
@@ -138,7 +143,7 @@ def test_osdp_replayed_panel_is_refused(wire: Wire, peripheral: OsdpPeripheral) 
         assert peripheral.report(CARD)
         wait_until(lambda: list(peripheral.poll(0.05)) or panel.messages)
         panel.submit(0, peers.light(peers.osdp_sys.LED_COLOR_GREEN))
-        assert _read(peripheral, 1) == [PanelAnswered(PanelVerdict.GRANTED)]
+        assert _read(peripheral, 1) == [PanelAnswered(PanelVerdict.GRANTED, 1)]
     assert _read(peripheral, 1) == [PanelLinkChanged(False)]
     for sent in list(wire.sent):
         wire.write(sent)
@@ -157,7 +162,7 @@ def test_osdp_forged_light_is_no_verdict(wire: Wire, peripheral: OsdpPeripheral)
             for block in (bytes([3, 0x11, 1]), bytes([3, 0x13, 1])):
                 wire.write(peers.frame(sequence | 12, block + led, from_reader=False))
                 assert peripheral.poll(0.02) == []
-        assert PanelAnswered(PanelVerdict.NO_ANSWER) in _read(peripheral, 2)
+        assert PanelAnswered(PanelVerdict.NO_ANSWER, 1) in _read(peripheral, 2)
 
 
 def test_osdp_cut_panel_is_reported_and_returns(wire: Wire, peripheral: OsdpPeripheral) -> None:

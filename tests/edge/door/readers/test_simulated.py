@@ -48,7 +48,7 @@ def write_config(folder: Path, readers: str) -> Path:
 
 def test_simulated_is_chosen_by_kind(tmp_path: Path) -> None:
     config = load_config(write_config(tmp_path, "[{kind: simulated, name: in, path: in.sock}]"))
-    readers = open_readers(config.door.readers, time.monotonic)
+    readers = open_readers(config.door.readers, config.door.panel, time.monotonic)
     assert select.select([readers], [], [], 10.0)[0]
     readers.take()
     send(tmp_path / "in.sock", b"pin 1234")
