@@ -31,10 +31,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = _build_parser()
     args = parser.parse_args(argv)
     common.limit_decoder_messages()
-    if not args.clips and not args.adversarial and not args.second_factors:
-        parser.error("expected clips, --adversarial or --second-factors")
-    if args.inputs and not args.clips:
-        parser.error("--present needs clips")
+    if not (args.clips or args.adversarial or args.second_factors or args.zones):
+        parser.error("expected clips, --adversarial, --second-factors or --zones")
+    if (args.inputs or args.answers) and not args.clips:
+        parser.error("--present and --expect need clips")
     if not 0 < args.fps <= 240:
         parser.error("expected --fps above 0, at most 240")
     return common.run("edge-rehearse", lambda: _rehearse(args))
@@ -64,9 +64,20 @@ def _build_parser() -> argparse.ArgumentParser:
         help="also play drawn clips with cards and PINs, and access rules of their own",
     )  # fmt: skip
     parser.add_argument(
+        "--zones", action="store_true",
+        help="also play drawn clips with passages, and zones of their own: anti-passback, "
+             "tailgating, occupancy limit, two people",
+    )  # fmt: skip
+    parser.add_argument(
         "--present", action="append", default=[], dest="inputs", metavar="INPUT",
         help="card or PIN in each clip, 'SECONDS card|pin|duress-pin [PERSON]', decided by the "
-             "access rules of the terminal; without a person it belongs to no one; may be repeated",
+             "access rules of the terminal; without a person it belongs to no one; or a passage, "
+             "'SECONDS passage contact|sensor'; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--expect", action="append", default=[], dest="answers", metavar="ANSWER",
+        help="expected answer of the door in each clip, such as 'opens', 'passes' or 'refused "
+             "already-inside'; repeated in the order of the answers",
     )  # fmt: skip
     parser.add_argument(
         "--photo", action="append", default=[], dest="photos", metavar="PERSON=PHOTO",
@@ -90,7 +101,8 @@ def _rehearse(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     photos = _read_photos(args.photos)
     wanted = [_parse_clip(text) for text in args.clips]
-    script = _build_script(config, args.inputs) if args.inputs else None
+    has_door = bool(args.inputs or args.answers)
+    script = _build_script(config, args.inputs) if has_door else None
     loaded = _load_gallery(config) if wanted and not photos else None
     common.check_output_files(args.html, args.json, args.markdown)
     from edge.recogniser.networks import open_networks
@@ -101,7 +113,7 @@ def _rehearse(args: argparse.Namespace) -> int:
     make_page = _page_maker() if args.html else None
     networks = open_networks(config)
     clips: list[tuple[Clip, Index]] = []
-    if args.adversarial or args.second_factors:
+    if args.adversarial or args.second_factors or args.zones:
         clips += _drawn(config, networks, args)
     if wanted:
         names, gallery = loaded or (set(photos), enroll_in_memory(photos, config, networks))
@@ -113,7 +125,8 @@ def _rehearse(args: argparse.Namespace) -> int:
                     f"{path}={name}: {name!r} is not enrolled; correct the name, or enroll with "
                     "--photo"
                 )
-            clips.append((recorded_clip(path, args.fps, person, script), gallery))
+            clip = recorded_clip(path, args.fps, person, script, tuple(args.answers))
+            clips.append((clip, gallery))
     done = rehearse(clips, config, networks)
     facts = tables.describe_terminal(config, networks)
     if args.json:
@@ -173,18 +186,21 @@ def _load_gallery(config: TerminalConfig) -> tuple[set[str], Index]:
 
 
 def _build_script(config: TerminalConfig, inputs: Sequence[str]) -> DoorScript:
-    """Return the rules and people of the terminal with cards and PINs. Raises MfsaError."""
+    """Return the rules and people of the terminal, and what happens. Raises MfsaError."""
     from edge.access.rules.settings import build_access_rules
     from edge.door.credentials_file import read_document
-    from edge.rehearsal.door_script import DoorScript, parse_input
+    from edge.rehearsal.door_script import DoorScript, check_passages, parse_event
 
     people = read_document(config.people_path, config.people_key_path).people
-    return DoorScript(
+    script = DoorScript(
         build_access_rules(config.access, config.door),
         config.camera_lane,
         {name_key(person.name): person.attributes for person in people},
-        tuple(map(parse_input, inputs)),
+        tuple(map(parse_event, inputs)),
+        config.door.pulse_s,
     )
+    check_passages(script)
+    return script
 
 
 def _drawn(
@@ -194,6 +210,7 @@ def _drawn(
     from edge.rehearsal.adversarial import SUBJECT, adversarial_clips
     from edge.rehearsal.play import enroll_in_memory
     from edge.rehearsal.second_factors import second_factor_clips
+    from edge.rehearsal.zones import zone_clips
     from edge.synthesis.drawing import cut_out, enrollment_views
 
     cutouts = cut_out(networks.detector)
@@ -204,6 +221,7 @@ def _drawn(
     gallery = enroll_in_memory({SUBJECT: views}, config, networks)
     clips = adversarial_clips(cutouts) if args.adversarial else []
     clips += second_factor_clips(cutouts) if args.second_factors else []
+    clips += zone_clips(cutouts) if args.zones else []
     return [(clip, gallery) for clip in clips]
 
 

@@ -34,12 +34,15 @@ class ClipFrame:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedGrants:
-    """People who must or may be granted access in a clip; all others must not."""
+    """People who must or may be granted access in a clip, all others must not; answers."""
 
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
+    answers: tuple[str, ...] = ()  # of the door, in order; empty: not compared
 
     def __str__(self) -> str:
+        if self.answers:
+            return ", ".join(self.answers)
         parts = [
             f"{word} {', '.join(sorted(people))}"
             for word, people in (("grants", self.must), ("may grant", self.may))
@@ -75,11 +78,16 @@ class Clip:
 
 
 def recorded_clip(
-    path: Path, fps: float, person: str | None = None, script: DoorScript | None = None
+    path: Path,
+    fps: float,
+    person: str | None = None,
+    script: DoorScript | None = None,
+    answers: tuple[str, ...] = (),
 ) -> Clip:
     """Return a folder of pictures at `fps`, or a GIF or video at its own pace.
 
-    `person` is in it, or only strangers if None. Playing it raises CameraError.
+    `person` is in it, or only strangers if None. `answers` are expected of the door of `script`.
+    Playing it raises CameraError.
     """
     pace = native_fps(path) or fps
 
@@ -88,7 +96,7 @@ def recorded_clip(
             while (frame := camera.read()) is not None:
                 yield ClipFrame(frame.image)
 
-    expected = ExpectedGrants(must=frozenset({person} if person else ()))
+    expected = ExpectedGrants(must=frozenset({person} if person else ()), answers=answers)
     return Clip(
         path.name,
         f"recorded, {f'with {person}' if person else 'strangers only'}",

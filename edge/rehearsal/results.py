@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.rehearsal.clips import Clip, ExpectedGrants, Image
-from edge.rehearsal.door_script import OPENS, RequestResult
+from edge.rehearsal.door_script import OPENS, RequestResult, list_answers
 from edge.system.text import format_count
 from edge.values import Verdict
 
@@ -123,6 +123,15 @@ class RehearsalResult:
         return [request for request in self.requests if request.outcome == OPENS]
 
     @property
+    def answers(self) -> tuple[str, ...]:
+        """Answers of the door in order; repeated ones count once."""
+        return list_answers(self.requests)
+
+    @property
+    def has_expected_answers(self) -> bool:
+        return self.expected.answers in ((), self.answers)
+
+    @property
     def false_openings(self) -> list[RequestResult]:
         """Openings of the door for a person who must not be granted."""
         allowed = self.expected.must | self.expected.may
@@ -145,11 +154,14 @@ class RehearsalResult:
 
     @property
     def passed(self) -> bool:
-        return not self.false_grants and not self.false_openings and not self.missed
+        is_false = bool(self.false_grants or self.false_openings or self.missed)
+        return not is_false and self.has_expected_answers
 
     @property
     def decision(self) -> str:
         """Decision in words; that of the door if there is one."""
+        if self.expected.answers:
+            return ", ".join(self.answers) or "no answer"
         if self.requests:
             last = (self.openings or self.requests)[-1]
             return f"{last.outcome}: {last.detail or last.person}"
@@ -202,6 +214,9 @@ class RehearsalResult:
             for m in self.false_grants
         ]
         false += [f"the door opened for {r.person} at {r.at_s:.2f} s" for r in self.false_openings]
+        if not self.has_expected_answers:
+            found = ", ".join(self.answers) or "none"
+            false.append(f"expected of the door: {self.expected}; found: {found}")
         return false + [f"{subject} never granted" for subject in self.missed]
 
 

@@ -1,4 +1,4 @@
-"""Cards and PINs of rehearsals: parsing, the door in memory, drawn clips and the command."""
+"""Scripts of rehearsals: parsing, the door in memory, drawn clips and the command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ from edge.errors import ConfigError
 from edge.names import name_key
 from edge.rehearsal import page, tables
 from edge.rehearsal.clips import Clip, ExpectedGrants
-from edge.rehearsal.door_script import DoorScript, RehearsedDoor, ScriptedInput, parse_input
+from edge.rehearsal.door_script import (
+    DoorScript,
+    RehearsedDoor,
+    ScriptedInput,
+    ScriptedPassage,
+    list_answers,
+    parse_event,
+)
 from edge.rehearsal.results import RehearsalResult
 
 ADA, BOB = "Ada", "Bob"
@@ -34,7 +41,8 @@ def script(
     access: Mapping[str, Any], *inputs: str, people: Mapping[str, RulePerson] | None = None
 ) -> DoorScript:
     rules = build_access_rules(AccessConfig.model_validate(access), DoorConfig())
-    return DoorScript(rules, next(iter(rules.lanes)), people or {}, tuple(map(parse_input, inputs)))
+    events = tuple(map(parse_event, inputs))
+    return DoorScript(rules, next(iter(rules.lanes)), people or {}, events, pulse_s=3.0)
 
 
 def answers(
@@ -49,15 +57,20 @@ def answers(
 
 
 def test_input_of_text() -> None:
-    assert parse_input("1.5 card Ada  Lovelace") == ScriptedInput(1.5, Factor.CARD, "Ada Lovelace")
-    assert parse_input("0 duress-pin Ada") == ScriptedInput(0.0, Factor.DURESS_PIN, ADA)
-    assert parse_input(" 2 pin ") == ScriptedInput(2.0, Factor.PIN, None)
+    assert parse_event("1.5 card Ada  Lovelace") == ScriptedInput(1.5, Factor.CARD, "Ada Lovelace")
+    assert parse_event("0 duress-pin Ada") == ScriptedInput(0.0, Factor.DURESS_PIN, ADA)
+    assert parse_event(" 2 pin ") == ScriptedInput(2.0, Factor.PIN, None)
+    assert parse_event("3.2 passage sensor") == ScriptedPassage(3.2, "sensor")
+    assert parse_event("1  passage  contact") == ScriptedPassage(1.0, "contact")
 
 
-@pytest.mark.parametrize("text", ["", "card Ada", "1 face Ada", "-1 pin", "nan card", "inf card"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "card Ada", "1 face Ada", "-1 pin", "nan card", "inf card", "1 passage", "1 passage Ada"],
+)
 def test_input_invalid_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="expected SECONDS"):
-        parse_input(text)
+        parse_event(text)
 
 
 def test_door_face_waits_for_card() -> None:
@@ -89,6 +102,55 @@ def test_door_pin_without_use_is_wrong() -> None:
     assert found[1] == "refused wrong-pin"
 
 
+def walk(access: Mapping[str, Any], *inputs: str, faces: Mapping[float, str]) -> tuple[str, ...]:
+    """Return the door's answers to the inputs and to faces by time."""
+    door = RehearsedDoor(script(access, *inputs), NOON)
+    for at_s, name in sorted(faces.items()):
+        door.update(at_s)
+        door.present_face(at_s, name, masked=False)
+    door.update(math.inf)
+    return list_answers(door.results)
+
+
+def lab(passage: str = "contact", **zone: Any) -> dict[str, Any]:
+    lane = {"zone": "lab", "hardware_egress": True}
+    lanes = [
+        {**lane, "name": "in", "passage": passage},
+        {**lane, "name": "out", "direction": "out", "passage": "contact"},
+    ]
+    return {"zones": [{"name": "lab", **zone}], "lanes": lanes}
+
+
+def test_door_second_entry_is_refused() -> None:
+    hard = lab(anti_passback="hard")
+    found = walk(hard, "2 passage contact", faces={1: ADA, 6: ADA, 7: ADA})
+    assert found == ("opens", "passes", "refused already-inside")
+    assert walk(hard, faces={1: ADA, 2: ADA}) == ("opens", "refused passage-pending")
+    assert walk(hard, faces={1: ADA, 7: ADA}) == ("opens", "opens")  # void after pulse and grace
+
+
+def test_door_passages_of_one_grant_tailgate() -> None:
+    found = walk(lab("sensor"), "2 passage sensor", "2.1 passage sensor", faces={1: ADA})
+    assert found == ("opens", "passes", "tailgating")
+    assert walk(lab(), "1 passage contact", faces={}) == ("no grant",)
+
+
+def test_door_full_zone_refuses() -> None:
+    found = walk(lab("sensor", max_people=1), "2 passage sensor", faces={1: ADA, 3: BOB})
+    assert found == ("opens", "passes", "refused zone-full")
+    door = RehearsedDoor(script(lab("sensor", max_people=1), "2 passage sensor"), NOON)
+    door.present_face(1.0, ADA, masked=False)
+    door.update(math.inf)
+    assert str(door.results[1]) == "2.00 s sensor of Ada: passes (1 of 1 in lab)"
+
+
+def test_door_two_people_both_pass() -> None:
+    rules = {**lab(), "two_people": {"within_s": 10}}
+    rules["lanes"][0]["two_people"] = True
+    found = walk(rules, "3 passage contact", faces={1: ADA, 2: BOB})
+    assert found == ("waits for second person", "opens", "passes", "passes")
+
+
 def test_door_uses_attributes_of_people() -> None:
     strict = {name_key(ADA): RulePerson(ADA, mode=AuthMode.PIN_AND_FACE)}
     door = RehearsedDoor(script({}, people=strict), NOON)
@@ -113,6 +175,63 @@ def test_result_counts_openings() -> None:
     assert line in tables.markdown([opened], {})
     assert line in page.render_page([opened], {"Terminal": "t", "Liveness": "none"})
     assert tables.to_json_data([opened], {})["clips"][0]["requests"][1]["outcome"] == "opens"
+
+
+def test_result_compares_answers() -> None:
+    expected = ExpectedGrants(must=frozenset({ADA}), answers=("opens", "passes"))
+    passing = script(lab(), "1 passage contact")
+    clip = Clip("c", "", 10.0, lambda: iter(()), expected, script=passing)
+    door = RehearsedDoor(passing, NOON)
+    door.present_face(0.0, ADA, masked=False)
+    short = RehearsalResult(clip, expected, 1, (), {}, tuple(door.results))
+    assert short.failures == ["expected of the door: opens, passes; found: opens"]
+    assert not short.passed and short.decision == "opens"
+    door.update(math.inf)
+    full = replace(short, requests=tuple(door.results))
+    assert full.passed and not full.failures
+    assert full.expectation == full.decision == "opens, passes"
+    html = page.render_page([full], {"Terminal": "t", "Liveness": "none"})
+    assert "1.00 s contact of Ada: passes (1 in lab)" in html
+    assert "Expected: opens, passes" in html
+    data = tables.to_json_data([full], {})["clips"][0]
+    assert data["answers"] == data["expected"]["answers"] == ["opens", "passes"]
+
+
+def test_command_plays_zones(
+    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["--config", str(write_config()), "--zones"]) == 0
+    shown = capsys.readouterr().out
+    for words in (
+        "enters-twice: 1.40 s contact of Eileen Collins: passes (1 in lab)",
+        "card of Eileen Collins: refused (already-inside)",
+        "tailgating: 1.80 s sensor of no one: tailgating (2 in lab)",
+        "face of Eileen Collins: refused (zone-full)",
+        "card of Grace Hopper: opens",
+    ):
+        assert words in shown
+
+
+def test_command_refuses_passage_without_input(
+    write_config: Callable[..., Path], clip: Callable[..., Path], collins: np.ndarray
+) -> None:
+    base = ["--config", str(write_config()), str(clip((collins, 1)))]
+    assert command.main([*base, "--present", "1 passage sensor"]) == 2
+
+
+def test_command_compares_expected_answers(
+    write_config: Callable[..., Path],
+    clip: Callable[..., Path],
+    tmp_path: Path,
+    collins: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cv2.imwrite(str(tmp_path / "ada.png"), collins)
+    base = ["--config", str(write_config()), "--photo", f"Ada={tmp_path}/ada.png"]
+    base.append(f"{clip((collins, 6))}=Ada")
+    assert command.main([*base, "--expect", "opens"]) == 0
+    assert command.main([*base, "--expect", "opens", "--expect", "passes"]) == 1
+    assert "expected of the door: opens, passes; found: opens" in capsys.readouterr().out
 
 
 def test_command_plays_second_factors(
