@@ -9,6 +9,7 @@ DATA ?= ../shared/data
 RUN ?= runs/reference
 MINUTES ?= 30
 COUNT ?= 20000
+LANE_COUNT ?= 1000
 STEPS ?= 100000
 CHIPS := $(DATA)/chips
 PACKAGES := edge train export calibration
@@ -83,8 +84,8 @@ leaks: $(VENV)/dev.stamp  ## Search a gallery's files and a core dump for a know
 durability: $(VENV)/dev.stamp  ## Kill and cut the power during enrollment, removal and logging: docs/measurements/durability.md (15 minutes)
 	$(BIN)/python -m tests.durability --out docs/measurements/durability.md
 
-crossings: $(VENV)/dev.stamp  ## Judge random scripted crossings by an oracle: COUNT=20000
-	$(BIN)/python -m tests.crossings --count $(COUNT)
+crossings: $(VENV)/dev.stamp  ## Judge random scripted crossings by an oracle: COUNT=20000 LANE_COUNT=1000
+	$(BIN)/python -m tests.crossings --count $(COUNT) --lanes $(LANE_COUNT)
 
 rules-fuzz: $(VENV)/dev.stamp  ## Run 100,000 random steps of the access rules, and of a door with them, against the oracle: STEPS=100000 (minutes)
 	$(BIN)/python -m tests.rules --steps $(STEPS)

@@ -22,5 +22,5 @@ def test_setup_of_the_page_is_valid(block: str, write_config: Callable[..., Path
     assert [f.message for f in check_access(config) if not f.is_ok and "reader" in f.message] == []
 
 
-def test_page_has_five_setups() -> None:
-    assert len(BLOCKS) == 5
+def test_page_has_six_setups() -> None:
+    assert len(BLOCKS) == 6

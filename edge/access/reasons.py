@@ -27,7 +27,7 @@ class Reason(Code):
     NOT_NEAREST = "not-nearest", "another face is nearer to the camera"
 
     # Grant held back; the votes are kept
-    OTHER_LANE = "other-lane", "the person is at another lane; walk up to one lane"
+    OTHER_LANE = "other-lane", "the person may be at another lane; step in front of one lane"
     ONE_AT_A_TIME = "one-at-a-time", "another person is too near; step up one at a time"
 
     # Quality

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edge.config.lane import DEFAULT_DOOR, Label
 from edge.config.osdp import OsdpPeripheralConfig
@@ -250,11 +250,12 @@ class DoorConfig(Section):
         description="true: a duress PIN energises the alarm relay. false: its alarm is silent, "
         "only operators see it.",
     )
-    relock: Literal["timeout", "on_open", "on_close"] = Field(
+    relock: Literal["timeout", "on_open", "on_close", "on_passage"] = Field(
         "timeout",
         title="Relock",
         description="Time of locking after an unlock. timeout: at the end of the pulse. on_open, "
-        "on_close: when the door contact reports open or closed, at the latest at the end of the "
+        "on_close: when the door contact reports open or closed. on_passage, for turnstiles: when "
+        "the passage sensor has reported a person for each grant. At the latest at the end of the "
         "pulse.",
     )
     schedule: ScheduleConfig = Field(
@@ -310,3 +311,12 @@ class DoorConfig(Section):
         if repeated := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"two readers have the name {repeated[0]}; write another name")
         return readers
+
+    @model_validator(mode="after")
+    def _has_passage_sensor(self) -> DoorConfig:
+        if self.relock == "on_passage" and self.inputs.passage is None:
+            raise ValueError(
+                "`relock: on_passage` needs a passage sensor; set `inputs.passage`, and "
+                "`passage: sensor` in the lane"
+            )
+        return self

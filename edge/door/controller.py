@@ -201,6 +201,11 @@ class Controller:
             self._update_contact(active, now)
         self.tick(now)
 
+    def passed(self, now: float) -> None:
+        """Note that the person of the last grant has passed."""
+        self._relock("on_passage", EventCause.SENSOR)
+        self.tick(now)
+
     def start_duress(self) -> None:
         """Start the silent alarm of a duress PIN; it lasts until an operator resets it."""
         self._duress = True
@@ -317,16 +322,16 @@ class Controller:
         if opened:
             is_forced = not self._energised and now - self._locked_since > _GRACE_S
             self._alarms.contact_opened(now, is_forced=is_forced)
-            self._relock("on_open")
+            self._relock("on_open", EventCause.CONTACT)
         else:
-            self._relock("on_close")
+            self._relock("on_close", EventCause.CONTACT)
             self._alarms.contact_closed(now)
 
-    def _relock(self, moved: Relock) -> None:
-        """End all pulses if the timing relocks on this movement of the door."""
+    def _relock(self, moved: Relock, cause: EventCause) -> None:
+        """End all pulses if the timing relocks on this movement of the door or a person."""
         if self._timing.relock == moved:
             self._grant_ends_at = self._operator_ends_at = self._rex_ends_at = -math.inf
-            self._cut_short = EventCause.CONTACT
+            self._cut_short = cause
 
     def _emit(self, event: DoorEventCode, reason: str, now: float) -> None:
         self.events.append(DoorEvent(event, reason, now))

@@ -124,6 +124,8 @@ class Door:
                 self.zones.opened()
             elif level and kind is InputKind.PASSAGE and known is False:
                 self.zones.passed()
+                if not self.zones.has_grants:
+                    self.controller.passed(now)
 
     def switch_relays(self) -> None:
         """Switch the relays, then record: locking never waits for the disk. Raises DoorError."""

@@ -8,7 +8,7 @@ from typing import Literal
 from edge.config.door import DoorConfig
 from edge.values import Grant
 
-Relock = Literal["timeout", "on_open", "on_close"]
+Relock = Literal["timeout", "on_open", "on_close", "on_passage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class DoorTiming:
     extended_pulse_s: float  # for people who need more time; `pulse_s` is the least
     rex_pulse_s: float
     held_open_s: float  # a door open longer is an alarm
-    relock: Relock  # after the pulse, or earlier when the contact opens or closes
+    relock: Relock  # after the pulse, or earlier by the contact or a passage
     max_grant_unlock_s: float  # unlocked by grants alone; beyond it grants are refused
     alarm_on_duress: bool  # a duress PIN energises the alarm relay
 

@@ -159,6 +159,11 @@ class ZoneKeeper:
             self._emit(DoorEventCode.PASSAGE, EventCause.SENSOR, subject=passage.person)
         self._save_changes()
 
+    @property
+    def has_grants(self) -> bool:
+        """True if a person with a grant has not passed, and the grant has not ended."""
+        return self._engine.has_grants(self._settings.door)
+
     def relocked(self) -> None:
         """Note that the door has locked."""
         self._engine.relocked(self._settings.door, self._clock())

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,14 @@ class LaneFace:
     has_grant: bool = False  # access was granted at the lane
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OtherLanes:
+    """Other lanes of a terminal."""
+
+    running: int  # lanes that published a short time ago
+    faces: list[LaneFace]
+
+
 class LaneBoard:
     """Files of the lanes of one terminal; `lane` is the name of the own one."""
 
@@ -58,13 +66,14 @@ class LaneBoard:
         self._folder, self._path = folder, folder / f"{lane}.faces"
         self._model, self._dimension = bytes.fromhex(model)[:16], dimension
         self._size = _HEADER.size + FACES_MAX * (_FACE.size + 4 * dimension)
-        self._is_empty = self._has_failed = False
+        self._has_failed = False
         _open_folder(folder)
 
     def write(self, faces: Sequence[LaneFace], at: float) -> None:
-        """Publish faces, at most `FACES_MAX`; a failure is logged once."""
-        if not faces and self._is_empty:
-            return
+        """Publish faces, at most `FACES_MAX`; a failure is logged once.
+
+        To be called for frames without faces too: a lane that does not publish counts as ended.
+        """
         faces = faces[:FACES_MAX]
         content = bytearray(_HEADER.pack(_MAGIC, self._model, at, len(faces), self._dimension))
         for face in faces:
@@ -83,11 +92,13 @@ class LaneBoard:
                 )
             self._has_failed = True
         else:
-            self._is_empty, self._has_failed = not faces, False
+            self._has_failed = False
 
-    def read(self, at: float) -> list[LaneFace]:
-        """Return the faces of all other lanes that are not too old at a time."""
-        return [face for path in self._list_others() for face in self._read_lane(path, at)]
+    def read(self, at: float) -> OtherLanes:
+        """Return the other lanes with their faces that are not too old at a time."""
+        contents = [self._read_lane(path, at) for path in self._list_others()]
+        lanes = [faces for faces in contents if faces is not None]
+        return OtherLanes(len(lanes), [face for faces in lanes for face in faces])
 
     def close(self) -> None:
         """Remove the own file."""
@@ -103,19 +114,19 @@ class LaneBoard:
             path for path in paths if _NAME.fullmatch(path.name) and path.name != self._path.name
         ][:_LANES_MAX]
 
-    def _read_lane(self, path: Path, at: float) -> Iterator[LaneFace]:
-        """Yield the valid faces of a file; none if it is not a valid one."""
+    def _read_lane(self, path: Path, at: float) -> list[LaneFace] | None:
+        """Return the valid faces of a file, None if it is not a valid one or too old."""
         try:
             content = read_regular(path, self._size)
         except OSError:
-            return
+            return None
         if len(content) != self._size:
-            return
+            return None
         magic, model, written_at, count, dimension = _HEADER.unpack_from(content)
         known = (_MAGIC, self._model, self._dimension)
         if (magic, model, dimension) != known or count > FACES_MAX or not _is_fresh(written_at, at):
-            return
-        lane, offset = path.stem, _HEADER.size
+            return None
+        lane, offset, faces = path.stem, _HEADER.size, []
         for _ in range(count):
             seen_at, rank, has_grant, subject = _FACE.unpack_from(content, offset)
             offset += _FACE.size
@@ -123,7 +134,8 @@ class LaneBoard:
             offset += 4 * self._dimension
             face = LaneFace(lane, seen_at, rank, embedding, subject, has_grant)
             if _is_valid(face) and (has_grant or _is_fresh(seen_at, at)):
-                yield face
+                faces.append(face)
+        return faces
 
 
 def _is_fresh(seen_at: float, at: float) -> bool:

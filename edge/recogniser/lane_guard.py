@@ -5,12 +5,17 @@ Rank of a face at a lane, 0 and more:
     rank = width of the face / width of the zone * (1 - |x - centre| / half width)
 
 where x is the middle of the face, and centre and half width are those of the zone. Outside the zone
-the rank is 0. All are fractions of the frame's width, so cameras may differ in resolution. The rank
-of a track is smoothed over `_SETTLE_S`.
+the rank is 0. All are fractions of the frame's width, so cameras may differ in resolution.
 
 A person whose rank is higher at another lane is not granted access here; of equal ranks the lane
-counts whose name comes first. Claims prevent two grants at the same time: a lane publishes that it
-grants, then reads the other lanes again.
+counts whose name comes first. A camera may see a person larger for some frames: the rank is
+smoothed over `_SETTLE_S`, and the lower one of both counts here, the higher one at other lanes.
+
+Another camera may not see a person who waits in its lane behind another one. While another lane is
+running, a face in the outer 30 % of the frame on either side is not granted access either.
+
+Claims prevent two grants at the same time: a lane publishes that it grants, then reads the other
+lanes again.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from edge.recogniser.lane_faces import FRESH_S, NO_SUBJECT, LaneBoard, LaneFace
 from edge.values import Face, Zone
 
 _SETTLE_S = 0.3  # time constant of the rank of a track
+_CENTRAL = 0.2  # of the frame's width: largest distance from the middle of the zone
 _PASSING_S = 2.0  # a person with a grant may be seen elsewhere for this time after their lane
 
 
@@ -36,6 +42,12 @@ def lane_rank(face: Face, frame_width_px: float, zone: Zone) -> float:
     half = (right - left) / 2
     centrality = max(0.0, 1 - abs(middle - (left + right) / 2) / half)
     return max(0.0, face.width_px / frame_width_px / (2 * half)) * centrality
+
+
+def is_central(face: Face, frame_width_px: float, zone: Zone) -> bool:
+    """Return True if a face is near the middle of the zone."""
+    middle = float(face.box_xyxy[0] + face.box_xyxy[2]) / 2 / frame_width_px
+    return abs(middle - (zone[0] + zone[2]) / 2) <= _CENTRAL
 
 
 def is_at_other_lane(own: LaneFace, others: Iterable[LaneFace], threshold: float) -> bool:
@@ -64,6 +76,21 @@ def _is_ahead(other: LaneFace, own: LaneFace) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class _Seen:
+    """Newest face of a track."""
+
+    face: LaneFace  # as published: with the higher rank
+    smooth_rank: float
+    lower_rank: float
+    is_central: bool
+
+    @property
+    def own_face(self) -> LaneFace:
+        """The face as it counts at this lane: with the lower rank."""
+        return replace(self.face, rank=self.lower_rank)
+
+
+@dataclass(frozen=True, slots=True)
 class _Granted:
     """Grant of a track; it counts until the person has passed, at most for the cooldown."""
 
@@ -79,7 +106,7 @@ class LaneGuard:
 
     def __init__(self, board: LaneBoard, cooldown_s: float) -> None:
         self._board, self._cooldown_s = board, cooldown_s
-        self._faces: dict[int, LaneFace] = {}  # by track
+        self._seen: dict[int, _Seen] = {}  # by track
         self._subjects: dict[int, bytes] = {}  # by track: digest of the identified subject
         self._granted: dict[int, _Granted] = {}  # by track
 
@@ -93,16 +120,22 @@ class LaneGuard:
         """Publish the live tracks with an embedding after a frame."""
         live = {track.number for track in tracks}
         self._subjects = {n: subject for n, subject in self._subjects.items() if n in live}
-        faces = {}
+        seen = {}
         for track in tracks:
             if track.embedding is None or at - track.seen_at > FRESH_S:
                 continue
-            rank = self._smooth(track, lane_rank(track.face, frame_width_px, zone))
+            rank = lane_rank(track.face, frame_width_px, zone)
+            smooth = self._smooth(track, rank)
             subject = self._subjects.get(track.number, NO_SUBJECT)
-            faces[track.number] = LaneFace(
-                self._board.lane, track.seen_at, rank, track.embedding, subject
+            seen[track.number] = _Seen(
+                LaneFace(
+                    self._board.lane, track.seen_at, max(rank, smooth), track.embedding, subject
+                ),
+                smooth,
+                min(rank, smooth),
+                is_central(track.face, frame_width_px, zone),
             )
-        self._faces = faces
+        self._seen = seen
         self._update_grants(at)
         self._write(at)
 
@@ -111,16 +144,19 @@ class LaneGuard:
 
         The grant is then published; `revoke` takes it back if the door does not unlock.
         """
-        own = self._faces.get(track)
-        if own is None:  # embedded in an earlier frame only
+        seen = self._seen.get(track)
+        if seen is None:  # the track has no embedding
             return None
-        self._subjects[track] = _digest(subject)
-        own = replace(own, subject=self._subjects[track])
-        if is_at_other_lane(own, self._board.read(at), threshold):
+        self.note_subject(track, subject)
+        own = replace(seen.own_face, subject=self._subjects[track])
+        others = self._board.read(at)
+        if (others.running and not seen.is_central) or is_at_other_lane(
+            own, others.faces, threshold
+        ):
             return Reason.OTHER_LANE
         self._granted[track] = _Granted(replace(own, has_grant=True), at)
         self._write(at)
-        if not is_at_other_lane(own, self._board.read(at), threshold):
+        if not is_at_other_lane(own, self._board.read(at).faces, threshold):
             return None
         self.revoke(track)
         self._write(at)
@@ -140,19 +176,18 @@ class LaneGuard:
 
     def _smooth(self, track: Track, rank: float) -> float:
         """Return the smoothed rank of a track after a frame."""
-        last = self._faces.get(track.number)
-        if last is None or last.seen_at > track.seen_at:
+        last = self._seen.get(track.number)
+        if last is None:
             return rank
-        share = 1 - math.exp((last.seen_at - track.seen_at) / _SETTLE_S)
-        return last.rank + share * (rank - last.rank)
+        share = 1 - math.exp(-max(0.0, track.seen_at - last.face.seen_at) / _SETTLE_S)
+        return last.smooth_rank + share * (rank - last.smooth_rank)
 
     def _update_grants(self, at: float) -> None:
         """Follow the people with a grant while they are in view; forget those who have passed."""
         kept = {}
         for number, granted in self._granted.items():
-            face = self._faces.get(number)
-            if face is not None:
-                granted = replace(granted, face=replace(face, has_grant=True))
+            if (seen := self._seen.get(number)) is not None:
+                granted = replace(granted, face=replace(seen.face, has_grant=True))
             is_passing = at - granted.face.seen_at < _PASSING_S
             if is_passing and at - granted.granted_at < self._cooldown_s:
                 kept[number] = granted
@@ -160,7 +195,7 @@ class LaneGuard:
 
     def _write(self, at: float) -> None:
         """Publish grants first, then faces by rank: the number of faces is limited."""
-        others = [face for number, face in self._faces.items() if number not in self._granted]
+        others = [seen.face for number, seen in self._seen.items() if number not in self._granted]
         others.sort(key=lambda face: -face.rank)
         self._board.write([granted.face for granted in self._granted.values()] + others, at)
 

@@ -84,6 +84,9 @@ class Scene:
     votes: int
     miss: float  # probability that the detector misses a face in a frame
     seed: tuple[int, int] = field(default=(0, 0))
+    camera: int = 0  # number among several cameras
+    begin: float = 0.0  # seconds of the first frame
+    likeness: float = 1.0  # cosine of embeddings to the template; the rest is the camera's own
 
 
 def subject(identity: int) -> str:

@@ -13,6 +13,7 @@ from edge.face.boxes import iou
 from edge.face.liveness import LivenessFrame, LivenessLayer
 from edge.gallery.search import Index
 from edge.recogniser.build import default_record
+from edge.recogniser.lane_guard import LaneGuard
 from edge.recogniser.pipeline import Pipeline
 from edge.recogniser.pipeline_values import FaceFilter
 from edge.values import (
@@ -43,6 +44,7 @@ _TEXTURE = np.random.default_rng(0).integers(70, 170, (HEIGHT, WIDTH, 1)).repeat
 _BACKGROUND = _TEXTURE.astype(np.uint8)
 _STEP = 8  # grey levels between the codes of two persons
 _CODED = [(_TEXTURE + _STEP * (n - 3) * np.array([1, 0, -1])).astype(np.uint8) for n in range(5)]
+_OWN = 16  # first component of embeddings that only one camera sees
 _EVIDENCE, _EVIDENCE_S = 3, 0.2  # frames of a living face, and their duration, that pass the layer
 
 
@@ -50,12 +52,18 @@ class World:
     """Player of a scene for a pipeline, frame by frame, with the findings of the detector."""
 
     def __init__(
-        self, scene: Scene, *, nearest_only: bool, zone: Zone, has_liveness: bool = True
+        self,
+        scene: Scene,
+        *,
+        nearest_only: bool,
+        zone: Zone,
+        has_liveness: bool = True,
+        guard: LaneGuard | None = None,
     ) -> None:
-        self.scene, self.at = scene, 0.0
+        self.scene, self.at = scene, scene.begin
         self.detected: dict[int, tuple[float, Face]] = {}  # by person: when, and where
         self.evidence: dict[int, set[int]] = {}  # by layer: persons whose frames it counted
-        self._rng = np.random.default_rng(scene.seed)
+        self._rng = np.random.default_rng((*scene.seed, scene.camera))
         self._frame = 0
         self._faces: list[tuple[Person, Face]] = []
         layers: list[partial[LivenessLayer]] = [partial(TruthLayer, self)] if has_liveness else []
@@ -77,13 +85,13 @@ class World:
                 layers=layers,
             ),
             None,
-            None,
+            guard,
         )
 
     def step(self) -> list[FaceResult]:
         """Show the next frame."""
         self._frame += 1
-        self.at = self._frame / self.scene.fps
+        self.at = self.scene.begin + self._frame / self.scene.fps
         shown = visible(self.scene, self.at)
         found = [(p, _face(x, w, p.is_turned(self.at))) for p, x, w in shown]
         self._faces = [one for one in found if self._rng.random() >= self.scene.miss]
@@ -120,7 +128,9 @@ class World:
         patch = chip[44:76, 44:68].astype(np.float32)
         code = round(float(patch[..., 0].mean() - patch[..., 2].mean()) / (2 * _STEP)) + 3
         person = next(p for p in self.scene.people if p.number == code)
-        vector = _IDENTITIES[person.identity].copy()
+        vector = _IDENTITIES[person.identity] * np.float32(self.scene.likeness)
+        own = _OWN + len(_CODED) * self.scene.camera + person.number
+        vector[own] = np.sqrt(1 - self.scene.likeness**2)
         if person.is_poor(self.at):
             vector *= np.float32(0.45)
             vector[-1 - person.number] = np.sqrt(1 - 0.45**2)

@@ -217,6 +217,10 @@ class RulesEngine:
             self._ledger.count_unknown(zone.name, is_entry=direction is Direction.IN)
         return Passage(None, is_tailgating=direction is Direction.IN)
 
+    def has_grants(self, door: str) -> bool:
+        """Return True if a grant of a door, without an end yet, waits for its passage."""
+        return self._ledger.has_current({lane.name for lane in self._lanes_of(door)})
+
     def relocked(self, door: str, at: float) -> None:
         """Note that a door has locked: its grants without a passage are void after the grace."""
         for lane in self._rules.lanes_of(door):
@@ -286,7 +290,8 @@ def _note_grant(
 ) -> None:
     """Commit a grant at once, or when its passage is reported if the lane reports passages.
 
-    A door that stands open reports no further opening.
+    A door that stands open reports no further opening. A sensor reports people without a grant
+    too, so each grant at it waits for its passage.
     """
     status = doors.get(lane.door)
     stands_open = lane.passage == "contact" and status is not None and status.is_open
@@ -294,7 +299,7 @@ def _note_grant(
         entry = _build_pending(lane, person, moment)
         if lane.passage is None or stands_open:
             ledger.commit(entry, entry.wall_s)
-        elif entry.zone is not None or entry.is_counted:
+        elif entry.zone is not None or entry.is_counted or lane.passage == "sensor":
             ledger.add_pending(entry)
 
 

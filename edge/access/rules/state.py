@@ -177,6 +177,10 @@ class ZoneLedger:
         self.revision += len(found)
         return [each.entry for each in found]
 
+    def has_current(self, lanes: Collection[str]) -> bool:
+        """Return True if a grant of some lanes has no end yet."""
+        return any(each.entry.lane in lanes and each.ends_at == math.inf for each in self._grants)
+
     def end_pending(self, lane: str, ends_at: float) -> None:
         """Let the grants of a lane become void at a time, unless that is set already."""
         self._grants = [

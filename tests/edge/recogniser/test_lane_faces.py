@@ -30,10 +30,10 @@ def lane_face(at: float = 5.0, rank: float = 0.25, **changes: object) -> LaneFac
 def test_board_other_lane_reads_what_was_written(tmp_path: Path) -> None:
     first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
     first.write([lane_face()], 5.0)
-    (found,) = second.read(5.1)
+    (found,) = second.read(5.1).faces
     assert (found.lane, found.seen_at, found.rank, found.subject) == ("a", 5.0, 0.25, SUBJECT)
     assert np.array_equal(found.embedding, ADA) and not found.has_grant
-    assert first.read(5.1) == []  # its own faces are not those of another lane
+    assert first.read(5.1).faces == []  # its own faces are not those of another lane
 
 
 def test_board_file_is_private_and_of_one_size(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_board_file_is_private_and_of_one_size(tmp_path: Path) -> None:
     first.write([lane_face()], 5.0)
     size = path.stat().st_size
     first.write([lane_face()] * (FACES_MAX + 5), 5.1)
-    assert path.stat().st_size == size and len(board(folder, "b").read(5.1)) == FACES_MAX
+    assert path.stat().st_size == size and len(board(folder, "b").read(5.1).faces) == FACES_MAX
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert list(folder.iterdir()) == [path]
@@ -54,19 +54,19 @@ def test_board_file_is_private_and_of_one_size(tmp_path: Path) -> None:
 def test_board_old_and_future_faces_do_not_count(tmp_path: Path, at: float) -> None:
     first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
     first.write([lane_face(), lane_face(has_grant=True)], 5.0)
-    assert second.read(at) == []
+    assert second.read(at).running == 0 and second.read(at).faces == []
 
 
 def test_board_grant_counts_longer_than_its_face(tmp_path: Path) -> None:
     first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
     first.write([lane_face(at=3.0), lane_face(at=3.0, has_grant=True)], 5.0)
-    assert [found.has_grant for found in second.read(5.1)] == [True]
+    assert [found.has_grant for found in second.read(5.1).faces] == [True]
 
 
 @pytest.mark.parametrize(("model", "dimension"), [("cd" * 32, DIMENSION), (MODEL, 16)])
 def test_board_other_model_is_ignored(tmp_path: Path, model: str, dimension: int) -> None:
     board(tmp_path / "x", "a").write([lane_face()], 5.0)
-    assert board(tmp_path / "x", "b", model, dimension).read(5.0) == []
+    assert board(tmp_path / "x", "b", model, dimension).read(5.0).running == 0
 
 
 @given(data=st.data())
@@ -80,7 +80,7 @@ def test_board_damaged_file_gives_valid_faces(tmp_path: Path, data: st.DataObjec
         at = data.draw(st.integers(0, len(content) - 1))
         content[at] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))] or content)
-    for found in second.read(5.0):
+    for found in second.read(5.0).faces:
         assert abs(float(np.linalg.norm(found.embedding)) - 1) < 0.01
         assert 0 <= found.rank <= 100
 
@@ -96,7 +96,7 @@ def test_board_foreign_files_are_ignored(tmp_path: Path, kind: str) -> None:
         os.mkfifo(path)
     else:
         path.write_bytes(bytes(0 if kind == "empty" else 100_000))
-    assert second.read(5.0) == []
+    assert second.read(5.0).running == 0
 
 
 def test_board_failed_write_is_logged_once(
@@ -123,3 +123,11 @@ def test_board_folder_of_others_is_refused(tmp_path: Path, kind: str) -> None:
         folder.symlink_to(tmp_path / "y")
     with pytest.raises(ConfigError, match="folder"):
         board(folder, "a")
+
+
+def test_board_lane_without_faces_is_running(tmp_path: Path) -> None:
+    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+    first.write([], 5.0)
+    assert (second.read(5.1).running, second.read(5.6).running) == (1, 0)
+    first.write([], 6.0)
+    assert (second.read(6.1).running, second.read(6.1).faces) == (1, [])

@@ -192,3 +192,23 @@ def test_guard_ended_lane_never_holds(folder: Path, end: str) -> None:
     at = 1.1 if end == "close" else 1.6
     right.see(at, 320, 80)
     assert right.ask(at) is None
+
+
+@pytest.mark.parametrize(("x", "holds"), [(320, False), (440, False), (470, True), (170, True)])
+def test_guard_off_centre_face_is_held(folder: Path, x: float, holds: bool) -> None:
+    """The other lane sees no one: its camera may not see the second person of a queue."""
+    left, right = LaneView(folder, "left"), LaneView(folder, "right")
+    left.publish(1.0)
+    right.see(1.0, x, 120)
+    assert (right.ask(1.0) is Reason.OTHER_LANE) is holds
+    right.see(2.0, x, 120)
+    assert right.ask(2.0) is None  # the other lane does not run any more
+
+
+def test_guard_lane_counts_the_lower_rank(folder: Path) -> None:
+    left, right = LaneView(folder, "left"), LaneView(folder, "right")
+    left.see(1.0, 320, 100)
+    for at in (1.0, 1.1, 1.2):
+        right.see(at, 320, 60)
+    right.see(1.25, 320, 110)  # larger for one frame
+    assert right.ask(1.25) is Reason.OTHER_LANE
