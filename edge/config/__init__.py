@@ -6,6 +6,7 @@ models.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from pydantic import Field
@@ -34,6 +35,7 @@ from edge.validation_messages import Renamed
 DOOR_LOCK, DOOR_OUTPUTS = "door.lock", "wiring.json"
 
 
+_STATE_FOLDER = Path("/var/lib")  # of services; their folders in memory are in /run
 _BOTH = restart("recogniser", "door")
 _RECOGNISER = restart("recogniser")
 
@@ -222,6 +224,14 @@ class TerminalConfig(Section):
     @property
     def enroll_socket_path(self) -> Path:
         return self.state / "enroll.sock"
+
+    @property
+    def lane_faces_folder(self) -> Path:
+        """Folder in memory for the faces of the lanes: in /run for a state folder in /var/lib."""
+        if self.state.is_relative_to(_STATE_FOLDER):
+            return Path("/run") / self.state.relative_to(_STATE_FOLDER) / "lanes"
+        digest = hashlib.sha256(bytes(self.state)).hexdigest()
+        return Path("/dev/shm") / f"mfsa-edge-{digest[:16]}"
 
     @property
     def socket_path(self) -> Path:

@@ -28,6 +28,7 @@ from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.store import GalleryStore, open_store
 from edge.names import name_key
+from edge.recogniser.lane_faces import LaneBoard
 from edge.recogniser.lane_guard import LaneGuard
 from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.networks import TerminalNetworks, open_networks
@@ -57,6 +58,7 @@ class Recogniser:
     gallery: LiveGallery
     migration: ModelMigration | None  # None: there is no previous model
     pipeline: Pipeline
+    guard: LaneGuard | None  # None: the only recogniser of the terminal
 
     @property
     def model(self) -> str:
@@ -71,6 +73,8 @@ class Recogniser:
     def close(self) -> None:
         self.networks.close()
         self.store.close()
+        if self.guard is not None:
+            self.guard.close()
         if self.migration is not None:
             self.migration.close()
 
@@ -119,10 +123,33 @@ def open_recogniser(
     )
     gallery = LiveGallery(store, clock=clock)
     migration = open_model_migration(config, bundle, key)
+    guard = open_lane_guard(config, networks)
     pipeline = open_pipeline(
-        config, networks, gallery, lookup=gallery.find_record, wall=wall, migration=migration
+        config,
+        networks,
+        gallery,
+        lookup=gallery.find_record,
+        wall=wall,
+        migration=migration,
+        guard=guard,
     )
-    return Recogniser(networks, store, gallery, migration, pipeline)
+    return Recogniser(networks, store, gallery, migration, pipeline, guard)
+
+
+def open_lane_guard(config: TerminalConfig, networks: TerminalNetworks) -> LaneGuard | None:
+    """Open the guard between the lanes of a terminal, None for its only recogniser.
+
+    Raises ConfigError.
+    """
+    if config.instance is None:
+        return None
+    board = LaneBoard(
+        config.lane_faces_folder,
+        config.instance,
+        networks.bundle.model_digest,
+        networks.embedder.dimension(),
+    )
+    return LaneGuard(board, config.policy.cooldown_s)
 
 
 def open_model_migration(

@@ -186,7 +186,9 @@ class _Lane:
             if seen.decision.verdict is not Verdict.GRANT or match is None:
                 continue
             now = self.world.at
-            grant = Grant(secrets.token_hex(4), match.subject, 1, seen.decision.frame_at)
+            grant = Grant(
+                secrets.token_hex(4), match.subject, 1, self.world.at, f"lane-{self.lane}"
+            )
             if self._door.check(grant, now) is None:
                 self._door.unlock(grant, now)
                 self.unlocked.append((now, seen))

@@ -57,6 +57,7 @@ FILES: dict[str, tuple[str, str, str]] = {
 OTHER_FILES = [
     ("`manifest.json`", "model bundle", "`mfsa-bundle`", f"schema {bundle.SCHEMA}"),
     ("`*.plan.json`", "sidecar of a plan", "`mfsa-build-engine`", f"schema {sidecar.SCHEMA}"),
+    ("`/run/mfsa-edge/lanes/*.faces`", "faces of a lane, in memory", "recogniser", "`mfsalan1`"),
     ("backup", "all people of a gallery", "`edge-gallery backup`", "`mfsa-edge backup 1`"),
     ("export", "people for other terminals", "`edge-gallery export`", "`mfsa-edge people 1`"),
 ]

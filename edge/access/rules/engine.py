@@ -219,7 +219,7 @@ class RulesEngine:
 
     def has_grants(self, door: str) -> bool:
         """Return True if a grant of a door, without an end yet, waits for its passage."""
-        return self._ledger.has_current({lane.name for lane in self._lanes_of(door)})
+        return self._ledger.has_current({lane.name for lane in self._rules.lanes_of(door)})
 
     def relocked(self, door: str, at: float) -> None:
         """Note that a door has locked: its grants without a passage are void after the grace."""

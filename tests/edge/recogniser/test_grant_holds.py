@@ -82,9 +82,9 @@ def test_pipeline_person_at_other_lane_is_held(tmp_path: Path) -> None:
     reasons = []
     for _ in range(5):
         other.see(run.at + 0.1, rank=1.0)
-        reasons.append(run.frame(face(400))[0].decision.reason)
+        reasons.append(run.frame(face(300))[0].decision.reason)
     other.see(run.at + 0.1, rank=0.01)  # walks on to this lane
-    granted = run.frame(face(390))[0].decision
+    granted = run.frame(face(290))[0].decision
     assert reasons == [Reason.INSUFFICIENT_VOTES] * 2 + [Reason.OTHER_LANE] * 3
     assert granted.verdict is Verdict.GRANT and granted.votes == 6
 
@@ -94,7 +94,7 @@ def test_pipeline_old_faces_hold_no_one(tmp_path: Path, seen: str, age_s: float)
     other, run = OtherLane(tmp_path / "lanes"), Run(guard=guard(tmp_path / "lanes"))
     for _ in range(3):
         other.see(run.at + 0.1 - age_s, 1.0, ADA if seen == "Ada" else EVE)
-        decision = run.frame(face(400))[0].decision
+        decision = run.frame(face(300))[0].decision
     assert decision.verdict is Verdict.GRANT
 
 
@@ -108,11 +108,11 @@ def test_pipeline_revoked_grant_frees_other_lane(tmp_path: Path) -> None:
     here.frame()  # the person has left
     for _ in range(3):
         there.at = here.at
-        result = there.frame(face(400))
+        result = there.frame(face(300))
         here.frame()
     assert result[0].decision.reason is Reason.OTHER_LANE  # for half a second
     for _ in range(5):
-        result = there.frame(face(400))
+        result = there.frame(face(300))
     assert result == [] or result[0].decision.verdict is not Verdict.REFUSED
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.config import TerminalConfig
 from edge.errors import ConfigError
+from edge.recogniser.build import open_lane_guard
 from edge.recogniser.lane_faces import FACES_MAX, LaneBoard, LaneFace
 
 MODEL, DIMENSION = "ab" * 32, 8
@@ -131,3 +135,37 @@ def test_board_lane_without_faces_is_running(tmp_path: Path) -> None:
     assert (second.read(5.1).running, second.read(5.6).running) == (1, 0)
     first.write([], 6.0)
     assert (second.read(6.1).running, second.read(6.1).faces) == (1, [])
+
+
+def config(state: Path, instance: str | None) -> TerminalConfig:
+    return TerminalConfig.model_validate(
+        {
+            "bundle": state,
+            "state": state,
+            "instance": instance,
+            "camera": {"kind": "replay", "path": state},
+            "liveness": {"kind": "none"},
+        }
+    )
+
+
+def test_guard_only_with_several_recognisers(tmp_path: Path) -> None:
+    networks = SimpleNamespace(
+        bundle=SimpleNamespace(model_digest=MODEL),
+        embedder=SimpleNamespace(dimension=lambda: DIMENSION),
+    )
+    alone, one = config(tmp_path, None), config(tmp_path, "lane1")
+    assert open_lane_guard(alone, networks) is None  # type: ignore[arg-type]
+    assert not alone.lane_faces_folder.exists()
+    try:
+        assert open_lane_guard(one, networks) is not None  # type: ignore[arg-type]
+        assert one.lane_faces_folder.is_dir()
+    finally:
+        shutil.rmtree(one.lane_faces_folder)
+
+
+def test_config_lane_faces_are_in_memory(tmp_path: Path) -> None:
+    installed = config(Path("/var/lib/mfsa-edge"), "lane1")
+    assert installed.lane_faces_folder == Path("/run/mfsa-edge/lanes")
+    paths = {config(tmp_path / name, name).lane_faces_folder for name in ("a", "b")}
+    assert len(paths) == 2 and {path.parent for path in paths} == {Path("/dev/shm")}
