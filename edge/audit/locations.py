@@ -1,4 +1,4 @@
-"""Locations of a terminal's two audit logs and of their verification keys."""
+"""Locations of a terminal's audit logs and of their verification keys."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from edge.audit.report import VerificationReport
 from edge.audit.segments import list_segments
 from edge.audit.verify import ExpectedRecord, verify_log
 from edge.audit.writer_state import VerificationKey, default_key_path, read_keys, read_state
-from edge.config import TerminalConfig
+from edge.config import DECISIONS, DOOR_LOG, DOORS, INSTANCES, PICTURES, TerminalConfig
 from edge.errors import RecordError
+from edge.system.accounts import acting_as_owner
 
 KEYS_NEXT_TO_LOGS = (
     "the keys that verify the audit logs are next to them, so an account that writes both can "
@@ -26,12 +27,13 @@ SET_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class LogLocation:
-    """Location of one of the two logs, or of a copy."""
+    """Location of a log, or of a copy."""
 
     name: str
     folder: Path
     key_path: Path
     log_id: str  # terminal/log; empty if unknown
+    pictures: Path | None = None  # folder of the evidence pictures of its decisions
 
     def verification_keys(self) -> tuple[list[VerificationKey], int]:
         """Return the keys, and how many of them are kept apart from the log. Raises RecordError."""
@@ -61,13 +63,46 @@ class LogLocation:
 
 
 def log_locations(config: TerminalConfig, only: str | None = None) -> list[LogLocation]:
-    """Return both logs of a terminal, or one by name."""
-    folders = {"decisions": config.decisions_path, "door": config.door_record_path}
+    """Return the logs of a recogniser and of its door, or one by name."""
+    folders = {DECISIONS: config.decisions_path, DOOR_LOG: config.door_record_path}
     return [
-        LogLocation(name, folder, config.record_key_path(folder), f"{config.terminal}/{name}")
+        LogLocation(name, folder, config.record_key_path(folder), config.log_id(folder))
         for name, folder in folders.items()
         if only in (None, name)
     ]
+
+
+def all_log_locations(config: TerminalConfig) -> list[LogLocation]:
+    """Return the logs of all recognisers and doors of a terminal, named apart.
+
+    Those that do not run any more are included. Raises RecordError if a folder cannot be listed.
+    """
+    owners = [
+        (config.state, INSTANCES, DECISIONS, config.recogniser_folder),
+        (config.door_state, DOORS, DOOR_LOG, config.door_folder),
+    ]
+    found = []
+    for shared, parts, log, own in owners:
+        parents = dict.fromkeys([shared, *_list_folders(shared / parts), own])
+        folders = [parent / log for parent in parents if parent == own or (parent / log).exists()]
+        for folder in folders:
+            pictures = folder.parent / PICTURES if log == DECISIONS else None
+            key, name = config.record_key_path(folder), config.log_name(folder)
+            found.append(LogLocation(name, folder, key, config.log_id(folder), pictures))
+    return found
+
+
+def _list_folders(path: Path) -> list[Path]:
+    try:
+        with acting_as_owner(path):
+            return sorted(entry for entry in path.iterdir() if entry.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RecordError(
+            f"{path}: cannot be listed: {error.strerror}; run this as root: the logs of other "
+            "recognisers and doors are in it"
+        ) from error
 
 
 def copied_log(folder: Path, key_path: Path | None) -> LogLocation:

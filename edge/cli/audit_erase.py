@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge.audit import formatting
 from edge.audit.chain import ChainLine
-from edge.audit.locations import LogLocation, log_locations
+from edge.audit.locations import LogLocation, all_log_locations
 from edge.audit.reader import parse_record
 from edge.audit.retention import erase_personal_parts
 from edge.audit.segments import list_segments
@@ -24,15 +24,15 @@ _NAME_FIELDS = ("subject", "operator", "other")
 
 
 def erase(config: TerminalConfig, args: argparse.Namespace) -> int:
-    """Erase personal parts and their pictures; FAILED if files had to be left out."""
+    """Erase personal parts and pictures in all logs; FAILED if files had to be left out."""
     is_wanted = _selection(config, args)
-    locations = log_locations(config)
+    locations = all_log_locations(config)
     is_partial, is_found = warn_of_invalid_segments(locations), False
     verb = "would be" if args.dry_run else "are"
     for location in locations:
         with acting_as_owner(location.folder):
             lines = _erase_lines(location, is_wanted, args.dry_run)
-            pictures = _erase_pictures(config, location, lines, args.dry_run)
+            pictures = _erase_pictures(location.pictures, lines, args.dry_run)
         more = f", {len(pictures)} pictures {verb} removed" if pictures else ""
         print(f"{location.name}: {len(lines)} personal parts {verb} erased{more}")
         is_found |= bool(lines)
@@ -71,15 +71,13 @@ def _erase_lines(
     ]
 
 
-def _erase_pictures(
-    config: TerminalConfig, location: LogLocation, lines: list[ChainLine], dry_run: bool
-) -> list[Path]:
+def _erase_pictures(folder: Path | None, lines: list[ChainLine], dry_run: bool) -> list[Path]:
     """Remove the evidence pictures of erased decisions; return them."""
     from edge.audit.picture_store import picture_path
 
-    if location.name != "decisions":
+    if folder is None:
         return []
-    paths = [picture_path(config.pictures_path, line.id) for line in lines]
+    paths = [picture_path(folder, line.id) for line in lines]
     pictures = [path for path in paths if path.exists()]
     for path in pictures if not dry_run else ():
         path.unlink(missing_ok=True)

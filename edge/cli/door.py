@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import math
@@ -17,6 +18,7 @@ from edge.audit.writer import AuditLogWriter
 from edge.cli import common, door_commands, door_people
 from edge.cli.door_status import status_lines
 from edge.config import TerminalConfig, load_config, load_config_files
+from edge.config.lane import DEFAULT_DOOR
 from edge.config.restart import check_unchanged
 from edge.door import hardware
 from edge.door.access_check import check_access
@@ -29,6 +31,8 @@ from edge.door.safe_state import force_safe_state
 from edge.door.service import DoorService
 from edge.door.settings import build_settings
 from edge.errors import ConfigError, MfsaError
+from edge.system.accounts import acting_as_owner
+from edge.system.atomic_files import make_folder
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
 
@@ -102,7 +106,10 @@ def _run(args: argparse.Namespace) -> int:
     requests = SignalRequests()
     requests.install()
     common.log_in_background()
-    lock = acquire_lock(config.door_lock_path, "edge-door")  # before hardware and audit log
+    _make_socket_folder(config)
+    lock = acquire_lock(
+        config.door_lock_path, "edge-door", "door.name"
+    )  # before hardware and audit log
     notifier = SystemdNotifier()
     service = _open(config)
     try:
@@ -112,6 +119,17 @@ def _run(args: argparse.Namespace) -> int:
         notifier.close()
         os.close(lock)
     return common.DONE
+
+
+def _make_socket_folder(config: TerminalConfig) -> None:
+    """Make the folder of a door with a name; the group may enter it, to reach the socket.
+
+    The lock file reports a folder that cannot be made.
+    """
+    folder = config.socket_path.parent
+    if config.door.name != DEFAULT_DOOR:
+        with contextlib.suppress(OSError), acting_as_owner(folder):
+            make_folder(folder, 0o750)
 
 
 def _load(path: Path) -> TerminalConfig:
@@ -139,7 +157,9 @@ def _open(config: TerminalConfig) -> DoorService:
     opened = hardware.open_hardware(config.door)
     try:
         log_writer = AsyncLogWriter(
-            lambda: AuditLogWriter(config.door_record_path, log_id=f"{config.terminal}/door")
+            lambda: AuditLogWriter(
+                config.door_record_path, log_id=config.log_id(config.door_record_path)
+            )
         )
         readers = open_readers(config.door.readers, config.door.panel, time.monotonic)
     except BaseException:

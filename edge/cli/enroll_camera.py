@@ -66,7 +66,7 @@ def _open(config: TerminalConfig) -> Camera:
     """
     if config.daemon_lock_path.exists():
         try:
-            os.close(acquire_lock(config.daemon_lock_path, "edge-daemon"))
+            os.close(acquire_lock(config.daemon_lock_path, "edge-daemon", "instance"))
         except AlreadyRunningError:
             print(
                 "  using the camera of edge-daemon, which grants no access until this ends",

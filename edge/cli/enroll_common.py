@@ -194,11 +194,13 @@ def _record_distinct(
 
     fields = {"event": RecordEvent.NOT_A_DUPLICATE, "subject": subject, "other": other}
     fields |= {"operator": account, "note": reason}
-    own = acquire_lock(config.enroll_lock_path, "edge-enroll --not-a-duplicate")
+    own = acquire_lock(config.enroll_lock_path, "edge-enroll --not-a-duplicate", "instance")
     try:
-        daemon = acquire_lock(config.daemon_lock_path, "edge-daemon")
+        daemon = acquire_lock(config.daemon_lock_path, "edge-daemon", "instance")
         try:
-            record = AuditLogWriter(config.decisions_path, log_id=f"{config.terminal}/decisions")
+            record = AuditLogWriter(
+                config.decisions_path, log_id=config.log_id(config.decisions_path)
+            )
             record.append(fields)
             record.close()
         finally:

@@ -15,7 +15,7 @@ from edge.config import renamed
 from edge.config.access import AccessConfig, check_rules, lanes_through
 from edge.config.door import DoorConfig
 from edge.config.files import read_config_files
-from edge.config.lane import Label
+from edge.config.lane import DEFAULT_DOOR, Label
 from edge.config.panel import check_panel
 from edge.config.policy import LivenessConfig, PolicyConfig
 from edge.config.recognition import (
@@ -33,6 +33,11 @@ from edge.validation_messages import Renamed
 
 # In the folder of the door's socket: in memory, never full or read-only.
 DOOR_LOCK, DOOR_OUTPUTS = "door.lock", "wiring.json"
+# In the folder of a recogniser.
+DAEMON_LOCK, GALLERY_CONFIRMED = "daemon.lock", "gallery.confirmed"
+DECISIONS, PICTURES, DOOR_LOG = "decisions", "pictures", "door"
+# Folders with one folder for each instance of the recogniser, and for each door but the default.
+INSTANCES, DOORS = "instances", "doors"
 
 
 _STATE_FOLDER = Path("/var/lib")  # of services; their folders in memory are in /run
@@ -87,7 +92,8 @@ class TerminalConfig(Section):
     state: ConfigPath = Field(
         Path("state"),
         title="State folder",
-        description="Folder of the gallery and of the audit log of decisions.",
+        description="Folder of the gallery and of the audit log of decisions. With an `instance` "
+        "the log is in a folder of its own, instances/NAME.",
         json_schema_extra=_BOTH,
     )
     key: ConfigPath | None = Field(
@@ -142,13 +148,29 @@ class TerminalConfig(Section):
         return self.camera.lane or lanes_through(self.access, self.door.name)[0].name
 
     @property
+    def recogniser_folder(self) -> Path:
+        """Folder of this recogniser, for everything that instances do not share."""
+        return self.state / INSTANCES / self.instance if self.instance else self.state
+
+    @property
+    def door_state(self) -> Path:
+        """Folder that the doors of the terminal share."""
+        return self.door.state or self.state
+
+    @property
+    def door_folder(self) -> Path:
+        """Folder of this door, for everything that doors do not share."""
+        name = self.door.name
+        return self.door_state if name == DEFAULT_DOOR else self.door_state / DOORS / name
+
+    @property
     def gallery_path(self) -> Path:
         return self.state / "gallery.db"
 
     @property
     def gallery_confirmed_path(self) -> Path:
         """Gallery file and revision that the running recogniser has in memory."""
-        return self.state / "gallery.confirmed"
+        return self.recogniser_folder / GALLERY_CONFIRMED
 
     @property
     def key_path(self) -> Path:
@@ -156,48 +178,57 @@ class TerminalConfig(Section):
 
     @property
     def decisions_path(self) -> Path:
-        """Folder of the audit log of decisions."""
-        return self.state / "decisions"
+        """Folder of the audit log of decisions of this recogniser."""
+        return self.recogniser_folder / DECISIONS
 
     @property
     def clock_path(self) -> Path:
         """Trust of the recogniser and its commands in the clock."""
-        return self.state / "clock.json"
+        return self.recogniser_folder / "clock.json"
 
     @property
     def pictures_path(self) -> Path:
-        return self.state / "pictures"
-
-    @property
-    def _door_state(self) -> Path:
-        return self.door.state or self.state
+        return self.recogniser_folder / PICTURES
 
     @property
     def door_record_path(self) -> Path:
-        return self._door_state / "door"
+        return self.door_folder / DOOR_LOG
 
     @property
     def people_path(self) -> Path:
         """People, cards and PINs that the door process knows."""
-        return self._door_state / "people.json"
+        return self.door_state / "people.json"
 
     @property
     def people_key_path(self) -> Path:
-        return self.door.people_key or self._door_state / "people.key"
+        return self.door.people_key or self.door_state / "people.key"
 
     @property
     def zones_path(self) -> Path:
         """State of the zones: who is inside, numbers of people, used visits."""
-        return self._door_state / "zones.json"
+        return self.door_state / "zones.json"
 
     @property
     def lockouts_path(self) -> Path:
         """Failures and lockouts of readers and people."""
-        return self._door_state / "lockouts.json"
+        return self.door_folder / "lockouts.json"
 
     def record_key_path(self, record: Path) -> Path:
-        """Return the file of the verification key of one of the two logs."""
-        return (self.record.verification_key_dir or record.parent) / f"{record.name}.key"
+        """Return the file of the verification key of a log."""
+        if self.record.verification_key_dir is None:
+            return record.parent / f"{record.name}.key"
+        return self.record.verification_key_dir / f"{self.log_name(record)}.key"
+
+    def log_name(self, record: Path) -> str:
+        """Return the name of a log among all logs of the terminal, such as decisions-lane1."""
+        owners = self.state / INSTANCES, self.door_state / DOORS
+        return (
+            f"{record.name}-{record.parent.name}" if record.parent.parent in owners else record.name
+        )
+
+    def log_id(self, record: Path) -> str:
+        """Return the id that a log states in its records."""
+        return f"{self.terminal}/{self.log_name(record)}"
 
     @property
     def door_lock_path(self) -> Path:
@@ -210,20 +241,20 @@ class TerminalConfig(Section):
 
     @property
     def daemon_lock_path(self) -> Path:
-        return self.state / "daemon.lock"
+        return self.recogniser_folder / DAEMON_LOCK
 
     @property
     def handover_path(self) -> Path:
         """Record that `edge-enroll` leaves for the recogniser to write."""
-        return self.state / "handover.json"
+        return self.recogniser_folder / "handover.json"
 
     @property
     def enroll_lock_path(self) -> Path:
-        return self.state / "enroll.lock"
+        return self.recogniser_folder / "enroll.lock"
 
     @property
     def enroll_socket_path(self) -> Path:
-        return self.state / "enroll.sock"
+        return self.recogniser_folder / "enroll.sock"
 
     @property
     def lane_faces_folder(self) -> Path:
@@ -235,7 +266,10 @@ class TerminalConfig(Section):
 
     @property
     def socket_path(self) -> Path:
-        return self.door.socket or self._door_state / "door.sock"
+        shared = self.door.socket or self.door_state / "door.sock"
+        if self.door.name == DEFAULT_DOOR:
+            return shared
+        return shared.parent / self.door.name / shared.name
 
 
 _UNIX_SOCKET_PATH_MAX = 107  # bytes, sun_path of Linux less its end mark

@@ -275,8 +275,8 @@ class DoorConfig(Section):
     state: ConfigPath | None = Field(
         None,
         title="State folder",
-        description="Folder of the door's audit log, of its people and of the zones. Not set: the "
-        "top-level `state`.",
+        description="Folder of the door's audit log, of its people and of the zones. The log of a "
+        "door with a `name` is in doors/NAME. Not set: the top-level `state`.",
         examples=["/var/lib/mfsa-door"],
         json_schema_extra=restart("recogniser", "door"),
     )
@@ -284,7 +284,7 @@ class DoorConfig(Section):
         None,
         title="Socket",
         description="Unix socket for grants and operator commands. Not set: door.sock in the "
-        "door's state folder.",
+        "door's state folder. That of a door with a `name` is in a folder NAME next to it.",
         examples=["/run/mfsa-door/door.sock"],
         json_schema_extra=restart("recogniser", "door"),
     )

@@ -147,7 +147,7 @@ def edit_credentials(path: Path, key_path: Path) -> Iterator[CredentialEditor]:
     The key file is made if there is none, after an empty file: a key without a file is damage.
     Raises DoorError, AlreadyRunningError.
     """
-    lock = acquire_lock(path.with_suffix(".lock"), "change of credentials")
+    lock = acquire_lock(path.with_suffix(".lock"), "change of credentials", "state")
     try:
         document = read_document(path, key_path)
         if not document.people:

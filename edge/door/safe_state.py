@@ -45,8 +45,11 @@ def force_safe_state(config_path: Path) -> None:
 
 
 def _runtime_folders(config: TerminalConfig | None) -> list[Path]:
-    """Return folders that may hold the saved outputs; systemd names one without configuration."""
-    runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    """Return folders that may hold the saved outputs; systemd names one without configuration.
+
+    Of two folders the longer one is that of this door, below the one that all doors share.
+    """
+    runtime = max(os.environ.get("RUNTIME_DIRECTORY", "").split(":"), key=len)
     folders = [Path(runtime)] if runtime else []
     if config is not None:
         folders.append(config.socket_path.parent)
@@ -55,6 +58,6 @@ def _runtime_folders(config: TerminalConfig | None) -> list[Path]:
 
 def _acquire_lock(folder: Path, steps: contextlib.ExitStack) -> None:
     try:
-        steps.callback(os.close, acquire_lock(folder / DOOR_LOCK, "edge-door"))
+        steps.callback(os.close, acquire_lock(folder / DOOR_LOCK, "edge-door", "door.name"))
     except LockFileError as error:  # an unlocked door is worse than two processes at its outputs
         log.warning("%s; continuing without the lock", error)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from edge.config import TerminalConfig
+from edge.config import DAEMON_LOCK, GALLERY_CONFIRMED, INSTANCES, TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery.database import Position
 from edge.system.atomic_files import read_regular, write_atomic
@@ -54,21 +54,36 @@ def await_confirmation(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Wait until a running recogniser has a position, or a later one, in memory.
+    """Wait until all running recognisers have a position, or a later one, in memory.
 
-    Returns at once if no recogniser runs. Raises GalleryError after `gallery.confirm_s`.
+    Returns at once if none runs. Raises GalleryError after `gallery.confirm_s`.
     """
     ends_at = clock() + config.gallery.confirm_s
-    while is_locked(config.daemon_lock_path):
-        if _reached(read_confirmation(config.gallery_confirmed_path), position):
-            return
+    while waiting := [one for one in _recogniser_folders(config) if _lacks(one, position)]:
         if clock() >= ends_at:
             raise GalleryError(
                 "the gallery is changed, but the recogniser has not confirmed the change within "
                 f"{config.gallery.confirm_s:g} s: it may still act on the old gallery; restart "
-                "edge-daemon (sudo systemctl restart edge-daemon)"
+                f"{' and '.join(map(_unit, waiting))} (sudo systemctl restart)"
             )
         pause(_POLL_S)
+
+
+def _recogniser_folders(config: TerminalConfig) -> list[Path]:
+    """Return the folders of all recognisers that share the gallery."""
+    instances = (config.state / INSTANCES).glob("*")
+    return [config.state, *(folder for folder in instances if folder.is_dir())]
+
+
+def _lacks(folder: Path, position: Position) -> bool:
+    """Return True if the recogniser of a folder runs without a position."""
+    if not is_locked(folder / DAEMON_LOCK):
+        return False
+    return not _reached(read_confirmation(folder / GALLERY_CONFIRMED), position)
+
+
+def _unit(folder: Path) -> str:
+    return f"edge-daemon@{folder.name}" if folder.parent.name == INSTANCES else "edge-daemon"
 
 
 def _reached(confirmed: Position | None, wanted: Position) -> bool:

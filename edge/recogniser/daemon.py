@@ -61,7 +61,7 @@ class Daemon:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         key = load_key_and_drop_privileges(config)
-        self._lock_fd = acquire_lock(config.daemon_lock_path, "edge-daemon")
+        self._lock_fd = acquire_lock(config.daemon_lock_path, "edge-daemon", "instance")
         self._config, self._clock, self._wall = config, clock, open_clock(config)
         # Plain attributes: a signal handler that takes a lock could wait for itself.
         self._is_stopping = self._must_reload = False

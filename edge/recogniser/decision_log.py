@@ -64,7 +64,7 @@ class DecisionLog:
         self._score_cipher = score_cipher(key, config.terminal)
         self._writer = AuditLogWriter(
             config.decisions_path,
-            log_id=f"{config.terminal}/decisions",
+            log_id=config.log_id(config.decisions_path),
             encrypt=lambda number, text: self._score_cipher.encrypt_text(number, text),
         )
         self._writer.clock = wall

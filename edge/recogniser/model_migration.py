@@ -127,7 +127,9 @@ class ModelMigration:
         if known != subject or not samples or subject in self._enrolled:
             return 0
         try:
-            self._store.reopen_if_replaced()
+            self._load_enrolled()  # by the recogniser of another lane in the meantime
+            if subject in self._enrolled:
+                return 0
             embeddings = np.stack([sample.embedding for sample in samples])
             self._store.enroll(subject, embeddings, known_only=True)
         except GalleryError as error:

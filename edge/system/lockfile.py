@@ -12,11 +12,11 @@ from edge.system.accounts import acting_as_owner
 _PLAIN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def acquire_lock(path: Path, program: str) -> int:
+def acquire_lock(path: Path, program: str, key: str) -> int:
     """Return a descriptor that holds a lock file until it is closed.
 
     Raises AlreadyRunningError if another process holds it, LockFileError if it cannot be opened.
-    `program` is the name for messages.
+    `program` and `key`, whose value chooses the folder, are for messages.
     """
     try:
         with acting_as_owner(path.parent):  # a file of root could not be opened by the owner
@@ -31,7 +31,7 @@ def acquire_lock(path: Path, program: str) -> int:
     except BlockingIOError as error:
         os.close(fd)
         raise AlreadyRunningError(
-            f"{path.parent}: another {program} runs here; stop it first, or set another `state:`"
+            f"{path.parent}: another {program} runs here; stop it first, or set another `{key}`"
         ) from error
     except OSError as error:
         os.close(fd)

@@ -74,14 +74,14 @@ def test_paths_resolve_from_their_own_file(tmp_path: Path) -> None:
 
 
 def test_problems_name_their_file_and_line(tmp_path: Path) -> None:
-    common = COMMON.replace("2.0", "-1") + "polcy: {}\n"
+    common = COMMON.replace("2.0", "-1") + "extra-key: {}\n"
     message = refusal(write(tmp_path, terminal=common, lane=f"{LANE}engine: {{kind: x}}\n"))
     base = tmp_path / "terminal.yaml"
     assert message.startswith(f"{tmp_path / 'lane.yaml'}: 3 problems:")
     first, second, third = message.splitlines()[1:]
     assert "engine.kind (line 5): expected" in first
     assert f"door.pulse_s ({base}, line 5): expected more than 0" in second
-    assert f"polcy ({base}, line 12): unknown key" in third
+    assert f"extra-key ({base}, line 12): unknown key" in third
 
 
 def test_replaced_value_has_the_new_position(tmp_path: Path) -> None:

@@ -64,6 +64,23 @@ def test_safe_state_works_with_broken_config(
     assert site.rest() == 0 and site.at_rest == [True, True]
 
 
+def test_safe_state_uses_the_folder_of_one_door(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The folder that all doors share is the lock of another door, which may run."""
+    shared = site.config.door_outputs_path.parent
+    folder = shared / "left"
+    folder.mkdir()
+    site.config.door_outputs_path.rename(folder / site.config.door_outputs_path.name)
+    site.config_path.write_text("")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{shared}:{folder}")
+    lock = acquire_lock(site.config.door_lock_path, "edge-door", "door.name")
+    try:
+        assert site.rest() == 0 and site.at_rest == [True, True]
+    finally:
+        os.close(lock)
+
+
 def test_safe_state_uses_saved_outputs(
     site: Site, write_config: WriteConfig, tmp_path: Path
 ) -> None:
@@ -90,7 +107,7 @@ def test_lock_file_unusable_still_deenergises(site: Site) -> None:
 
 
 def test_safe_state_refuses_while_door_runs(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    lock = acquire_lock(site.config.door_lock_path, "edge-door")
+    lock = acquire_lock(site.config.door_lock_path, "edge-door", "door.name")
     try:
         assert site.rest() == 1 and "another edge-door runs here" in capsys.readouterr().err
         assert site.at_rest == [False, False]
@@ -136,13 +153,13 @@ def test_full_disk_does_not_stop_door(
 
 
 def test_lock_held_differs_from_lock_unusable(tmp_path: Path) -> None:
-    lock = acquire_lock(tmp_path / "door.lock", "edge-door")
+    lock = acquire_lock(tmp_path / "door.lock", "edge-door", "door.name")
     with pytest.raises(AlreadyRunningError, match="stop it first"):
-        acquire_lock(tmp_path / "door.lock", "edge-door")
+        acquire_lock(tmp_path / "door.lock", "edge-door", "door.name")
     os.close(lock)
     (tmp_path / "file").write_text("")
     with pytest.raises(LockFileError, match="check that the folder"):
-        acquire_lock(tmp_path / "file" / "door.lock", "edge-door")
+        acquire_lock(tmp_path / "file" / "door.lock", "edge-door", "door.name")
 
 
 def test_saved_outputs_as_fifo_use_config(site: Site) -> None:

@@ -278,7 +278,7 @@ class Waiting:
 
 
 def test_confirmation_is_waited_for(running: Running, config: TerminalConfig) -> None:
-    lock = acquire_lock(config.daemon_lock_path, "edge-daemon")
+    lock = acquire_lock(config.daemon_lock_path, "edge-daemon", "instance")
     with closing(running.writer()) as store:
         store.remove("Ada")
         wanted = store.read_position()

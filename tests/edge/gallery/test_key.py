@@ -200,7 +200,7 @@ def export_records(path: Path) -> int:
 
 
 def locked(config: TerminalConfig) -> None:
-    os.close(acquire_lock(config.daemon_lock_path, "edge-daemon"))
+    os.close(acquire_lock(config.daemon_lock_path, "edge-daemon", "instance"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its account")

@@ -111,6 +111,13 @@ def test_migration_new_templates_decide_alone(terminal: Terminal) -> None:
     assert {s.decision.verdict for s in terminal.see(ADA_OLD, EVE_NEW)} == {Verdict.UNKNOWN}
 
 
+def test_migration_other_lane_was_faster(terminal: Terminal) -> None:
+    seen = terminal.see(ADA_OLD, ADA_NEW)
+    terminal.store.enroll("Ada", ADA_NEW[None])  # by the recogniser of another lane
+    assert terminal.migration.enroll(seen[-1].track, "Ada") == 0
+    assert terminal.store.template_counts()["Ada"] == 1
+
+
 def test_migration_unknown_faces_stay_unknown(terminal: Terminal) -> None:
     stranger = np.full(16, 0.25, np.float32)
     seen = terminal.see(stranger, stranger)
