@@ -16,7 +16,7 @@ from edge.config.access import AccessConfig, check_rules, lanes_through
 from edge.config.door import DoorConfig
 from edge.config.files import read_config_files
 from edge.config.lane import DEFAULT_DOOR, Label
-from edge.config.panel import check_panel
+from edge.config.panel_check import check_panel
 from edge.config.policy import LivenessConfig, PolicyConfig
 from edge.config.recognition import (
     CameraConfig,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edge.config.lane import DEFAULT_DOOR, Label
-from edge.config.osdp import OsdpPeripheralConfig
+from edge.config.panel import PanelConfig
 from edge.config.readers import ReaderConfig
 from edge.config.schedule import ScheduleConfig
 from edge.config.section import ConfigPath, Section, restart
@@ -195,7 +195,7 @@ class DoorConfig(Section):
         ],
         json_schema_extra=_RESTART,
     )
-    panel: OsdpPeripheralConfig | None = Field(
+    panel: PanelConfig | None = Field(
         None,
         title="Access control panel",
         description="Panel whose reader the terminal is: the terminal reports recognised people, "

@@ -14,8 +14,12 @@ from edge.config import TerminalConfig
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
 from edge.config.osdp import OsdpPeripheralConfig
+from edge.config.panel import PanelConfig
 from edge.door.events import DoorRefusal
-from edge.door.readers.panel_cards import PanelCardFormat
+from edge.door.readers.card_formats import STANDARD_FORMATS
+from edge.door.readers.panel_cards import PanelCardFormat, build_card_format
+
+_SENT_S = 10.0  # longest frame: 256 bits at the longest interval, and its gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,16 @@ def build_access_settings(access: AccessConfig, door: DoorConfig) -> AccessSetti
     )
 
 
-def _build_panel(panel: OsdpPeripheralConfig) -> PanelSettings:
+def _build_panel(panel: PanelConfig) -> PanelSettings:
+    if isinstance(panel, OsdpPeripheralConfig):
+        card_format, answer_s = STANDARD_FORMATS[panel.card_bits], panel.answer_s
+    else:
+        card_format, answer_s = build_card_format(panel), _SENT_S
     return PanelSettings(
-        PanelCardFormat(panel.card_bits, panel.facility),
+        PanelCardFormat(card_format, panel.facility),
         panel.switch_relay,
         panel.forward_cards,
-        panel.answer_s,
+        answer_s,
     )
 
 

@@ -18,12 +18,13 @@ from edge.camera import open_camera
 from edge.chip import PREPROCESSING
 from edge.config import TerminalConfig
 from edge.config.lane import PANEL
-from edge.config.osdp import OsdpReaderConfig
+from edge.config.osdp import OsdpPeripheralConfig, OsdpReaderConfig
 from edge.config.policy import NoLivenessConfig
 from edge.door.access_check import check_access
 from edge.door.client import DoorClient
 from edge.door.clock_trust import describe_doubt
 from edge.door.readers.events import ReaderState
+from edge.door.readers.opening import check_wiegand_panel
 from edge.door.readers.osdp_key import load_osdp_key
 from edge.errors import MfsaError
 from edge.gallery.key import become_owner, has_gallery
@@ -133,9 +134,13 @@ def _readers(config: TerminalConfig) -> Iterator[CheckResult]:
         if isinstance(reader, OsdpReaderConfig):
             load_osdp_key(reader.key_file)
             yield CheckResult(OK, "readers", f"{reader.name}: key of the secure channel readable")
-    if config.door.panel is not None:
-        load_osdp_key(config.door.panel.key_file)
+    panel = config.door.panel
+    if isinstance(panel, OsdpPeripheralConfig):
+        load_osdp_key(panel.key_file)
         yield CheckResult(OK, "readers", f"{PANEL}: key of the secure channel readable")
+    elif panel is not None:
+        check_wiegand_panel(panel)
+        yield CheckResult(OK, "readers", f"{PANEL}: {panel.chip} sends Wiegand pulses")
 
 
 def _access(config: TerminalConfig) -> Iterator[CheckResult]:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from edge.access.rules.settings import build_access_rules
 from edge.config.access import AccessConfig, check_rules
 from edge.config.door import DoorConfig
-from edge.config.panel import check_panel
+from edge.config.panel_check import check_panel
 from edge.door.access_settings import build_access_settings
 from edge.errors import ConfigError
 

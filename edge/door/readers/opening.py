@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from edge.config.lane import PANEL
 from edge.config.osdp import OsdpPeripheralConfig, OsdpReaderConfig
+from edge.config.panel import PanelConfig, WiegandPanelConfig
 from edge.config.readers import (
     HidReaderConfig,
     ReaderConfig,
@@ -18,13 +19,15 @@ from edge.door.readers.reader import Reader
 from edge.door.readers.reader_set import ReaderSet
 from edge.door.readers.simulated import SimulatedReader
 from edge.door.readers.wiegand_decoder import WiegandFormat
+from edge.door.readers.wiegand_panel import WiegandPanel
 from edge.door.readers.wiegand_reader import EdgeSource, WiegandReader
+from edge.door.readers.wiegand_wave import WaveTiming
 from edge.errors import DoorError
 
 
 def open_readers(
     configs: Sequence[ReaderConfig],
-    panel: OsdpPeripheralConfig | None,
+    panel: PanelConfig | None,
     clock: Callable[[], float],
 ) -> ReaderSet:
     """Start readers and panel; each connects in its own thread. Raises DoorError without a library.
@@ -37,10 +40,12 @@ def open_readers(
     return ReaderSet(readers, clock)
 
 
-def _build(name: str, config: ReaderConfig | OsdpPeripheralConfig) -> Reader:
+def _build(name: str, config: ReaderConfig | PanelConfig) -> Reader:
     try:
         if isinstance(config, SimulatedReaderConfig):
             return SimulatedReader(config.path)
+        if isinstance(config, WiegandPanelConfig):
+            return _build_wiegand_panel(config)
         if isinstance(config, WiegandReaderConfig):
             return _build_wiegand(config)
         if isinstance(config, HidReaderConfig):
@@ -60,6 +65,26 @@ def _build_wiegand(config: WiegandReaderConfig) -> Reader:
         return GpioEdges(str(config.chip), config.d0, config.d1, config.pull)
 
     return WiegandReader(open_edges, wiegand_format(config), config.key_timeout_s)
+
+
+def _build_wiegand_panel(config: WiegandPanelConfig) -> Reader:
+    check_wiegand_panel(config)
+    from edge.door.readers.lgpio_wave import LgpioWave
+
+    lines = config.d0, config.d1
+    timing = WaveTiming(config.pulse_us, config.interval_us, config.active_high)
+    return WiegandPanel(lambda: LgpioWave(config.chip, lines, timing.idle_levels), timing)
+
+
+def check_wiegand_panel(config: WiegandPanelConfig) -> None:
+    """Check that pulses can be sent; raises DoorError, also without the library."""
+    try:
+        from edge.door.readers.lgpio_wave import check_waves
+    except ImportError as error:
+        raise DoorError(
+            f"door.panel: {error}; install lgpio: pip install 'mfsa-edge[jetson]'"
+        ) from error
+    check_waves(config.chip, (config.d0, config.d1))
 
 
 def _build_hid(config: HidReaderConfig) -> Reader:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edge.door.readers.card_formats import STANDARD_FORMATS, parse_card
+from edge.config.panel import PanelFieldConfig, WiegandPanelConfig
+from edge.door.readers.card_formats import (
+    STANDARD_FORMATS,
+    BitField,
+    CardFormat,
+    ParityRule,
+    parse_card,
+)
 from edge.door.readers.events import CardRead
 
 _NUMBER = re.compile(r"[0-9]{1,12}")
@@ -13,9 +20,9 @@ _NUMBER = re.compile(r"[0-9]{1,12}")
 
 @dataclass(frozen=True, slots=True)
 class PanelCardFormat:
-    """Format of people who have a number only: length of the frame and facility code."""
+    """Format of people who have a number only, with their facility code."""
 
-    bits: int
+    format: CardFormat
     facility: int
 
     def card(self, text: str) -> CardRead:
@@ -24,8 +31,24 @@ class PanelCardFormat:
         Raises ValueError, which does not show the text.
         """
         if _NUMBER.fullmatch(text):
-            return STANDARD_FORMATS[self.bits].encode(self.facility, int(text))
+            return self.format.encode(self.facility, int(text))
         return parse_card(text)
+
+
+def build_card_format(config: WiegandPanelConfig) -> CardFormat:
+    """Return the format of the cards that are a number only."""
+    if (custom := config.format) is None:
+        return STANDARD_FORMATS[config.card_bits]
+    return CardFormat(
+        custom.bits,
+        tuple((one.bit, ParityRule(int(one.mask, 16), one.odd)) for one in custom.parity),
+        None if custom.facility is None else _build_field(custom.facility),
+        _build_field(custom.number),
+    )
+
+
+def _build_field(config: PanelFieldConfig) -> BitField:
+    return BitField(config.start, config.length)
 
 
 def check_panel_card(text: str) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -121,6 +122,17 @@ def test_doctor_checks_osdp_keys(
     config = load_config(write_config(door=door))
     (result,) = examine(config, ["readers"])
     assert result.level == level and message in result.message and key not in result.message
+
+
+def test_doctor_checks_pulses_of_a_panel(
+    write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lgpio", None)
+    monkeypatch.delitem(sys.modules, "edge.door.readers.lgpio_wave", raising=False)
+    panel = {"kind": "wiegand", "chip": "/dev/gpiochip0", "d0": 4, "d1": 5}
+    config = load_config(write_config(door={"panel": panel}))
+    (result,) = examine(config, ["readers"])
+    assert result.level == ERROR and "install lgpio" in result.message
 
 
 @pytest.mark.parametrize(

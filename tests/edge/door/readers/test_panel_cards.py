@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from edge.door.readers.card_formats import STANDARD_FORMATS
 from edge.door.readers.events import CardRead
 from edge.door.readers.panel_cards import PanelCardFormat
 
@@ -17,12 +18,12 @@ from edge.door.readers.panel_cards import PanelCardFormat
     ],
 )
 def test_panel_card_has_own_or_fixed_format(text: str, card: CardRead) -> None:
-    found = PanelCardFormat(bits=26, facility=3).card(text)
+    found = PanelCardFormat(STANDARD_FORMATS[26], facility=3).card(text)
     assert (bin(found.data), found.bits) == (bin(card.data), card.bits)
 
 
 @pytest.mark.parametrize("text", ["65536", "no card", "", "26:999:1"])
 def test_panel_card_error_hides_the_card(text: str) -> None:
     with pytest.raises(ValueError, match="expected") as found:
-        PanelCardFormat(bits=26, facility=3).card(text)
+        PanelCardFormat(STANDARD_FORMATS[26], facility=3).card(text)
     assert not text or text not in str(found.value)
