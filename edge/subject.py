@@ -1,9 +1,10 @@
-"""Attributes of a subject, stored with the templates."""
+"""Attributes of a subject, stored with the templates, and rights of a person at the door."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from typing import Any, Literal, TypeVar, get_args
@@ -44,38 +45,48 @@ def pair_of(one: str, other: str) -> str:
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]
 
 
+RIGHTS = ("groups", "valid_from", "valid_until", "extended")  # fields of PersonRights
+RightsChange = Mapping[str, object]  # new values of some of these fields
+
+
 @dataclass(frozen=True, slots=True)
-class SubjectRecord:
-    """Rights and preferences of a subject.
+class PersonRights:
+    """Rights of a person. The door process owns them; an export takes them along.
 
     Dates are days in the time zone of `door.schedule`, first and last included.
     """
 
-    extended: bool = False  # the door stays open for `door.extended_pulse_s`
+    groups: tuple[str, ...] = ()
     valid_from: date | None = None
     valid_until: date | None = None
-    groups: tuple[str, ...] = ()
+    extended: bool = False  # the door stays open for `door.extended_pulse_s`
+
+    @property
+    def is_limited(self) -> bool:
+        """Return True if they depend on the date."""
+        return self.valid_from is not None or self.valid_until is not None
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRecord:
+    """Preferences, consent and retention of a subject."""
+
     mask: Mask = "as-configured"  # any: overrides `policy.mask`
     liveness: Challenge = "as-configured"  # no-challenge: is never asked to turn the head
     consent: Consent | None = None
     erase_on: date | None = None  # `edge-gallery expire` erases the person from this day on
     distinct: tuple[DistinctStatement, ...] = ()  # statements that the subject is another person
-
-    def is_valid_on(self, day: date) -> bool:
-        return (self.valid_from is None or self.valid_from <= day) and (
-            self.valid_until is None or day <= self.valid_until
-        )
-
-    @property
-    def is_limited(self) -> bool:
-        """Return True if the rights depend on the date."""
-        return self.valid_from is not None or self.valid_until is not None
+    # Rights of an export, or of a gallery of 0.2.0: `edge-gallery move-rights` moves
+    # them to the door.
+    unmoved_rights: PersonRights | None = None
 
 
 def to_json(name: str, record: SubjectRecord) -> bytes:
     """Return name and attributes in the form that is encrypted."""
+    tree = asdict(record)
+    rights = tree.pop("unmoved_rights") or {}
     return json.dumps(
-        {"name": normalize_name(name), **asdict(record)}, default=date.isoformat
+        {"name": normalize_name(name), **tree, **rights}, default=date.isoformat
     ).encode()
 
 
@@ -85,14 +96,18 @@ def from_json(text: bytes) -> tuple[str, SubjectRecord]:
         found = json.loads(text)
         name = found.pop("name")
         found.pop("pin", None)  # galleries of 0.2.0 have one; the door keeps PINs now
-        unknown = set(found) - {field.name for field in fields(SubjectRecord)}
+        unknown = set(found) - set(RIGHTS) - _FIELDS
         if unknown or not isinstance(name, str):
             raise ValueError(f"unknown fields {sorted(unknown)}")
-        return name, SubjectRecord(**{key: _value(key, value) for key, value in found.items()})
+        values = {key: _value(key, value) for key, value in found.items()}
+        rights = PersonRights(**{key: values.pop(key) for key in RIGHTS if key in values})
+        unmoved = None if rights == PersonRights() else rights
+        return name, SubjectRecord(**values, unmoved_rights=unmoved)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise GalleryError(f"a subject's record cannot be read: {error}") from error
 
 
+_FIELDS = {field.name for field in fields(SubjectRecord)} - {"unmoved_rights"}
 _DATES = ("valid_from", "valid_until", "erase_on")
 _WORDS = {"mask": get_args(Mask), "liveness": get_args(Challenge)}
 

@@ -190,9 +190,9 @@ class Grant:
     record_id: int  # number of the decision in the audit log, or NOT_RECORDED
     frame_at: float  # monotonic seconds of the newest voting frame
     lane: str  # lane at which the person is
-    extended: bool = False  # the subject needs more time: a longer pulse
     masked: bool = False  # a mask is worn, or it is uncertain
     claimed: bool = False  # by a 1:1 comparison; counts only with a card or PIN of the subject
+    extended: bool = False  # a longer pulse; set by the door process, not part of the request
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
 from typing import Any
 
 from edge.access.policy import DecisionRules
-from edge.access.validity import AccessRights
 from edge.face.detect import FULL_FRAME
 from edge.face.liveness import LivenessLayer
-from edge.recogniser.pipeline_values import AccessPolicy, FaceFilter, PipelineSettings
+from edge.recogniser.pipeline_values import FaceFilter, PipelineSettings
 from edge.values import Thresholds
 
 
@@ -49,29 +47,15 @@ def make_filter(min_face_px: int = 60, **changes: Any) -> FaceFilter:
     return replace(everywhere, **changes)
 
 
-def make_rights(
-    groups: frozenset[str] = frozenset(), today: Callable[[], date | None] = lambda: None
-) -> AccessRights:
-    """Return the rights of a door that is open to all enrolled people."""
-    return AccessRights(groups, today)
-
-
-def make_access(
-    rights: AccessRights | None = None, max_unknown_per_minute: int = 10_000
-) -> AccessPolicy:
-    """Return a policy that admits all enrolled people."""
-    return AccessPolicy(rights or make_rights(), max_unknown_per_minute)
-
-
 def make_settings(
     rules: DecisionRules,
     face_filter: FaceFilter | None = None,
-    access: AccessPolicy | None = None,
     *,
+    max_unknown_per_minute: int = 10_000,
     layers: Sequence[Callable[[], LivenessLayer]] = (),
     same_person: float = 0.4,
 ) -> PipelineSettings:
     """Return settings of a pipeline without liveness layers."""
     return PipelineSettings(
-        rules, face_filter or make_filter(), access or make_access(), tuple(layers), same_person
+        rules, face_filter or make_filter(), max_unknown_per_minute, tuple(layers), same_person
     )

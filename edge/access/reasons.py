@@ -50,13 +50,11 @@ class Reason(Code):
     MASK_REQUIRED = "mask-required", "a mask is required here"
     MASK_FORBIDDEN = "mask-forbidden", "remove the mask"
 
-    # Access rights
+    # Access
     NOT_ENROLLED = "not-enrolled", "the subject was removed from the gallery"
-    NOT_IN_GROUP = "not-in-group", "the subject is in none of the groups with access"
-    NOT_VALID_TODAY = "not-valid-today", "today is outside the subject's first and last day"
-    CLOCK_UNTRUSTED = (
-        "clock-untrusted",
-        "the subject has a first or last day, and the clock is not trusted",
+    RIGHTS_NOT_MOVED = (
+        "rights-not-moved",
+        "the first and last day are still in the gallery; run edge-gallery move-rights",
     )
     PRESENT_CARD = "present-card", "present your card"
     ENTER_PIN = "enter-pin", "enter your PIN"

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from edge.errors import ConfigError, MfsaError, without_credentials
 from edge.names import normalize_name
+from edge.system.accounts import account_name
 from edge.system.stderr import limit_native_stderr
 
 _T = TypeVar("_T")
@@ -74,6 +75,14 @@ def run_module(
         return int(main(argv))
 
     return run(options.prog, command)
+
+
+def calling_account() -> str:
+    """Return the name of the account that runs the command, also through sudo."""
+    uid = os.getuid()
+    sudo_uid = os.environ.get("SUDO_UID", "") if uid == 0 else ""
+    uid = int(sudo_uid) if sudo_uid.isdecimal() else uid
+    return account_name(uid)
 
 
 class _Version(argparse.Action):

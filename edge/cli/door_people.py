@@ -6,19 +6,18 @@ import argparse
 import getpass
 import json
 import sys
+from contextlib import closing
 from datetime import date
 from typing import Any
 
 from edge.access.rules.values import AuthMode
 from edge.cli import common
 from edge.cli.door_commands import add_reason
+from edge.cli.rights import announce_change, await_door, describe_rights
 from edge.config import TerminalConfig, load_config
-from edge.door.access_commands import AccessCommand
 from edge.door.access_settings import build_access_settings
-from edge.door.client import DoorClient
 from edge.door.credential_editor import CredentialEditor, edit_credentials
 from edge.door.credentials_file import PersonEntry, read_document
-from edge.door.events import describe_refusal
 from edge.door.readers.card_formats import parse_card
 from edge.door.readers.events import CardRead
 from edge.door.readers.panel_cards import check_panel_card
@@ -32,7 +31,7 @@ _TEXTS = {
     "set": "add a person, or change what is given; names are those of the enrolled people",
     "show": "show the rights of a person, and which credentials there are",
     "list": "list all people with a card, a PIN or other rights",
-    "remove": "remove people with their cards and PINs; the gallery keeps their faces",
+    "remove": "remove people who are not enrolled; edge-gallery remove removes all others",
 }
 _EXAMPLES = {
     "set": f"Ada --groups staff --card 26:12:3456 --pin --reason 'new employee' {_CONFIG}",
@@ -62,6 +61,9 @@ def add_commands(commands: Any) -> None:
         )
     subs["remove"].add_argument(
         "name", type=common.subject_name, nargs="+", metavar="NAME", help="people to remove"
+    )
+    subs["list"].add_argument(
+        "--not-enrolled", action="store_true", help="only people who are not in the gallery"
     )
     _add_attributes(subs["set"])
     _add_credentials(subs["set"])
@@ -143,11 +145,12 @@ def _set(args: argparse.Namespace) -> int:
         raise ConfigError("expected --pin or --no-pin, found both")
     pin = _ask_pin("PIN") if args.pin else None
     duress = _ask_pin("duress PIN") if args.duress_pin else None
-    _announce(config, args, args.name)
+    announce_change(config, [args.name], "edge-door", args.reason)
     with edit_credentials(config.people_path, config.people_key_path) as editor:
         editor.set_person(args.name, _changes(args))
         _change_credentials(editor, args, pin, duress)
-    print(f"{args.name}: saved; the door uses it within a second")
+    await_door(config)
+    print(f"{args.name}: saved")
     return common.DONE
 
 
@@ -180,12 +183,35 @@ def _change_credentials(
 
 def _remove(args: argparse.Namespace) -> int:
     config = load_config(args.config)
-    _announce(config, args, ", ".join(args.name)[:128])
+    _check_not_enrolled(config, args.name)
+    announce_change(config, args.name, "edge-door", args.reason)
     with edit_credentials(config.people_path, config.people_key_path) as editor:
         for name in args.name:
             editor.remove_person(name)
-    print(f"{', '.join(args.name)}: removed from the door; the gallery is unchanged")
+    print(f"{', '.join(args.name)}: removed")
     return common.DONE
+
+
+def _find_enrolled(config: TerminalConfig, names: list[str]) -> list[str]:
+    """Return the names that are in the gallery. Raises GalleryError."""
+    from edge.gallery.database import Database
+    from edge.gallery.key import has_gallery, run_as_owner
+
+    def find(key: bytes) -> bytes:
+        with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
+            return json.dumps([one for one in names if gallery.find_row(one)]).encode()
+
+    return list(json.loads(run_as_owner(config, find))) if has_gallery(config) else []
+
+
+def _check_not_enrolled(config: TerminalConfig, names: list[str]) -> None:
+    """Raise DoorError for an enrolled person: a face without an entry has no limits."""
+    if enrolled := _find_enrolled(config, names):
+        raise DoorError(
+            f"{', '.join(enrolled)}: enrolled, and a face without an entry here has no limits; "
+            "remove both by edge-gallery remove, or only cards and PINs by edge-door person set "
+            "NAME --no-cards --no-pin"
+        )
 
 
 def _read_people(args: argparse.Namespace) -> tuple[PersonEntry, ...]:
@@ -212,6 +238,9 @@ def _show(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     people = _read_people(args)
+    if args.not_enrolled:
+        enrolled = _find_enrolled(load_config(args.config), [person.name for person in people])
+        people = tuple(person for person in people if person.name not in enrolled)
     if args.json:
         print(json.dumps([_fields(person) for person in people], ensure_ascii=False))
         return common.DONE
@@ -222,20 +251,6 @@ def _list(args: argparse.Namespace) -> int:
 
 
 # ---------------------------------------------------------------- parts
-
-
-def _announce(config: TerminalConfig, args: argparse.Namespace, names: str) -> None:
-    """Let the door record operator and reason before the change. Raises DoorError if refused."""
-    client = DoorClient(config.socket_path)
-    try:
-        refused = client.command(AccessCommand.CHANGE_PEOPLE.value, args.reason, names)
-    except DoorError as error:
-        print(f"edge-door: the change is not in the audit log: {error}", file=sys.stderr)
-        return
-    finally:
-        client.close()
-    if refused is not None:
-        raise DoorError(f"person: the door refused: {describe_refusal(refused)}")
 
 
 def _ask_pin(what: str) -> str:
@@ -276,12 +291,9 @@ def _fields(person: PersonEntry) -> dict[str, Any]:
 
 def _remarks(person: PersonEntry) -> str:
     remarks = [
-        *person.groups,
-        *([f"from {person.valid_from}"] if person.valid_from else []),
-        *([f"until {person.valid_until}"] if person.valid_until else []),
+        *describe_rights(person.rights),
         *([f"{person.max_uses} visits"] if person.max_uses else []),
         *([person.mode.value] if person.mode else []),
-        *(["extended"] if person.extended else []),
         *(["no anti-passback"] if person.anti_passback_exempt else []),
         *([format_count(len(person.cards), "card")] if person.cards else []),
         *(["PIN"] if person.pin else []),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edge.cli import common, enroll_common
+from edge.cli.rights import change_rights
 from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
@@ -155,11 +156,13 @@ def _enroll_one(args: argparse.Namespace, config: TerminalConfig) -> int:
     # Opened while this is root: the gallery's owner may have no access to the photos' folder.
     opened = [(str(photo), _open(photo)) for photo in _files_of(args.photos)]
     attributes = enroll_common.read_attributes(args)
+    rights = {} if args.dry_run else {args.subject: enroll_common.read_rights(args)}
     samples: list[FaceSample] = []
     with contextlib.ExitStack() as at_end:
         for _, file in opened:
             if not isinstance(file, PhotoError):
                 at_end.enter_context(file)
+        done = at_end.enter_context(change_rights(config, rights, "edge-enroll"))
         context = at_end.enter_context(enroll_common.open_context(args, config))
         enroller = context.enroller
         try:
@@ -175,6 +178,7 @@ def _enroll_one(args: argparse.Namespace, config: TerminalConfig) -> int:
             )
         except PhotoError as error:
             return _refuse(args, samples, [Refusal.from_error("all", error)])
+        done.add(args.subject)
         _print_result(args, result, samples)
         enroll_common.warn_about_size(context)
     return common.DONE

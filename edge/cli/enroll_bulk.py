@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from edge.cli import common, enroll_common
+from edge.cli.rights import change_rights
 from edge.config import TerminalConfig
 from edge.errors import ConfigError, MfsaError
 from edge.system.text import format_count
@@ -32,15 +33,13 @@ def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
     from edge.gallery.enrollment.roster import read_roster
 
     common.check_output_files(args.report)
-    shared = enroll_common.read_attributes(args)
-    entries = [
-        replace(entry, attributes=entry.attributes.with_defaults(shared))
-        for entry in read_roster(args.bulk, args.folder)
-    ]
+    entries = [_with_defaults(entry, args) for entry in read_roster(args.bulk, args.folder)]
+    rights = {} if args.dry_run else {entry.subject: entry.rights for entry in entries}
     outcomes: list[BulkOutcome] = []
     began = time.monotonic()
     with (
         closing(EnrollmentJournal(args.report)) as journal,
+        change_rights(config, rights, "edge-enroll") as enrolled,
         enroll_common.open_context(args, config) as context,
     ):
         _check_readable(entries)
@@ -57,6 +56,8 @@ def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
         try:
             for outcome in tqdm(done, total=len(entries), unit="person", disable=None):
                 outcomes.append(outcome)
+                if outcome.refused is None:
+                    enrolled.add(outcome.subject)
                 _print_photos(outcome, verbose=args.verbose)
         except KeyboardInterrupt:
             raise MfsaError(
@@ -67,6 +68,13 @@ def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
         _print_summary(args, outcomes, time.monotonic() - began)
         enroll_common.warn_about_size(context)
     return common.FAILED if any(outcome.refused for outcome in outcomes) else common.DONE
+
+
+def _with_defaults(entry: RosterEntry, args: argparse.Namespace) -> RosterEntry:
+    """Return a line with the command's own options for what it leaves out."""
+    attributes = entry.attributes.with_defaults(enroll_common.read_attributes(args))
+    rights = {**enroll_common.read_rights(args), **entry.rights}
+    return replace(entry, attributes=attributes, rights=rights)
 
 
 def _check_readable(entries: Sequence[RosterEntry]) -> None:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from edge.audit import handover
 from edge.audit.kinds import RecordEvent
 from edge.cli.clock import current_day, save_clock_trust, trusted_day
-from edge.cli.common import option_type, subject_name
+from edge.cli.common import calling_account, option_type, subject_name
 from edge.config import TerminalConfig
 from edge.errors import AlreadyRunningError, RecordError
 from edge.gallery.enrollment.attributes import AttributePolicy, SubjectAttributes, parse_words
 from edge.names import parse_groups
 from edge.parsing import parse_day
-from edge.system.accounts import account_name
+from edge.subject import RIGHTS
 from edge.system.lockfile import acquire_lock
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class EnrollmentContext:
 
 def add_attribute_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "attributes of the person; without an option the stored value stays"
+        "attributes and rights of the person; without an option the stored value stays"
     )
     words, day = option_type(parse_words), option_type(parse_day)
     group.add_argument(
@@ -69,7 +69,7 @@ def add_attribute_options(parser: argparse.ArgumentParser) -> None:
         "--groups",
         type=option_type(parse_groups),
         metavar="NAMES",
-        help="groups of `policy.groups`, such as staff,night; empty: none",
+        help="groups of lanes and rules, such as staff,night; empty: none",
     )
     group.add_argument(
         "--extended",
@@ -99,14 +99,18 @@ def add_distinct_options(parser: argparse.ArgumentParser) -> None:
 def read_attributes(args: argparse.Namespace) -> SubjectAttributes:
     """Return the attributes given on the command line, for one person or all of a list."""
     return SubjectAttributes(
-        extended=True if args.extended else None,
-        valid_from=args.valid_from,
-        valid_until=args.valid_until,
-        groups=args.groups,
         consent=args.consent,
         not_duplicates=tuple(args.not_a_duplicate) if args.not_a_duplicate else None,
         reason=args.reason,
     )
+
+
+def read_rights(args: argparse.Namespace) -> dict[str, object]:
+    """Return the rights given on the command line, for one person or all of a list."""
+    given = {name: getattr(args, name) for name in RIGHTS}
+    return {
+        name: value for name, value in given.items() if value is not None and value is not False
+    }
 
 
 @contextmanager
@@ -232,14 +236,6 @@ def _enrollment_day(args: argparse.Namespace, config: TerminalConfig) -> date:
     if config.enrollment.erase_after_days is None and not writes_dates:
         return current_day(config)
     return trusted_day(config, "the day of consent or erasure would be wrong; no one was enrolled")
-
-
-def calling_account() -> str:
-    """Return the name of the account that runs the command, also through sudo."""
-    uid = os.getuid()
-    sudo_uid = os.environ.get("SUDO_UID", "") if uid == 0 else ""
-    uid = int(sudo_uid) if sudo_uid.isdecimal() else uid
-    return account_name(uid)
 
 
 def warn_about_size(context: EnrollmentContext) -> None:

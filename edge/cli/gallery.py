@@ -13,6 +13,7 @@ from edge.cli import (
     common,
     gallery_maintenance,
     gallery_people,
+    gallery_rights,
     gallery_transfer,
 )
 from edge.errors import ConfigError
@@ -23,18 +24,28 @@ _Parser = argparse.ArgumentParser
 _Command = Callable[[argparse.Namespace], int]
 # Name, function, description, and an example of its arguments.
 _COMMANDS: tuple[tuple[str, _Command, str, str], ...] = (
-    ("list", gallery_people.list_people, "list all people with templates and attributes", "--json"),
-    ("show", gallery_people.show_person, "show all stored data of a person", '--subject "Ada"'),
+    (
+        "list",
+        gallery_people.list_people,
+        "list all people with templates, attributes and rights",
+        "--json",
+    ),
+    (
+        "show",
+        gallery_people.show_person,
+        "show all stored data of a person, and the rights",
+        '--subject "Ada"',
+    ),
     (
         "set",
         gallery_people.set_attributes,
-        "change attributes of a person; options that are not given leave theirs unchanged",
+        "change attributes and rights of a person; options that are not given change nothing",
         '--subject "Ada" --groups staff,night --valid-until 2027-01-31',
     ),
     (
         "remove",
         gallery_people.remove_people,
-        "erase people and search the gallery's files for remnants",
+        "erase people, also from the door, and search the gallery's files for remnants",
         '--subject "Ada" --subject "Eve"',
     ),
     (
@@ -60,6 +71,12 @@ _COMMANDS: tuple[tuple[str, _Command, str, str], ...] = (
         gallery_maintenance.migrate_gallery,
         "enroll people again for the bundle's model, from their stored chips",
         "--drop-other-models",
+    ),
+    (
+        "move-rights",
+        gallery_rights.move_rights,
+        "move groups and days of access from a gallery of 0.2.0 to the door; needed once, as root",
+        "--dry-run",
     ),
     (
         "rotate-key",
@@ -145,7 +162,7 @@ def _add_attributes(sub: _Parser) -> None:
         "--groups",
         type=common.option_type(parse_groups),
         metavar="NAMES",
-        help="groups of `policy.groups`, such as staff,night; empty: none",
+        help="groups of lanes and rules, such as staff,night; empty: none",
     )
     sub.add_argument(
         "--mask", choices=("as-configured", "any"), help="any: access with and without a mask"
@@ -173,8 +190,9 @@ def _day(text: str) -> date | str:
 
 
 def _add_maintenance(subs: dict[str, _Parser]) -> None:
-    """Add the options of expire, verify and migrate."""
-    subs["expire"].add_argument("--dry-run", action="store_true", help="only print the names")
+    """Add the options of expire, move-rights, verify and migrate."""
+    for name, words in (("expire", "names"), ("move-rights", "names and rights")):
+        subs[name].add_argument("--dry-run", action="store_true", help=f"only print the {words}")
     subs["verify"].add_argument(
         "--repair", action="store_true", help="first rewrite the file without erased data"
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date
@@ -12,9 +14,11 @@ from typing import TYPE_CHECKING
 from edge.cli import common, gallery_common
 from edge.cli.clock import trusted_day
 from edge.cli.gallery_common import confirm, not_enrolled
-from edge.errors import ConfigError, GalleryError
+from edge.cli.rights import change_rights, describe_rights, read_rights, remove_rights
+from edge.config import load_config
+from edge.errors import ConfigError, DoorError, GalleryError
 from edge.names import name_key
-from edge.subject import SubjectRecord
+from edge.subject import RIGHTS, PersonRights
 from edge.system.text import format_count
 
 if TYPE_CHECKING:
@@ -22,38 +26,58 @@ if TYPE_CHECKING:
     from edge.gallery.store import GalleryStore
 
 
+_Rights = Mapping[str, PersonRights] | None  # by key of the name; None: not readable
+
+
 def list_people(args: argparse.Namespace) -> int:
     from edge.cli.gallery_maintenance import describe_gallery_thresholds
 
+    rights = _read_rights(args)
     config, bundle, store = gallery_common.open_gallery(args)
     with closing(store):
         subjects = store.read_subjects()
     if args.json:
-        people = {subject.name: _summary(subject) for subject in subjects}
+        people = {subject.name: _summary(subject, rights) for subject in subjects}
         print(json.dumps(people, ensure_ascii=False, default=date.isoformat))
         return common.DONE
     if subjects:
         print("templates  subject")
     for subject in subjects:
-        print(f"{len(subject.templates):9d}  {subject.name}{_remarks(subject)}")
+        print(f"{len(subject.templates):9d}  {subject.name}{_remarks(subject, rights)}")
     templates = sum(len(subject.templates) for subject in subjects)
     thresholds = describe_gallery_thresholds(config, bundle, templates)
     print(f"{format_count(len(subjects), 'subject')}; {thresholds}")
     return common.DONE
 
 
-def _summary(subject: Subject) -> dict[str, object]:
-    return {"templates": len(subject.templates), **asdict(subject.record)}
+def _read_rights(args: argparse.Namespace) -> _Rights:
+    """Return the rights of people, None with a message if they cannot be read here."""
+    config = load_config(args.config)
+    try:
+        found = read_rights(config)
+        why = f"{config.people_path}: not readable by this account; run this as root"
+    except DoorError as error:
+        found, why = None, str(error)
+    if found is None:
+        print(f"edge-gallery: the rights are not shown: {why}", file=sys.stderr)
+    return found
 
 
-def _remarks(subject: Subject) -> str:
-    """Return the attributes that differ from their defaults."""
+def _shown_rights(name: str, rights: _Rights) -> dict[str, object] | None:
+    return None if rights is None else asdict(rights.get(name_key(name), PersonRights()))
+
+
+def _summary(subject: Subject, rights: _Rights) -> dict[str, object]:
+    found = _shown_rights(subject.name, rights)
+    return {"templates": len(subject.templates), **asdict(subject.record), "rights": found}
+
+
+def _remarks(subject: Subject, rights: _Rights) -> str:
+    """Return the attributes and rights that differ from their defaults."""
     record = subject.record
     remarks = [
-        *(["extended"] if record.extended else []),
-        *([f"from {record.valid_from}"] if record.valid_from else []),
-        *([f"until {record.valid_until}"] if record.valid_until else []),
-        *record.groups,
+        *describe_rights((rights or {}).get(name_key(subject.name), PersonRights())),
+        *(["RIGHTS NOT MOVED, see move-rights"] if record.unmoved_rights else []),
         *(["any mask"] if record.mask == "any" else []),
         *([record.liveness] if record.liveness != "as-configured" else []),
         *([f"erase on {record.erase_on}"] if record.erase_on else []),
@@ -63,6 +87,7 @@ def _remarks(subject: Subject) -> str:
 
 
 def show_person(args: argparse.Namespace) -> int:
+    rights = _read_rights(args)
     _, _, store = gallery_common.open_gallery(args, allow_other_models=True)
     with closing(store):
         record, templates = store.find_record(args.subject), store.list_templates(args.subject)
@@ -71,68 +96,75 @@ def show_person(args: argparse.Namespace) -> int:
     fields = {
         "subject": args.subject,
         **asdict(record),
+        "rights": _shown_rights(args.subject, rights),
         "templates": [{"model": one.model, "chip_kept": one.chip is not None} for one in templates],
     }
     if args.json:
         print(json.dumps(fields, ensure_ascii=False, default=date.isoformat))
     else:
         for key, value in fields.items():
-            print(f"{key:12s} {json.dumps(value, ensure_ascii=False, default=date.isoformat)}")
+            print(f"{key:14s} {json.dumps(value, ensure_ascii=False, default=date.isoformat)}")
     return common.DONE
 
 
 def remove_people(args: argparse.Namespace) -> int:
-    config, _, store = gallery_common.open_gallery(args, allow_other_models=True)
-    with closing(store):
-        for name in args.subject:  # all names are checked before anything is erased
-            if store.find_record(name) is None:
-                raise not_enrolled(name)
-        for name in {name_key(name): name for name in args.subject}.values():
-            removed = store.remove(name)
-            print(
-                f"{name}: erased with {format_count(removed, 'template')}; no data of this "
-                "person is left in the gallery's files"
-            )
-        confirm(config, store)
+    config = load_config(args.config)
+    at_door = read_rights(config) or {}
+    names = {name_key(name): name for name in args.subject}
+    with remove_rights(config, "edge-gallery") as erased:
+        _, _, store = gallery_common.open_gallery(args, allow_other_models=True)
+        with closing(store):
+            enrolled = [name for name in names.values() if store.find_record(name) is not None]
+            for key, name in names.items():  # all are checked before anything is erased
+                if name not in enrolled and key not in at_door:
+                    raise not_enrolled(name)
+            for name in enrolled:
+                removed = store.remove(name)
+                print(
+                    f"{name}: erased with {format_count(removed, 'template')}; no data of this "
+                    "person is left in the gallery's files"
+                )
+            confirm(config, store)
+            erased.update(names.values())
     return common.DONE
 
 
 def set_attributes(args: argparse.Namespace) -> int:
-    config, _, store = gallery_common.open_gallery(args, allow_other_models=True)
-    with closing(store):
-        record = store.find_record(args.subject)
-        if record is None:
-            raise not_enrolled(args.subject)
-        changes = _changes(args)
-        if not changes:
-            raise ConfigError("no attribute to set; see edge-gallery set --help")
-        store.update_attributes(args.subject, _apply(record, changes))
-        print(f"{args.subject}: {', '.join(changes)} changed")
-        confirm(config, store)
+    config = load_config(args.config)
+    attributes, rights = _changes(args, ("erase_on", "mask", "liveness")), _changes(args, RIGHTS)
+    if not attributes and not rights:
+        raise ConfigError("no attribute to set; see edge-gallery set --help")
+    with change_rights(config, {args.subject: rights}, "edge-gallery") as done:
+        _, _, store = gallery_common.open_gallery(args, allow_other_models=True)
+        with closing(store):
+            record = store.find_record(args.subject)
+            if record is None:
+                raise not_enrolled(args.subject)
+            if attributes:
+                changed = replace(record, **attributes)  # type: ignore[arg-type]
+                store.update_attributes(args.subject, changed)
+            done.add(args.subject)
+            confirm(config, store)
+    print(f"{args.subject}: {', '.join([*attributes, *rights])} changed")
     return common.DONE
 
 
-def _changes(args: argparse.Namespace) -> dict[str, object]:
-    """Return the attributes that the command line sets."""
-    names = ("valid_from", "valid_until", "erase_on", "mask", "liveness", "groups")
-    changes = {
-        name: None if value == "none" else value
-        for name in names
-        if (value := getattr(args, name)) is not None
+def _changes(args: argparse.Namespace, names: Sequence[str]) -> dict[str, object]:
+    """Return those of the named attributes that the command line sets."""
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    words: dict[object, object] = {"none": None, "on": True, "off": False}
+    return {
+        name: words.get(value, value) if isinstance(value, str) else value
+        for name, value in given.items()
     }
-    if args.extended is not None:
-        changes["extended"] = args.extended == "on"
-    return changes
-
-
-def _apply(record: SubjectRecord, changes: dict[str, object]) -> SubjectRecord:
-    changed = replace(record, **changes)  # type: ignore[arg-type]
-    if changed.valid_from and changed.valid_until and changed.valid_from > changed.valid_until:
-        raise ConfigError(f"valid from {changed.valid_from}, which is after {changed.valid_until}")
-    return changed
 
 
 def expire_people(args: argparse.Namespace) -> int:
+    with remove_rights(load_config(args.config), "edge-gallery") as erased:
+        return _expire(args, erased)
+
+
+def _expire(args: argparse.Namespace, erased: set[str]) -> int:
     config, _, store = gallery_common.open_gallery(args, allow_other_models=True)
     with closing(store):
         expired = store.expired_subjects(trusted_day(config, "nothing was erased"))
@@ -150,6 +182,7 @@ def expire_people(args: argparse.Namespace) -> int:
         )
         if not args.dry_run:
             confirm(config, store)
+            erased.update(expired)
     return common.DONE
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 from edge.cli import common, gallery_common
 from edge.cli.clock import save_clock_trust, trusted_day
 from edge.cli.gallery_common import check_gallery_exists, read_passphrase
+from edge.cli.rights import change_rights, read_rights
 from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, GalleryError
+from edge.subject import PersonRights
 from edge.system.text import format_count
 
 if TYPE_CHECKING:
     from edge.gallery.import_policy import ImportPolicy
+    from edge.gallery.stored_subjects import StoredSubject
 
 
 def export_people(args: argparse.Namespace) -> int:
@@ -32,6 +36,7 @@ def export_people(args: argparse.Namespace) -> int:
     _check_new(args.out, force=args.force)
     config = load_config(args.config)
     check_gallery_exists(config)
+    rights = _read_rights(config)
     passphrase = read_passphrase(args, again=True)
 
     def build(key: bytes) -> bytes:
@@ -44,7 +49,7 @@ def export_people(args: argparse.Namespace) -> int:
             allow_other_models=True,
         )
         with closing(store):
-            content, people = export.build_export(store, passphrase, args.subject)
+            content, people = export.build_export(store, passphrase, args.subject, rights)
         return _joined(people, content)
 
     people, content = _split(run_as_owner(config, build))
@@ -54,6 +59,17 @@ def export_people(args: argparse.Namespace) -> int:
         "erase it after the import"
     )
     return common.DONE
+
+
+def _read_rights(config: TerminalConfig) -> dict[str, PersonRights]:
+    """Return the rights of people. Raises ConfigError: without them a file would open more."""
+    rights = read_rights(config)
+    if rights is None:
+        raise ConfigError(
+            f"{config.people_path}: the file takes the rights of people along, and this account "
+            "may not read them; run this as root"
+        )
+    return rights
 
 
 def _check_new(path: Path, *, force: bool) -> None:
@@ -78,21 +94,32 @@ def import_people(args: argparse.Namespace) -> int:
 
     passphrase = read_passphrase(args)
     file = encrypted_file.read_encrypted_file(args.file)
-    config, bundle, store = gallery_common.open_gallery(args, allow_other_models=True, create=True)
-    with closing(store):
-        result = export.import_people(
-            store,
-            file,
-            passphrase,
-            _import_policy(config),
-            dimension=bundle.manifest.embedding,
-            replace=args.replace,
-        )
-        _print_refused(result.refused)
-        imported = format_count(result.imported, "person", "people")
-        print(f"{imported} imported, {len(result.refused)} refused")
-        gallery_common.confirm(config, store)
+    content, config = export.read_export(file, passphrase), load_config(args.config)
+    with change_rights(config, _rights_of(content.people), "edge-gallery") as done:
+        _, bundle, store = gallery_common.open_gallery(args, allow_other_models=True, create=True)
+        with closing(store):
+            result = export.import_people(
+                store,
+                content,
+                _import_policy(config),
+                dimension=bundle.manifest.embedding,
+                replace=args.replace,
+            )
+            done.update(result.imported)
+            _print_refused(result.refused)
+            imported = format_count(len(result.imported), "person", "people")
+            print(f"{imported} imported, {len(result.refused)} refused")
+            gallery_common.confirm(config, store)
     return common.FAILED if result.refused else common.DONE
+
+
+def _rights_of(people: Iterable[StoredSubject]) -> dict[str, dict[str, object]]:
+    """Return the rights that a file gives, by name; those that it leaves out stay as they are."""
+    return {
+        person.name: {key: value for key, value in asdict(rights).items() if value}
+        for person in people
+        if (rights := person.record.unmoved_rights) is not None
+    }
 
 
 def _import_policy(config: TerminalConfig) -> ImportPolicy:
@@ -121,11 +148,12 @@ def back_up_gallery(args: argparse.Namespace) -> int:
     _check_new(args.file, force=args.force)
     config = load_config(args.config)
     check_gallery_exists(config)
+    rights = _read_rights(config)
     passphrase = read_passphrase(args, again=True)
 
     def build(key: bytes) -> bytes:
         with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
-            result = backup.build_backup(gallery, passphrase)
+            result = backup.build_backup(gallery, passphrase, rights)
         return _joined([result.people, result.left_out], result.content)
 
     (people, left_out), content = _split(run_as_owner(config, build))
@@ -152,16 +180,23 @@ def restore_gallery(args: argparse.Namespace) -> int:
         )
     passphrase = read_passphrase(args)
     file = encrypted_file.read_encrypted_file(args.file)
+    rights = read_rights(config) or {}  # before this process becomes the gallery's owner
     key = load_key_and_drop_privileges(config, create=True)
     save_clock_trust(config)
     result = backup.restore_backup(
-        config.gallery_path, key, config.terminal, file, passphrase, _import_policy(config)
+        config.gallery_path, key, config.terminal, file, passphrase, _import_policy(config), rights
     )
     _print_refused(result.refused)
     _print_left_out(result.left_out)
     print(
         f"{format_count(result.people, 'person', 'people')} restored, {len(result.refused)} refused"
     )
+    if result.unmoved:
+        print(
+            f"{format_count(result.unmoved, 'person has', 'people have')} other rights at the "
+            "door; see edge-gallery move-rights --dry-run: until they are moved, people with a first or "
+            "last day are refused"
+        )
     with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
         await_confirmation(config, gallery.read_position())
     return common.FAILED if result.refused or result.left_out else common.DONE

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from edge.config.door import DoorConfig
 from edge.config.lane import DEFAULT_DOOR, DEFAULT_LANE, Label
-from edge.config.policy import GroupName
 from edge.config.schedule import HoursConfig
 from edge.config.section import Section
 from edge.errors import ConfigError
+from edge.names import parse_group
 
+GroupName = Annotated[str, AfterValidator(parse_group)]
 ModeName = Literal["face", "card-and-face", "pin-and-face"]
 FallbackName = Literal["card", "pin"]
 
@@ -101,8 +102,8 @@ class LaneConfig(Section):
     groups: tuple[GroupName, ...] = Field(
         (),
         title="Groups",
-        description="Only people in at least one of these groups may use the lane. Not set: all "
-        "people.",
+        description="Only people in at least one of these groups (edge-enroll --groups) may use "
+        "the lane. Not set: all people.",
         examples=["[staff]"],
     )
     passage: Literal["contact", "sensor"] | None = Field(

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from edge.config.schedule import HoursConfig
 from edge.config.section import Section
-from edge.names import parse_group
-
-GroupName = Annotated[str, AfterValidator(parse_group)]
 
 
 class PolicyConfig(Section):
@@ -98,13 +95,6 @@ class PolicyConfig(Section):
         "A face below it is refused as `face-hidden`. Not set: the minimum of the bundle. A "
         "lower value than that is an error.",
         examples=["0.7"],
-    )
-    groups: tuple[GroupName, ...] = Field(
-        (),
-        title="Groups",
-        description="Grants only for people in at least one of these groups (edge-enroll "
-        "--groups). Not set: all enrolled people.",
-        examples=["[staff]"],
     )
     max_unknown_per_minute: int = Field(
         30,

@@ -14,6 +14,7 @@ KEYS = {
     "policy.votes_masked": "policy.min_votes_masked",
     "policy.agreement": "policy.min_agreement",
     "policy.limit_s": "policy.decision_timeout_s",
+    "policy.groups": "access.lanes[].groups",
     "policy.span": "policy.uncertainty_band",
     "policy.attempts": "policy.max_unknown_per_minute",
     "liveness.stillness": "liveness.motion",

@@ -31,6 +31,7 @@ def access_status(door: Door, access: LaneRequests, readers: ReaderRequests) -> 
         "readers": {name: state[:_TEXT_MAX] for name, state in readers.states.items()},
         "lockouts": dict(list(readers.lockout.status().items())[:_ENTRIES_MAX]),
         "people": credentials.counts(),
+        "people_version": credentials.version,
         "people_damage": credentials.damage[:_TEXT_MAX],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from edge.door.credentials_file import (
 from edge.door.readers.events import PIN_DIGITS_MAX, CardRead
 from edge.errors import ConfigError, DoorError
 from edge.names import check_name, name_key, normalize_name
+from edge.subject import PersonRights
 from edge.system.lockfile import acquire_lock
 
 PIN_DIGITS_MIN = 4
@@ -38,9 +40,18 @@ class CredentialEditor:
         """Add a person, or change attributes of one: fields of `PersonEntry` except credentials."""
         if secret := attributes.keys() & _CREDENTIALS:
             raise ConfigError(f"{', '.join(sorted(secret))} cannot be set as attributes")
-        if self._find(name) is None:
-            check_name(name, "a person's name")
         self._update(name, dict(attributes))
+
+    def set_rights(self, rights: Mapping[str, PersonRights | None]) -> None:
+        """Set rights by name, also of people without an entry; None removes the person."""
+        people = {name_key(one.name): one for one in self.document.people}
+        for name, changed in rights.items():
+            key = name_key(name)
+            if changed is None:
+                people.pop(key, None)
+            else:
+                people[key] = _change(name, people.get(key), asdict(changed))
+        self._replace(tuple(people.values()))
 
     def remove_person(self, name: str) -> None:
         person = self._get(name)
@@ -114,17 +125,8 @@ class CredentialEditor:
         return person
 
     def _update(self, name: str, changes: dict[str, Any]) -> None:
-        person = self._find(name)
-        values = {"name": normalize_name(name)} if person is None else person.model_dump()
-        try:
-            changed = PersonEntry.model_validate(values | changes)
-        except ValidationError as error:
-            problems = "; ".join(  # without the values
-                f"{'.'.join(map(str, problem['loc'])) or 'person'}: {problem['msg']}"
-                for problem in error.errors(include_input=False)
-            )
-            raise ConfigError(problems) from None
-        people = self.document.people
+        person, people = self._find(name), self.document.people
+        changed = _change(name, person, changes)
         if person is None:
             self._replace((*people, changed))
         else:
@@ -138,6 +140,21 @@ class CredentialEditor:
             raise DoorError(
                 "the change would make the file invalid: too many people; remove some first"
             ) from None
+
+
+def _change(name: str, person: PersonEntry | None, changes: Mapping[str, Any]) -> PersonEntry:
+    """Return a person with other attributes. Raises ConfigError, without values of credentials."""
+    if person is None:
+        check_name(name, "a person's name")
+    values = {"name": normalize_name(name)} if person is None else person.model_dump()
+    try:
+        return PersonEntry.model_validate({**values, **changes})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or name}: {problem['msg']}"
+            for problem in error.errors(include_input=False)
+        )
+        raise ConfigError(problems) from None
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from edge.door.credentials_file import (
     CredentialDocument,
     PersonEntry,
     empty_document,
+    file_version,
     read_document,
 )
 from edge.door.readers.events import CardRead
@@ -28,10 +29,13 @@ class PinMatch:
 
 
 class Credentials:
-    """Look-ups by name, card and PIN digest. `damage` says why no credential is accepted."""
+    """Look-ups by name, card and PIN digest. `damage` says why no credential is accepted.
 
-    def __init__(self, document: CredentialDocument, key: bytes, damage: str) -> None:
-        self.damage = damage
+    `version`: of the file that was read, see `file_version`.
+    """
+
+    def __init__(self, document: CredentialDocument, key: bytes, damage: str, version: str) -> None:
+        self.damage, self.version = damage, version
         self._key = key
         self.hasher = CredentialHasher(key, bytes.fromhex(document.salt))
         self._people = {name_key(person.name): person for person in document.people}
@@ -91,12 +95,13 @@ class Credentials:
 
 def load_credentials(path: Path, key_path: Path, *, is_required: bool = False) -> Credentials:
     """Read the credentials. Never raises: if they cannot be used, none is accepted."""
+    version = file_version(path)  # before the read: a later change is another version
     try:
         document = read_document(path, key_path, is_required=is_required)
         key = load_credential_key(key_path, create=False) if document.people else _random_key()
-        return Credentials(document, key, damage="")
+        return Credentials(document, key, "", version)
     except DoorError as error:
-        return Credentials(empty_document(), _random_key(), damage=str(error))
+        return Credentials(empty_document(), _random_key(), str(error), version)
 
 
 def _random_key() -> bytes:

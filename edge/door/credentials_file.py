@@ -15,6 +15,7 @@ from edge.errors import DoorError
 from edge.frozen_model import FrozenModel, Sha256
 from edge.names import NAME_MAX, is_name, name_key
 from edge.parsing import parse_json
+from edge.subject import PersonRights
 from edge.system.accounts import acting_as_owner
 from edge.system.atomic_files import read_regular, write_atomic
 
@@ -57,6 +58,10 @@ class PersonEntry(FrozenModel):
     @property
     def pins(self) -> tuple[str, ...]:
         return tuple(pin for pin in (self.pin, self.duress_pin) if pin is not None)
+
+    @property
+    def rights(self) -> PersonRights:
+        return PersonRights(self.groups, self.valid_from, self.valid_until, self.extended)
 
     @property
     def attributes(self) -> RulePerson:
@@ -146,6 +151,15 @@ def _check_absence(path: Path, key_path: Path, *, is_required: bool) -> None:
             f"{path}: no such file, but people were loaded before; restore a backup, or restart "
             "edge-door to start without people"
         )
+
+
+def file_version(path: Path) -> str:
+    """Return a text that differs after each replacement of a file; empty without a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_mtime_ns}-{found.st_ino}-{found.st_size}"
 
 
 def write_document(document: CredentialDocument, path: Path) -> None:

@@ -78,7 +78,7 @@ class LaneRequests:
         if face is not None and name_key(face.subject) == name_key(entry.name):
             window_s = self._door.settings.access.rules.factor_window_s
             if now - face.frame_at <= window_s:  # the decision that completes this request
-                grant = replace(grant, record_id=face.record_id, extended=face.extended)
+                grant = replace(grant, record_id=face.record_id)
         return self._present(factor, entry.attributes, grant)
 
     def _present(
@@ -97,7 +97,7 @@ class LaneRequests:
             return outcome
         self._faces.pop(grant.lane, None)
         if isinstance(outcome, Allowed):
-            grant = replace(grant, extended=grant.extended or outcome.extended)
+            grant = replace(grant, extended=outcome.extended)
             if self.panel is not None:
                 return self.panel.request(grant, outcome, self.credentials)
             return self._unlocker.unlock(grant, outcome)

@@ -7,11 +7,10 @@ import threading
 from pathlib import Path
 
 from edge.door.credentials import Credentials, load_credentials
+from edge.door.credentials_file import file_version
 
 _INTERVAL_S = 0.5
 _CLOSE_S = 1.0
-
-_Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 class PeopleWatcher:
@@ -51,13 +50,5 @@ class PeopleWatcher:
         self._has_loaded = self._has_loaded or len(loaded) > 0
         return loaded
 
-    def _signature(self) -> _Signature:
-        return tuple(map(_file_signature, (self._path, self._key_path)))
-
-
-def _file_signature(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    def _signature(self) -> tuple[str, str]:
+        return file_version(self._path), file_version(self._key_path)

@@ -21,7 +21,6 @@ _GRANT: dict[str, tuple[type, ...]] = {
     "record_id": (int,),
     "frame_at": (int, float),
     "lane": (str,),
-    "extended": (bool,),
     "masked": (bool,),
     "claimed": (bool,),
 }
@@ -51,7 +50,8 @@ def decode(packet: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def grant_fields(grant: Grant) -> dict[str, Any]:
-    return asdict(grant)
+    """Return the fields of a request; the door process adds its own."""
+    return {name: value for name, value in asdict(grant).items() if name in _GRANT}
 
 
 def parse_grant(fields: dict[str, Any]) -> Grant:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,11 @@ from edge.gallery.stored_subjects import (
     read_subjects,
     subject_from_json,
     subject_to_json,
+    with_rights,
 )
 from edge.gallery.template_checks import find_flaw
-from edge.names import normalize_name, unused_name
+from edge.names import name_key, normalize_name, unused_name
+from edge.subject import PersonRights
 from edge.system.atomic_files import sync_folder
 
 log = logging.getLogger(__name__)
@@ -57,13 +60,16 @@ class RestoreResult:
     people: int
     refused: dict[str, str]  # reason by name
     left_out: tuple[str, ...]  # templates, by name and number
+    unmoved: int = 0  # people whose rights differ from those at the door
 
 
-def build_backup(gallery: Database, passphrase: str) -> BackupContent:
+def build_backup(
+    gallery: Database, passphrase: str, rights: Mapping[str, PersonRights] = MappingProxyType({})
+) -> BackupContent:
     """Return the content of a backup. Raises GalleryError.
 
-    It contains people with PINs, templates of all models, chips, and the keys of PINs and audit
-    evidence, but not the gallery's own key.
+    It contains people with their rights, templates of all models, chips, and the keys of PINs and
+    audit evidence, but not the gallery's own key. `rights`: at the door, by key of the name.
     """
     check_passphrase(passphrase)
     left_out: list[str] = []
@@ -74,7 +80,7 @@ def build_backup(gallery: Database, passphrase: str) -> BackupContent:
         "terminal": gallery.terminal,
         "counter": counter,
         "secrets": {name: base64.b64encode(gallery.read_secret(name)).decode() for name in SECRETS},
-        "people": [subject_to_json(person) for person in people],
+        "people": [subject_to_json(with_rights(person, rights)) for person in people],
     }
     return BackupContent(encrypt_json(BACKUP_MAGIC, tree, passphrase), len(people), tuple(left_out))
 
@@ -86,10 +92,12 @@ def restore_backup(
     file: EncryptedFile,
     passphrase: str,
     policy: ImportPolicy,
+    rights: Mapping[str, PersonRights] = MappingProxyType({}),
 ) -> RestoreResult:
     """Replace the gallery at `path` by that of a backup, encrypted by the terminal's key.
 
-    The old file stays until the new one is complete. Raises GalleryError.
+    The old file stays until the new one is complete. Rights that differ from those at the door are
+    unmoved: a person with other limits is refused until they are moved. Raises GalleryError.
     """
     found = decrypt_json(BACKUP_MAGIC, file, passphrase, _parse)
     if found["terminal"] != terminal:
@@ -101,7 +109,7 @@ def restore_backup(
     _discard(fresh)
     try:
         with closing(Database(fresh, key=key, terminal=terminal)) as gallery:
-            restored = _fill(gallery, found, policy)
+            restored = _fill(gallery, found, policy, rights)
             gallery.compact()
         _put_in_place(fresh, path)
     except OSError as error:
@@ -126,9 +134,15 @@ def _parse(tree: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fill(gallery: Database, found: dict[str, Any], policy: ImportPolicy) -> RestoreResult:
+def _fill(
+    gallery: Database,
+    found: dict[str, Any],
+    policy: ImportPolicy,
+    rights: Mapping[str, PersonRights],
+) -> RestoreResult:
     refused: dict[str, str] = {}
     left_out: list[str] = []
+    unmoved = 0
     with gallery.write_transaction("the backup was not restored"):
         for name, secret in found["secrets"].items():
             sealed = gallery.cipher.encrypt(secret, name)
@@ -141,10 +155,13 @@ def _fill(gallery: Database, found: dict[str, Any], policy: ImportPolicy) -> Res
                 continue
             valid = _valid(person, left_out)
             name = _free_name(gallery, person.name)
+            if record.unmoved_rights == rights.get(name_key(name)):
+                record = replace(record, unmoved_rights=None)
+            unmoved += record.unmoved_rights is not None
             _put(gallery, StoredSubject(name, record, tuple(valid)))
         counter = max(gallery.read_counter(), found["counter"])
         gallery.db.execute("UPDATE meta SET value = ? WHERE name = 'counter'", (counter,))
-    return RestoreResult(len(found["people"]) - len(refused), refused, tuple(left_out))
+    return RestoreResult(len(found["people"]) - len(refused), refused, tuple(left_out), unmoved)
 
 
 def _free_name(gallery: Database, name: str) -> str:

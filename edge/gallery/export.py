@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,9 +27,11 @@ from edge.gallery.stored_subjects import (
     read_subjects,
     subject_from_json,
     subject_to_json,
+    with_rights,
 )
 from edge.gallery.template_checks import most_common_dimension
 from edge.names import name_key
+from edge.subject import PersonRights
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +42,30 @@ EXPORT_MAGIC = b"mfsa-edge people 1\n"
 class ImportResult:
     """Result of an import."""
 
-    imported: int
+    imported: tuple[str, ...] = ()  # names
     refused: dict[str, str] = field(default_factory=dict)  # why, by name
 
 
+@dataclass(frozen=True, slots=True)
+class ExportContent:
+    """Content of a file of people."""
+
+    path: Path
+    model: str
+    people: tuple[StoredSubject, ...]
+    refused: dict[str, str]  # why, by place in the file
+
+
 def build_export(
-    store: GalleryStore, passphrase: str, names: Sequence[str] = ()
+    store: GalleryStore,
+    passphrase: str,
+    names: Sequence[str] = (),
+    rights: Mapping[str, PersonRights] = MappingProxyType({}),
 ) -> tuple[bytes, int]:
     """Return the content of a file of people, all unless some are named, and their number.
 
-    It holds the templates of the store's models with their chips. Raises GalleryError.
+    It holds the templates of the store's models with their chips. `rights`: by key of the name.
+    Raises GalleryError.
     """
     check_passphrase(passphrase)
     by_key = {name_key(person.name): person for person in read_subjects(store, _report)}
@@ -56,15 +74,22 @@ def build_export(
             f"{', '.join(map(repr, strangers))}: not enrolled; edge-gallery list shows who is"
         )
     chosen = [by_key[key] for key in dict.fromkeys(map(name_key, names)) or by_key]
-    people = [_of_models(person, store.models) for person in chosen]
+    _check_moved(chosen)
+    people = [with_rights(_of_models(person, store.models), rights) for person in chosen]
     tree = {"model": store.model, "people": [subject_to_json(person) for person in people]}
     return encrypt_json(EXPORT_MAGIC, tree, passphrase), len(chosen)
 
 
+def read_export(file: EncryptedFile, passphrase: str) -> ExportContent:
+    """Return the people of a file. Raises GalleryError."""
+    found = decrypt_json(EXPORT_MAGIC, file, passphrase, _people)
+    people, refused = _read_each(found["people"])
+    return ExportContent(file.path, found["model"], tuple(people), refused)
+
+
 def import_people(
     store: GalleryStore,
-    file: EncryptedFile,
-    passphrase: str,
+    content: ExportContent,
     policy: ImportPolicy,
     *,
     dimension: int | None = None,
@@ -72,29 +97,30 @@ def import_people(
 ) -> ImportResult:
     """Enroll the people of a file by the rules of an enrollment; the others are refused by name.
 
-    `dimension`: of the model's embeddings; None: that of most templates. Raises GalleryError.
+    Their rights are the caller's task. `dimension`: of the model's embeddings; None: that of most
+    templates. Raises GalleryError.
     """
-    found = decrypt_json(EXPORT_MAGIC, file, passphrase, _people)
-    if found["model"] not in store.models:
+    if content.model not in store.models:
         raise GalleryError(
-            f"{file.path}: its templates are of model {found['model'][:12]}, this terminal's is "
+            f"{content.path}: its templates are of model {content.model[:12]}, this terminal's is "
             f"{store.model[:12]}; export from a terminal with the same bundle"
         )
-    people, refused = _read_each(found["people"])
-    wanted = dimension or most_common_dimension(t.vector for p in people for t in p.templates)
-    here, taken = set(map(name_key, store.template_counts())), 0
-    for person in people:
+    refused, imported = dict(content.refused), []
+    vectors = (template.vector for person in content.people for template in person.templates)
+    wanted = dimension or most_common_dimension(vectors)
+    here = set(map(name_key, store.template_counts()))
+    for person in content.people:
         try:
             if name_key(person.name) in here and not replace:
                 raise GalleryError("is enrolled already; use --replace, or remove it first")
-            models = [template.model or found["model"] for template in person.templates]
-            _enroll(store, person, models, policy, wanted, replace=replace)
+            models = [template.model or content.model for template in person.templates]
+            _enroll(store, person, models, policy, wanted, replaces=replace)
         except GalleryError as error:
             refused[person.name] = str(error)
         else:
             here.add(name_key(person.name))
-            taken += 1
-    return ImportResult(taken, refused)
+            imported.append(person.name)
+    return ImportResult(tuple(imported), refused)
 
 
 def _enroll(
@@ -104,11 +130,11 @@ def _enroll(
     policy: ImportPolicy,
     dimension: int,
     *,
-    replace: bool,
+    replaces: bool,
 ) -> None:
     """Enroll a person of a file; raises GalleryError with the reason for a refusal."""
     vectors = [template.vector for template in person.templates]
-    record = policy.check(person.name, person.record)
+    record = replace(policy.check(person.name, person.record), unmoved_rights=None)
     check_templates(vectors, dimension)
     if others := set(models) - store.models:
         raise GalleryError(f"has templates of model {', '.join(map(abbreviate, sorted(others)))}")
@@ -118,7 +144,7 @@ def _enroll(
         record=record,
         chips=[template.chip for template in person.templates],
         models=models,
-        replace=replace,
+        replace=replaces,
     )
 
 
@@ -126,6 +152,16 @@ def _of_models(person: StoredSubject, models: Collection[str]) -> StoredSubject:
     """Return the person with the templates of some models."""
     templates = tuple(template for template in person.templates if template.model in models)
     return StoredSubject(person.name, person.record, templates)
+
+
+def _check_moved(people: Sequence[StoredSubject]) -> None:
+    """Raise GalleryError for a person whose rights are not at the door yet."""
+    for person in people:
+        if person.record.unmoved_rights is not None:
+            raise GalleryError(
+                f"{person.name}: the rights are still in the gallery; "
+                "run edge-gallery move-rights first"
+            )
 
 
 def _people(tree: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge.errors import GalleryError
 from edge.gallery.template_checks import find_flaw
 from edge.names import is_name, is_printable
-from edge.subject import SubjectRecord
+from edge.subject import PersonRights, SubjectRecord
 
 _WORDS_MAX = 500
 
@@ -36,12 +36,8 @@ class ImportPolicy:
                 f"expected a subject name of printable characters, found {name[:40]!r}"
             )
         self._check_consent(record)
-        if record.valid_from and record.valid_until and record.valid_from > record.valid_until:
-            raise GalleryError(
-                f"valid from {record.valid_from}, which is after {record.valid_until}"
-            )
-        for group in record.groups:
-            _check_words(group, "group")
+        if record.unmoved_rights is not None:
+            _check_rights(record.unmoved_rights)
         return replace(record, erase_on=self._erase_on(record))
 
     def _check_consent(self, record: SubjectRecord) -> None:
@@ -66,6 +62,13 @@ class ImportPolicy:
         if min(days) <= today:
             raise GalleryError(f"was to be erased on {min(days)}, today is {today}")
         return min(days)
+
+
+def _check_rights(rights: PersonRights) -> None:
+    if rights.valid_from and rights.valid_until and rights.valid_from > rights.valid_until:
+        raise GalleryError(f"valid from {rights.valid_from}, which is after {rights.valid_until}")
+    for group in rights.groups:
+        _check_words(group, "group")
 
 
 def check_templates(templates: Sequence[NDArray[np.float32]], dimension: int) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge.errors import GalleryError
 from edge.names import name_key, unused_name
-from edge.subject import SubjectRecord
+from edge.subject import PersonRights, SubjectRecord
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def upgrade_from_v1(
             ) from error
 
     records = {
-        subject: SubjectRecord(extended=bool(json.loads(decrypt(subject, -1, sealed))["extended"]))
+        subject: _record_v1(decrypt(subject, -1, sealed))
         for subject, sealed in db.execute("SELECT subject, sealed FROM subjects").fetchall()
     }
     templates: dict[str, list[NDArray[np.float32]]] = {}
@@ -143,3 +143,8 @@ def upgrade_from_v1(
             log.warning("a subject is renamed %r: its name was taken in another spelling", name)
         names.add(name_key(name))
         enroll(name, records.get(subject, SubjectRecord()), np.stack(rows), model)
+
+
+def _record_v1(plain: bytes) -> SubjectRecord:
+    rights = PersonRights(extended=bool(json.loads(plain)["extended"]))
+    return SubjectRecord(unmoved_rights=rights if rights.extended else None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from edge.errors import GalleryError
 from edge.gallery.database import Database
 from edge.gallery.template_checks import find_flaw
-from edge.subject import SubjectRecord, from_json, to_json
+from edge.names import name_key
+from edge.subject import PersonRights, SubjectRecord, from_json, to_json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +74,12 @@ def _template(
         raise GalleryError(flaw)
     kept = None if chip is None else gallery.cipher.decrypt(chip, "chip", number)
     return StoredTemplate(model, vector, kept)
+
+
+def with_rights(person: StoredSubject, rights: Mapping[str, PersonRights]) -> StoredSubject:
+    """Return a person with the rights at the door, by key of the name, unless they are unmoved."""
+    unmoved = person.record.unmoved_rights or rights.get(name_key(person.name))
+    return replace(person, record=replace(person.record, unmoved_rights=unmoved))
 
 
 def subject_to_json(person: StoredSubject) -> dict[str, Any]:

@@ -179,6 +179,7 @@ def _gallery(config: TerminalConfig) -> Iterator[CheckResult]:
     opened = open_gallery(config)
     with closing(opened.store) as store:
         index = LiveGallery(store).index
+        records = [subject.record for subject in store.read_subjects()]
         pairs = find_numbered(list(store.template_counts()))
     people = (
         f"{format_count(index.subjects, 'subject')}, {format_count(index.templates, 'template')}"
@@ -187,6 +188,9 @@ def _gallery(config: TerminalConfig) -> Iterator[CheckResult]:
     for name, numbered in pairs:
         words = "if they are one person, remove one: edge-gallery remove --subject NAME"
         yield CheckResult(WARNING, "gallery", f"{name!r} and {numbered!r} are enrolled: {words}")
+    if unmoved := sum(record.unmoved_rights is not None for record in records):
+        words = f"rights of {format_count(unmoved, 'person', 'people')} are not at the door"
+        yield CheckResult(WARNING, "gallery", f"{words}; run edge-gallery move-rights as root")
     yield _thresholds(config, opened.bundle, index.templates)
 
 

@@ -6,13 +6,12 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from functools import partial
 
 from edge.access.policy import DecisionRules
 from edge.access.schedule import build_hours_check
 from edge.access.thresholds import ThresholdScaling
-from edge.access.validity import AccessRights
 from edge.bundle import SAME_PERSON_FMR, Bundle, Calibration
 from edge.config import TerminalConfig
 from edge.config.policy import NoLivenessConfig, PolicyConfig
@@ -27,14 +26,12 @@ from edge.gallery.enrollment.consistency import MatchThresholds
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.store import GalleryStore, open_store
-from edge.names import name_key
 from edge.recogniser.lane_faces import LaneBoard
 from edge.recogniser.lane_guard import LaneGuard
 from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.networks import TerminalNetworks, open_networks
 from edge.recogniser.pipeline import Pipeline
 from edge.recogniser.pipeline_values import (
-    AccessPolicy,
     FaceFilter,
     PipelineSettings,
     Searchable,
@@ -229,7 +226,7 @@ def build_recogniser_settings(
     pipeline = PipelineSettings(
         build_rules(config.policy, networks.calibration),
         build_face_filter(config.detector),
-        build_access_policy(config, wall),
+        config.policy.max_unknown_per_minute,
         tuple(build_liveness_layers(config, networks, wall)),
         networks.calibration.same_person,
     )
@@ -341,18 +338,6 @@ def build_duplicate_thresholds(
 ) -> MatchThresholds:
     """Return the scores from which enrollment takes two people for one, in a gallery of a size."""
     return MatchThresholds(calibration.same_person, rules.for_size(templates).thresholds.unmasked)
-
-
-def build_access_policy(config: TerminalConfig, wall: WallClock) -> AccessPolicy:
-    """Build the access policy; days begin and end in the time zone of the schedule."""
-    zone = config.door.schedule.zone
-
-    def today() -> date | None:
-        now, is_trusted = wall.read()
-        return datetime.fromtimestamp(now, zone).date() if is_trusted else None
-
-    groups = frozenset(map(name_key, config.policy.groups))
-    return AccessPolicy(AccessRights(groups, today), config.policy.max_unknown_per_minute)
 
 
 def build_face_filter(config: DetectorConfig) -> FaceFilter:

@@ -74,9 +74,7 @@ class Daemon:
         self._records = DecisionLog(config, evidence_key, self._wall, self._throttle)
         self._door = DoorClient(config.socket_path)
         lane = config.camera_lane
-        self._grants = GrantRequester(
-            self._door, lane, self._recogniser.gallery.find_record, self._records, self._throttle
-        )
+        self._grants = GrantRequester(self._door, lane, self._records, self._throttle)
         has_readers = any(reader.lane == lane for reader in config.door.readers)
         self._claims = ClaimReader(
             self._door, self._throttle, clock, lane=lane, has_readers=has_readers

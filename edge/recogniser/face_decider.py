@@ -2,7 +2,7 @@
 
 1. model     if the new model finds no match during a migration, the previous model searches;
              if none does, the holder of a presented card or PIN is compared
-2. rules     threshold, margin and mask rule, access rights, rate limit on unknown faces
+2. rules     threshold, margin and mask rule, rate limit on unknown faces
 3. liveness  evidence is collected while the face is identified as one subject
 4. votes     a grant needs several frames
 5. hold      it waits while the person is at another lane, or not alone with `one_at_a_time`
@@ -49,7 +49,7 @@ class ModelResult:
 
 
 class FaceDecider:
-    """Decides on faces by model, rules, access rights, liveness and votes. Not thread-safe."""
+    """Decides on faces by model, rules, liveness and votes. Not thread-safe."""
 
     def __init__(
         self,
@@ -61,20 +61,20 @@ class FaceDecider:
         stopwatch: Stopwatch,
     ) -> None:
         self._gallery, self._lookup, self._migration = gallery, lookup, migration
-        self._rules, self._rights = settings.rules, settings.access.rights
+        self._rules = settings.rules
         self._liveness = LivenessChecker(settings.layers)
         self._voting = Voting(settings.rules)
-        self._limiter = UnknownFaceLimiter(settings.access.max_unknown_per_minute)
+        self._limiter = UnknownFaceLimiter(settings.max_unknown_per_minute)
         self._guard, self._stopwatch = guard, stopwatch
 
     def update_settings(self, settings: PipelineSettings) -> None:
         """Apply other settings from the next face on; new tracks get the new liveness layers."""
         self._voting.update_rules(settings.rules)
-        self._limiter.update_limit(settings.access.max_unknown_per_minute)
+        self._limiter.update_limit(settings.max_unknown_per_minute)
         self._liveness.update_layers(settings.layers)
         if self._guard is not None:
             self._guard.update_cooldown(settings.rules.cooldown_s)
-        self._rules, self._rights = settings.rules, settings.access.rights
+        self._rules = settings.rules
 
     def revoke_grant(self, track: int, subject: str, retry_s: float) -> None:
         """Shorten the cooldown to `retry_s` after a grant that did not open the door."""
@@ -176,7 +176,7 @@ class FaceDecider:
     def _apply_rules(
         self, found: ModelResult, record: SubjectRecord | None, track: Track, at: float
     ) -> Decision:
-        """Decide one frame by the rules, the access rights and the rate limit on unknown faces.
+        """Decide one frame by the rules and the rate limit on unknown faces.
 
         PENDING is the best verdict here: only the votes of several frames make it a GRANT.
         """
@@ -194,12 +194,11 @@ class FaceDecider:
             self._limiter.note_unknown(track.number, track.face_count, at)
         if decision.verdict is not Verdict.PENDING:
             return decision
-        refusal: Reason | None = Reason.TOO_MANY_ATTEMPTS
-        if not self._limiter.is_exceeded(at):
-            refusal = self._rights.find_refusal(record)
-        if refusal is None:
-            return decision
-        return replace(decision, verdict=Verdict.REFUSED, reason=refusal)
+        if self._limiter.is_exceeded(at):
+            return replace(decision, verdict=Verdict.REFUSED, reason=Reason.TOO_MANY_ATTEMPTS)
+        if record.unmoved_rights is not None and record.unmoved_rights.is_limited:
+            return replace(decision, verdict=Verdict.REFUSED, reason=Reason.RIGHTS_NOT_MOVED)
+        return decision
 
     def _find_hold(self, face: FaceInFrame, match: Match | None, at: float) -> Reason | None:
         """Return why a face with enough votes is not granted access yet, None if it is."""

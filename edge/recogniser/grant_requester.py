@@ -14,7 +14,6 @@ from edge.door.client import DoorClient
 from edge.door.protocol import WaitingAnswer
 from edge.errors import DoorError
 from edge.recogniser.decision_log import DecisionLog, LogThrottle
-from edge.recogniser.pipeline_values import SubjectLookup
 from edge.values import Decision, Grant
 
 log = logging.getLogger(__name__)
@@ -37,27 +36,19 @@ class GrantRequester:
     """Requests the door to unlock for people at a lane, and records its answer."""
 
     def __init__(
-        self,
-        door: DoorClient,
-        lane: str,
-        lookup: SubjectLookup,
-        records: DecisionLog,
-        throttle: LogThrottle,
+        self, door: DoorClient, lane: str, records: DecisionLog, throttle: LogThrottle
     ) -> None:
-        self._lane = lane
-        self._door, self._lookup = door, lookup
+        self._door, self._lane = door, lane
         self._records, self._throttle = records, throttle
 
     def request(self, decision: Decision, subject: str, record_id: int) -> GrantOutcome:
         """Request one unlocking for a recorded decision; return the answer of the door."""
-        record = self._lookup(subject)
         grant = Grant(
             secrets.token_hex(8),
             subject,
             record_id,
             decision.frame_at,
             self._lane,
-            extended=record is not None and record.extended,
             masked=mask_state(decision.mask_worn) != "unmasked",
             claimed=decision.match is not None and decision.match.is_claimed,
         )

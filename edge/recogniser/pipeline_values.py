@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from edge.access.policy import DecisionRules
 from edge.access.reasons import Reason
-from edge.access.validity import AccessRights
 from edge.face.liveness import LivenessFrame, LivenessLayer
 from edge.face.track import Track
 from edge.subject import SubjectRecord
@@ -47,20 +46,12 @@ class FaceFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class AccessPolicy:
-    """Access rights at this door, and the rate limit on unknown faces."""
-
-    rights: AccessRights
-    max_unknown_per_minute: int  # beyond it all people are refused for a minute
-
-
-@dataclass(frozen=True, slots=True)
 class PipelineSettings:
     """Settings of a pipeline; all except `same_person` can change while it runs."""
 
     rules: DecisionRules
     face_filter: FaceFilter
-    access: AccessPolicy
+    max_unknown_per_minute: int  # beyond it all people are refused for a minute
     layers: Sequence[Callable[[], LivenessLayer]]  # factories; each track has its own layers
     same_person: float  # cosine below which two embeddings of a track are of two people
 

@@ -58,8 +58,7 @@ def _chips_of(step: Step) -> list[bytes | None]:
 def _record_of(seed: int) -> SubjectRecord:
     rng = random.Random(seed)
     return SubjectRecord(
-        extended=seed % 2 == 0,
-        groups=tuple(f"group {rng.randrange(9)}" for _ in range(rng.randrange(4))),
+        mask="any" if seed % 2 == 0 else "as-configured",
         consent=Consent(date(2026, 1, 1), "root", "x" * rng.randrange(200)) if seed % 3 else None,
     )
 

@@ -2,18 +2,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.config import TerminalConfig, load_config, renamed
+from edge.config import load_config, renamed
 from edge.config.recognition import CsiCameraConfig
 from edge.errors import ConfigError, describe_source, without_credentials
-from edge.recogniser.build import build_access_policy
-from edge.subject import SubjectRecord
-from edge.system.wallclock import WallClock
 
 WriteConfig = Callable[..., Path]
 
@@ -160,17 +155,6 @@ def test_camera_address_hides_its_password() -> None:
         without_credentials("found 'rtsp://user:secret@host/1', a: b@c")
         == "found 'rtsp://host', a: b@c"
     )
-
-
-def test_last_day_ends_in_machine_time_zone(
-    config: TerminalConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """16:30 in Los Angeles is the next day in UTC."""
-    monkeypatch.setenv("TZ", "America/Los_Angeles")
-    moment = datetime(2031, 12, 31, 16, 30, tzinfo=ZoneInfo("America/Los_Angeles"))
-    rights = build_access_policy(config, WallClock(read=moment.timestamp)).rights
-    assert rights.find_refusal(SubjectRecord(valid_until=date(2031, 12, 31))) is None
-    assert rights.find_refusal(SubjectRecord(valid_until=date(2031, 12, 30))) == "not-valid-today"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from calibration.photos import find_photos
 from edge.audit.writer import AuditLogWriter
 from edge.cli import audit, gallery
 from edge.config import load_config
+from edge.door.credentials_file import PersonEntry, read_document
 from edge.door.protocol import decode, encode, grant_fields, parse_grant
 from edge.errors import ConfigError, GalleryError
 from edge.gallery.database import Database
@@ -26,11 +27,8 @@ from edge.gallery.enrollment.roster import read_roster
 from edge.gallery.sealing import RowCipher
 from edge.gallery.store import GalleryStore
 from edge.names import check_name, name_key, normalize_name, parse_group, parse_groups
-from edge.recogniser.build import build_access_policy
 from edge.subject import SubjectRecord, pair_of
-from edge.system.wallclock import WallClock
 from edge.values import Grant
-from tests.builders import make_rights
 from tests.edge.gallery.conftest import write_export
 
 PERSIAN = "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"
@@ -85,19 +83,18 @@ def test_name_spelling_reaches_one_subject(
     one, other = names
     folder = tmp_path_factory.mktemp("names")
     with closing(open_gallery(folder / "gallery.db")) as store:
-        store.enroll(one, ROW, record=SubjectRecord(groups=(one,)))
+        store.enroll(one, ROW, record=SubjectRecord(mask="any"))
         assert store.enroll(other, ROW) == 2 and list(store.template_counts()) == [
             normalize_name(one)
         ]
         found = EnrolledSubjects(store, dry_run=False).find(other)
         assert found is not None and found.name == normalize_name(one)
         assert write_export(store, folder / "people", "a long passphrase", [other]) == 1
-        assert store.find_record(other) == SubjectRecord(groups=(normalize_name(one),))
+        assert store.find_record(other) == SubjectRecord(mask="any")
         assert store.remove(other) == 2 and store.find_record(one) is None
     assert pair_of(one, "Bob") == pair_of("Bob", other)
     assert parse_group(one) == parse_group(other)
-    rights = make_rights(frozenset({name_key(other)}))
-    assert rights.find_refusal(SubjectRecord(groups=(one,))) is None
+    assert PersonEntry(name="Ada", groups=(one,)).attributes.groups == {name_key(other)}
     photos = folder / "photos"
     (photos / other.strip()).mkdir(parents=True)
     (photos / other.strip() / "1.jpg").write_bytes(b"x")
@@ -145,7 +142,7 @@ def open_gallery(path: Path) -> GalleryStore:
 def test_name_of_any_script_is_accepted(name: str) -> None:
     check_name(name)
     assert normalize_name(name) == unicodedata.normalize("NFC", name)
-    grant = Grant(id="1", subject=name, record_id=1, frame_at=1.0, lane="main", extended=False)
+    grant = Grant(id="1", subject=name, record_id=1, frame_at=1.0, lane="main")
     assert parse_grant(decode(encode("grant", grant_fields(grant)))[1]) == grant
 
 
@@ -178,9 +175,9 @@ def test_name_joiner_is_kept_and_ignored_in_key(tmp_path: Path) -> None:
     bare = PERSIAN.replace("\u200c", "")
     with closing(open_gallery(tmp_path / "gallery.db")) as store:
         store.enroll(PERSIAN, ROW)
-        store.enroll(bare, ROW, record=SubjectRecord(extended=True))
+        store.enroll(bare, ROW, record=SubjectRecord(mask="any"))
         assert store.template_counts() == {PERSIAN: 2}
-        assert store.find_record(PERSIAN) == SubjectRecord(extended=True)
+        assert store.find_record(PERSIAN) == SubjectRecord(mask="any")
 
 
 def test_name_case_makes_two_people(tmp_path: Path) -> None:
@@ -219,12 +216,13 @@ def _as_before(name: str, record: SubjectRecord) -> bytes:
 
 
 def test_config_group_is_found_in_any_spelling(write_config: Callable[..., Path]) -> None:
-    config = load_config(write_config(policy={"groups": ["Cafe\u0301"]}))
-    assert config.policy.groups == ("Caf\u00e9",)
-    rights = build_access_policy(config, WallClock()).rights
-    assert rights.find_refusal(SubjectRecord(groups=("Caf\u00e9",))) is None
-    with pytest.raises(ConfigError, match=r"policy\.groups\.0 .*: expected a group name"):
-        load_config(write_config(policy={"groups": ["\u200b"]}))
+    def write(group: str) -> Path:
+        return write_config(access={"lanes": [{"name": "main", "groups": [group]}]})
+
+    (lane,) = load_config(write("Cafe\u0301")).access.lanes
+    assert lane.groups == ("Caf\u00e9",)
+    with pytest.raises(ConfigError, match=r"access\.lanes\.0\.groups\.0.*: expected a group name"):
+        load_config(write("\u200b"))
 
 
 def test_audit_of_earlier_spelling_is_erased(
@@ -259,20 +257,24 @@ def test_command_name_of_no_text_is_refused(
     assert "expected UTF-8 text" in capsys.readouterr().err
 
 
-def test_gallery_days_in_wrong_order_are_refused(
+def test_days_in_wrong_order_change_nothing(
     write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = load_config(path := write_config())
     config.state.mkdir(exist_ok=True)
     config.key_path.write_bytes(KEY)
     config.key_path.chmod(0o600)
-    arguments = ["set", "--config", str(path), "--subject", "Ada", "--valid-from", "2031-02-01"]
+    arguments = ["set", "--config", str(path), "--subject", "Ada"]
     with closing(
         GalleryStore(config.gallery_path, key=KEY, terminal=config.terminal, model_digest="m" * 64)
     ) as store:
-        store.enroll("Ada", ROW, record=SubjectRecord(valid_until=date(2031, 1, 1)))
-    assert gallery.main(arguments) == 2
-    assert "which is after 2031-01-01" in capsys.readouterr().err
+        store.enroll("Ada", ROW)
+    assert gallery.main([*arguments, "--valid-until", "2031-01-01"]) == 0
+    assert gallery.main([*arguments, "--valid-from", "2031-02-01"]) == 2
+    error = "the last day 2031-01-01 is before the first day 2031-02-01"
+    assert error in capsys.readouterr().err
+    (ada,) = read_document(config.people_path, config.people_key_path).people
+    assert (ada.valid_from, ada.valid_until) == (None, date(2031, 1, 1))
 
 
 def test_identity_in_two_spellings_is_refused(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_config_word_off_is_taken_if_it_is_one(write_config: WriteConfig) -> Non
     assert load_config(path).record.verification_key_dir == path.parent / "off"
     for text in (
         "record: {verification_key_dir: off}",
-        "policy: {groups: [on]}",
+        "access: {lanes: [{name: main, groups: [on]}]}",
         "previous_bundle: no",
     ):
         path.write_text(f"{plain}{text}\n")
@@ -140,7 +140,7 @@ def test_config_word_off_is_taken_if_it_is_one(write_config: WriteConfig) -> Non
         ("detector: {zone: [0, 1]}", "detector.zone (line 10): expected more entries, found 2"),
         ("door: {schedule: {holidays: [20261225]}}", "expected a day such as 2031-05-01, found"),
         ("policy: {mask: requir}", "(did you mean require?), found 'requir'"),
-        ("policy: {groups: staff}", "policy.groups (line 10): expected a list such as [a, b]"),
+        ("access: {lanes: main}", "access.lanes (line 10): expected a list such as [a, b]"),
     ],
 )
 def test_config_mistake_names_the_remedy(write_config: WriteConfig, text: str, words: str) -> None:

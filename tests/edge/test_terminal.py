@@ -409,7 +409,7 @@ def test_unconfirmed_change_fails(site: Site, write_config: Callable[..., Path])
         until(lambda: recogniser.said("running with 1 subject,"), "runs")
         recogniser.popen.send_signal(signal.SIGSTOP)
         arguments = ["--config", site.config_path, "--subject", "Eileen Collins"]
-        done = call(gallery.main, "set", "--valid-until", "2020-01-01", *arguments)
+        done = call(gallery.main, "set", "--mask", "any", *arguments)
         assert done.returncode == 1 and "has not confirmed" in done.stderr
         done = call(gallery.main, "remove", *arguments)
         assert done.returncode == 1 and "restart edge-daemon" in done.stderr
@@ -521,6 +521,22 @@ def test_extended_time_reaches_the_door(site: Site, write_config: Callable[..., 
         site.config_path,
     )
     assert done.returncode == 1 and "'Stranger' is not enrolled" in done.stderr
+
+
+def test_rights_are_decided_by_the_door(site: Site, write_config: Callable[..., Path]) -> None:
+    """The recogniser knows the person, and records why the door refuses."""
+    lanes = {"lanes": [{"name": "main", "groups": ["staff"]}]}
+    camera = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
+    write_config(camera=camera, access=lanes, policy={"cooldown_s": 0.8})
+    person = ["--subject", "Eileen Collins", "--config", site.config_path]
+    with site.door(), site.daemon():
+        until(lambda: site.decisions(kind="door", outcome="refused: not-in-group"), "refused")
+        done = call(gallery.main, "set", "--groups", "staff", *person)
+        assert done.returncode == 0, done.stderr
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        done = call(gallery.main, "set", "--valid-until", "2020-01-01", *person)
+        assert done.returncode == 0, done.stderr
+        until(lambda: site.decisions(kind="door", outcome="refused: not-valid-today"), "expired")
 
 
 def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:

@@ -45,7 +45,7 @@ _FULL = {
     },
     "engine": {"kind": "auto", "precision": "int8", "allow_ort": True},
     "detector": {"zone": [0.1, 0.0, 1.0, 1.0], "max_faces_per_frame": 3},
-    "policy": {"mask": "ask", "groups": ["staff"], "threshold_masked": 0.7},
+    "policy": {"mask": "ask", "threshold_masked": 0.7},
     "liveness": {
         "kind": "layers",
         "challenge": "hours",

@@ -55,7 +55,6 @@ def _grant(at: float) -> dict[str, Any]:
         "record_id": 1,
         "frame_at": at,
         "lane": "main",
-        "extended": False,
         "masked": False,
         "claimed": False,
     }

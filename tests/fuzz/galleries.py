@@ -23,18 +23,16 @@ from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.maintenance import verify
 from edge.gallery.store import GalleryStore
-from edge.subject import Consent, SubjectRecord, from_json, to_json
+from edge.subject import Consent, PersonRights, SubjectRecord, from_json, to_json
 from tests.fuzz.source import Source, corrupted, edited
 from tests.fuzz.target import Run, Target, expect
 
 _KEY, _TERMINAL, _MODEL = bytes(range(32)), "lobby", "m" * 64
 _DIMENSIONS = 8
 _RECORD = SubjectRecord(
-    extended=True,
-    valid_from=date(2026, 1, 1),
-    groups=("staff", "night"),
     consent=Consent(date(2026, 1, 2), "root", "form 7"),
     erase_on=date(2027, 1, 1),
+    unmoved_rights=PersonRights(("staff", "night"), valid_from=date(2026, 1, 1), extended=True),
 )
 _RULES = ImportPolicy(lambda: date(2026, 6, 1), consent_required=False, erase_after_days=None)
 _PEOPLE = {"Ada": 2, "Eve": 1, "Bob": 3}
@@ -311,7 +309,8 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
             )
         with contextlib.suppress(GalleryError):
             file = read_encrypted_file(path)
-            export.import_people(store, file, "a passphrase", _RULES, replace=True)
+            content = export.read_export(file, "a passphrase")
+            export.import_people(store, content, _RULES, replace=True)
         for name in store.template_counts():  # imported people can be read and removed
             store.list_templates(name)
             store.remove(name)

@@ -1,4 +1,4 @@
-"""Attributes stored with a person's templates: rights, consent and retention."""
+"""Attributes stored with a person's templates: preferences, consent and retention."""
 
 from __future__ import annotations
 
@@ -18,17 +18,13 @@ PHOTOS_MIN: Mapping[str, int] = {"off": 1, "standard": 1, "strict": 3}
 AGREEING_MIN = 3
 _TEXT_MAX = 500
 # Attributes that replace the stored ones as they are.
-_RIGHTS = ("extended", "valid_from", "valid_until", "groups", "mask", "liveness")
+_PREFERENCES = ("mask", "liveness")
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectAttributes:
     """Attributes given for a person; None leaves the stored value."""
 
-    extended: bool | None = None
-    valid_from: date | None = None
-    valid_until: date | None = None
-    groups: tuple[str, ...] | None = None
     mask: Literal["as-configured", "any"] | None = None
     liveness: Literal["as-configured", "no-challenge"] | None = None
     consent: str | None = None
@@ -66,20 +62,15 @@ class AttributePolicy:
             )
         record = replace(
             known,
-            **_given(attributes, _RIGHTS),
+            **_given(attributes, _PREFERENCES),
             consent=consent,
             erase_on=self._erase_on(attributes, known),
             distinct=(*known.distinct, *self._new_statements(subject, attributes, known)),
         )
-        self._check_dates(subject, record)
+        self._check_erasure(subject, record)
         return record
 
-    def _check_dates(self, subject: str, record: SubjectRecord) -> None:
-        if record.valid_from and record.valid_until and record.valid_from > record.valid_until:
-            raise PhotoError(
-                RefusalReason.INVALID_DATES,
-                f"{subject}: valid from {record.valid_from}, which is after {record.valid_until}",
-            )
+    def _check_erasure(self, subject: str, record: SubjectRecord) -> None:
         if record.erase_on and record.erase_on <= self.today:
             raise PhotoError(
                 RefusalReason.INVALID_DATES,

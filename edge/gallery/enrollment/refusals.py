@@ -71,4 +71,4 @@ class RefusalReason(Code):
         "a pose was not seen in time; improve the light and keep other people out of the picture",
     )
     NO_CONSENT = "no-consent", "no consent is on record; note it with --consent"
-    INVALID_DATES = "invalid-dates", "the dates exclude each other or are past; correct them"
+    INVALID_DATES = "invalid-dates", "the day of erasure has passed; choose a later one"

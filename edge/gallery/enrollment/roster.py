@@ -7,7 +7,7 @@ import csv
 import io
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +17,7 @@ from edge.gallery.enrollment.attributes import SubjectAttributes, parse_words
 from edge.names import check_name, is_printable, name_key, normalize_name, parse_groups
 from edge.parsing import parse_day
 from edge.photofile import ENDINGS, is_picture_name
+from edge.subject import RIGHTS, RightsChange
 from edge.system.leftovers import is_leftover
 
 _FILE_BYTES_MAX = 64 << 20
@@ -28,11 +29,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a ce
 
 @dataclass(frozen=True, slots=True)
 class RosterEntry:
-    """Person to enroll, with photos and attributes."""
+    """Person to enroll, with photos, attributes and rights."""
 
     subject: str
     photos: tuple[Path, ...]
     attributes: SubjectAttributes
+    rights: RightsChange = field(default_factory=dict)
 
 
 def _parse_flag(text: str) -> bool:
@@ -211,11 +213,13 @@ def _read_cells(
         errors.append(f"photos: {error}")
     if errors:
         raise ConfigError("; ".join(errors))
-    return RosterEntry(normalize_name(row["subject"]), photos, SubjectAttributes(**attributes))
+    rights = {name: attributes.pop(name) for name in RIGHTS if name in attributes}
+    subject = normalize_name(row["subject"])
+    return RosterEntry(subject, photos, SubjectAttributes(**attributes), rights)
 
 
 def _parse_attributes(row: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the fields of SubjectAttributes that a line sets, and its errors."""
+    """Return the attributes and rights that a line sets, and its errors."""
     found: dict[str, Any] = {}
     errors = [
         f"{name}: {cell[:20]!r} begins like a formula"

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ import pytest
 
 from edge.bundle import open_bundle, read_manifest
 from edge.chip import PREPROCESSING
-from edge.cli import enroll
+from edge.cli import door, enroll, rights
 from edge.cli.gallery import main
 from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
+from edge.door.credentials_file import PersonEntry, read_document
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
+from edge.subject import PersonRights, SubjectRecord
 from edge.system.wallclock import BUILT_AFTER
 from tests.bundles import EMBEDDING
 from tests.doors import RunningDoor as Door
@@ -59,15 +62,122 @@ def test_set_attributes_are_listed_and_shown(
     assert gallery("set", "--subject", "Ada", *changes) == 0
     assert gallery("list") == 0
     listed = (
-        "templates  subject\n        2  Ada  (extended, until 2027-01-01, staff, night, any mask)\n"
+        "templates  subject\n        2  Ada  (staff, night, until 2027-01-01, extended, any mask)\n"
     )
     assert listed in capsys.readouterr().out
     assert gallery("set", "--subject", "Ada", "--valid-until", "none", "--groups", "") == 0
     capsys.readouterr()
     assert gallery("show", "--subject", "Ada", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    assert shown["valid_until"] is None and shown["groups"] == [] and shown["extended"]
+    unlimited = {"groups": [], "valid_from": None, "valid_until": None, "extended": True}
+    assert shown["rights"] == unlimited and shown["mask"] == "any"
     assert [template["chip_kept"] for template in shown["templates"]] == [False, False]
+
+
+def at_door(config: TerminalConfig) -> dict[str, PersonEntry]:
+    people = read_document(config.people_path, config.people_key_path).people
+    return {person.name: person for person in people}
+
+
+def test_set_writes_rights_to_the_door_only(
+    gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gallery("set", "--subject", "Ada", "--groups", "staff", "--mask", "any") == 0
+    assert "Ada: mask, groups changed" in capsys.readouterr().out
+    assert at_door(config)["Ada"].groups == ("staff",)
+    with closing(opened(config)) as store:
+        assert store.find_record("Ada") == SubjectRecord(mask="any")
+    assert gallery("set", "--subject", "Joe", "--groups", "staff") == 1
+    assert "'Joe' is not enrolled" in capsys.readouterr().err and list(at_door(config)) == ["Ada"]
+
+
+def test_rights_need_the_account_of_the_door(
+    gallery: Callable[..., int],
+    config: TerminalConfig,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The recogniser's account owns the gallery, not the folder of the door."""
+    monkeypatch.setattr(rights, "may_change", lambda config: False)
+    assert gallery("set", "--subject", "Ada", "--groups", "staff") == 2
+    assert "run this as root, or without rights" in capsys.readouterr().err
+    assert gallery("set", "--subject", "Ada", "--mask", "any") == 0
+    assert gallery("export", "--out", "people", "--subject", "Ada") == 2
+    assert "the file takes the rights of people along" in capsys.readouterr().err
+    assert gallery("show", "--subject", "Ada", "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["rights"] is None and "not readable by this account" in shown.err
+    assert gallery("remove", "--subject", "Ada") == 0
+    assert (
+        "edge-door person list --not-enrolled, then edge-door person remove, as root"
+        in capsys.readouterr().err
+    )
+    assert at_door(config) == {}
+
+
+def test_remove_erases_person_at_the_door(
+    gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gallery("set", "--subject", "Ada", "--groups", "staff") == 0
+    assert gallery("set", "--subject", "Eve", "--valid-until", "2031-01-01") == 0
+    path = config.state.parent / "terminal.yaml"
+    person = ["person", "remove", "Ada", "--reason", "a test", "--config", str(path)]
+    assert door.main(person) == 1
+    assert "Ada: enrolled, and a face without an entry" in capsys.readouterr().err
+    with closing(opened(config)) as store:
+        store.remove("Ada")  # as if the command was killed in between
+    assert list(at_door(config)) == ["Ada", "Eve"]
+    assert door.main(["person", "list", "--not-enrolled", "--config", str(path)]) == 0
+    assert capsys.readouterr().out == "Ada  (staff)\n1 person\n"
+    assert gallery("remove", "--subject", "Ada", "--subject", "Eve") == 0
+    assert at_door(config) == {}
+
+
+def test_expire_erases_person_at_the_door(
+    gallery: Callable[..., int], config: TerminalConfig
+) -> None:
+    days = ["--erase-on", "2020-01-01", "--groups", "staff"]
+    assert gallery("set", "--subject", "Ada", *days) == 0
+    assert gallery("expire", "--dry-run") == 0 and list(at_door(config)) == ["Ada"]
+    assert gallery("expire") == 0 and at_door(config) == {}
+
+
+def test_export_takes_rights_along(
+    gallery: Callable[..., int], config: TerminalConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "passphrase").write_text("twelve and more\n")
+    passphrase = ["--passphrase-file", str(tmp_path / "passphrase")]
+    limits = ["--groups", "staff", "--valid-until", "2031-01-01"]
+    assert gallery("set", "--subject", "Ada", *limits) == 0
+    assert gallery("export", "--out", str(tmp_path / "people"), *passphrase) == 0
+    assert gallery("import", str(tmp_path / "people"), *passphrase) == 1  # enrolled already
+    assert gallery("remove", "--subject", "Ada", "--subject", "Eve") == 0
+    assert gallery("import", str(tmp_path / "people"), *passphrase) == 0
+    (ada,) = at_door(config).values()
+    assert ada.rights == PersonRights(("staff",), valid_until=date(2031, 1, 1))
+    with closing(opened(config)) as store:
+        assert store.find_record("Ada") == SubjectRecord()
+
+
+def test_move_rights_from_a_gallery_of_0_2_0(
+    gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = PersonRights(("staff", "night"), valid_until=date(2031, 1, 1), extended=True)
+    with closing(opened(config)) as store:
+        for name in ("Ada", "Eve"):
+            store.update_attributes(name, SubjectRecord(mask="any", unmoved_rights=stored))
+    limits = ["--groups", "night,day", "--valid-until", "2030-01-01"]
+    assert gallery("set", "--subject", "Eve", *limits) == 0
+    assert gallery("list") == 0 and "RIGHTS NOT MOVED" in capsys.readouterr().out
+    assert gallery("move-rights", "--dry-run") == 0 and list(at_door(config)) == ["Eve"]
+    assert gallery("move-rights") == 0
+    assert "rights of 2 people moved to the door" in capsys.readouterr().out
+    ada, eve = at_door(config)["Ada"], at_door(config)["Eve"]
+    assert ada.rights == stored
+    assert eve.rights == PersonRights(("night",), valid_until=date(2030, 1, 1), extended=True)
+    with closing(opened(config)) as store:
+        assert store.find_record("Ada") == SubjectRecord(mask="any") == store.find_record("Eve")
+    assert gallery("move-rights") == 0 and "rights of 0 people" in capsys.readouterr().out
 
 
 def test_expire_erases_without_printing_names(

@@ -76,7 +76,7 @@ class Door(RuleBasedStateMachine):
     )
     def grant(self, age: float, name: str, fresh: bool, extended: bool) -> None:
         grant_id = f"{name}-{self.now}-{len(self.used)}" if fresh else name
-        grant = Grant(grant_id, "Ada", 1, self.now - age, "main", extended)
+        grant = Grant(grant_id, "Ada", 1, self.now - age, "main", extended=extended)
         refused = self.door.check(grant, self.now)
         if refused is None:
             assert -0.051 <= age <= MAX_GRANT_AGE_S + 1e-6 and grant_id not in self.used

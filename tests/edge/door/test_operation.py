@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ from tests.doors import (
     records,
     until,
 )
+from tests.lanes import make_people
 
 
 def test_rex_and_fire_open_in_lockdown(
@@ -180,13 +180,14 @@ def test_grants_of_operators_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
         terminal.stop()
 
 
-def test_extended_grant_opens_longer(tmp_path: Path) -> None:
+def test_extended_person_opens_longer(tmp_path: Path) -> None:
+    make_people(tmp_path, {"Ada": {"extended": True}})
     terminal = RunningDoor(
         tmp_path, settings=make_settings(timing=make_timing(pulse_s=PULSE_S, extended_pulse_s=5.0))
     )
     client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
-        assert client.grant(replace(grant(), extended=True)) is None
+        assert client.grant(grant()) is None
         assert PULSE_S < client.status()["relocks_in_s"] <= 5
     finally:
         client.close()

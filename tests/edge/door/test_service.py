@@ -78,7 +78,6 @@ def grant_packet(change: str) -> bytes:
         '"record_id"': "1",
         '"frame_at"': "1.0",
         '"lane"': '"main"',
-        '"extended"': "false",
         '"masked"': "false",
         '"claimed"': "false",
     }
@@ -106,7 +105,8 @@ def grant_packet(change: str) -> bytes:
         grant_packet('"subject": "\\ud800"'),
         grant_packet('"frame_at": NaN'),
         grant_packet('"frame_at": 1' + "0" * 400),
-        grant_packet('"extended": 1'),
+        grant_packet('"masked": 1'),
+        grant_packet('"extended": true'),
         grant_packet('"lane": ""'),
         grant_packet('"claimed": null'),
         grant_packet('"pulse_s": 900'),

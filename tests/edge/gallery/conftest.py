@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from edge.gallery.encrypted_file import write_encrypted_file
-from edge.gallery.export import build_export
+from edge.gallery.encrypted_file import EncryptedFile, write_encrypted_file
+from edge.gallery.export import ImportResult, build_export, import_people, read_export
+from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.store import GalleryStore
 
 KEY = bytes(range(32))
@@ -32,6 +33,13 @@ def open_store(tmp_path: Path) -> Iterator[Open]:
     yield make
     for store in opened:
         store.close()
+
+
+def import_file(
+    store: GalleryStore, file: EncryptedFile, passphrase: str, policy: ImportPolicy, **options: Any
+) -> ImportResult:
+    """Enroll the people of a file of another terminal."""
+    return import_people(store, read_export(file, passphrase), policy, **options)
 
 
 def write_export(

@@ -51,7 +51,7 @@ def opened(path: Path, key: bytes = KEY, model: str = "m" * 64) -> GalleryStore:
 def saved(tmp_path: Path) -> EncryptedFile:
     """Ada with templates of two models, and Eve."""
     with closing(opened(tmp_path / "old.db")) as store:
-        store.enroll("Ada", ROWS[:2], record=SubjectRecord(groups=("staff",)), chips=[b"one", None])
+        store.enroll("Ada", ROWS[:2], record=SubjectRecord(mask="any"), chips=[b"one", None])
         store.enroll("Eve", ROWS[2:3])
         with closing(opened(tmp_path / "old.db", model="n" * 64)) as other:
             other.enroll("Ada", ROWS[3:])
@@ -81,9 +81,7 @@ def test_restore_on_a_fresh_folder(tmp_path: Path, saved: EncryptedFile, key: by
 
 def test_restore_spellings_stay_two_people(tmp_path: Path) -> None:
     people = [
-        StoredSubject(
-            "Zo\u00eb", SubjectRecord(groups=("staff",)), (StoredTemplate("m" * 64, ROWS[0]),)
-        ),
+        StoredSubject("Zo\u00eb", SubjectRecord(mask="any"), (StoredTemplate("m" * 64, ROWS[0]),)),
         StoredSubject("Zoe\u0308", SubjectRecord(), (StoredTemplate("m" * 64, ROWS[1]),)),
     ]
     secrets = {name: base64.b64encode(bytes(SECRET_BYTES)).decode() for name in SECRETS}
@@ -97,7 +95,7 @@ def test_restore_spellings_stay_two_people(tmp_path: Path) -> None:
     with closing(opened(tmp_path / "gallery.db")) as store:
         first, second = store.read_subjects()
     assert (first.name, second.name) == ("Zo\u00eb", "Zo\u00eb (2)")
-    assert (first.record.groups, second.record.groups) == (("staff",), ())
+    assert (first.record.mask, second.record.mask) == ("any", "as-configured")
     assert np.array_equal(np.vstack([first.templates, second.templates]), ROWS[:2])
 
 

@@ -16,7 +16,7 @@ from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.gallery.template_migration import TemplateMigration, migrate_templates
-from tests.edge.gallery.conftest import write_export
+from tests.edge.gallery.conftest import import_file, write_export
 
 pytestmark = pytest.mark.usefixtures("cheap_scrypt")
 
@@ -80,7 +80,7 @@ def test_compatible_templates_keep_their_model(adapted: GalleryStore, tmp_path: 
         compatible_with=[BASE],
     )
     file = read_encrypted_file(path)
-    assert export.import_people(there, file, PASSPHRASE, RULES) == export.ImportResult(1)
+    assert import_file(there, file, PASSPHRASE, RULES) == export.ImportResult(("Ada",))
     assert models(there, "Ada") == [BASE, BASE, ADAPTED]
     assert [one.chip for one in there.list_templates("Ada")] == [None, None, b"picture"]
 
@@ -91,8 +91,8 @@ def test_import_from_base_terminal_is_accepted(
     path = tmp_path / "people"
     write_export(open_store(model=BASE), path, PASSPHRASE)
     file = read_encrypted_file(path)
-    result = export.import_people(adapted, file, PASSPHRASE, RULES, replace=True)
-    assert result == export.ImportResult(1) and models(adapted, "Ada") == [BASE, BASE]
+    result = import_file(adapted, file, PASSPHRASE, RULES, replace=True)
+    assert result == export.ImportResult(("Ada",)) and models(adapted, "Ada") == [BASE, BASE]
 
 
 def test_import_of_unlisted_model_is_refused(adapted: GalleryStore, tmp_path: Path) -> None:
@@ -101,5 +101,5 @@ def test_import_of_unlisted_model_is_refused(adapted: GalleryStore, tmp_path: Pa
     there = GalleryStore(
         tmp_path / "there" / "gallery.db", key=bytes(32), terminal="cellar", model_digest=ADAPTED
     )
-    result = export.import_people(there, read_encrypted_file(path), PASSPHRASE, RULES)
-    assert result.imported == 0 and "templates of model bbbb" in result.refused["Ada"]
+    result = import_file(there, read_encrypted_file(path), PASSPHRASE, RULES)
+    assert result.imported == () and "templates of model bbbb" in result.refused["Ada"]

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from edge.errors import GalleryError
-from edge.gallery import export, maintenance
+from edge.gallery import maintenance
 from edge.gallery.encrypted_file import read_encrypted_file
 from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord, from_json, to_json
-from tests.edge.gallery.conftest import Open, write_export
+from tests.edge.gallery.conftest import Open, import_file, write_export
 
 ROW = np.full((1, 4), 0.5, np.float32)
 RULES = ImportPolicy(lambda: date(2026, 11, 29), consent_required=False, erase_after_days=None)
@@ -55,10 +55,10 @@ def test_record_with_wrong_types_is_refused(fields: dict[str, Any]) -> None:
 
 
 def test_record_of_0_2_0_loses_its_pin() -> None:
-    valid = json.loads(to_json("Ada", SubjectRecord(extended=True)))
+    valid = json.loads(to_json("Ada", SubjectRecord(mask="any")))
     assert from_json(json.dumps({**valid, "pin": "hash"}).encode()) == (
         "Ada",
-        SubjectRecord(extended=True),
+        SubjectRecord(mask="any"),
     )
 
 
@@ -105,7 +105,7 @@ def test_export_chip_empty_text_is_empty_bytes(open_store: Open, tmp_path: Path)
     store.enroll("Ada", ROW, chips=[b""])
     write_export(store, tmp_path / "people", "a long passphrase")
     file = read_encrypted_file(tmp_path / "people")
-    assert export.import_people(store, file, "a long passphrase", RULES, replace=True).imported == 1
+    assert import_file(store, file, "a long passphrase", RULES, replace=True).imported == ("Ada",)
     assert [kept.chip for kept in store.list_templates("Ada")] == [b""]
 
 
@@ -150,7 +150,7 @@ def test_export_leaves_damaged_templates_out(open_store: Open, tmp_path: Path) -
     store.enroll("Ada", np.concatenate([ROW * 2, ROW]), chips=[b"one", b"two"])
     write_export(store, tmp_path / "people", "a long passphrase")
     file = read_encrypted_file(tmp_path / "people")
-    assert export.import_people(store, file, "a long passphrase", RULES, replace=True).imported == 1
+    assert import_file(store, file, "a long passphrase", RULES, replace=True).imported == ("Ada",)
     assert [kept.chip for kept in store.list_templates("Ada")] == [b"two"]
 
 

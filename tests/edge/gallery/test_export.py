@@ -19,7 +19,7 @@ from edge.gallery.export import EXPORT_MAGIC
 from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
-from tests.edge.gallery.conftest import write_export
+from tests.edge.gallery.conftest import import_file, write_export
 
 pytestmark = pytest.mark.usefixtures("cheap_scrypt")
 
@@ -27,8 +27,7 @@ Open = Callable[..., GalleryStore]
 RULES = ImportPolicy(lambda: date(2026, 11, 29), consent_required=False, erase_after_days=None)
 PASSPHRASE = "a horse of some other colour"
 ADA = SubjectRecord(
-    groups=("staff",),
-    valid_until=date(2027, 1, 1),
+    mask="any",
     consent=Consent(date(2026, 1, 1), "guard"),
 )
 
@@ -61,12 +60,12 @@ def test_import_keeps_attributes(here: GalleryStore, there: GalleryStore, tmp_pa
         and b"Ada" not in path.read_bytes()
         and rows(1).tobytes() not in path.read_bytes()
     )
-    assert export.import_people(
-        there, read_encrypted_file(path), PASSPHRASE, RULES
-    ) == export.ImportResult(2)
+    assert import_file(there, read_encrypted_file(path), PASSPHRASE, RULES) == export.ImportResult(
+        ("Ada", "Eve")
+    )
     ada, eve = there.read_subjects()
     assert (ada.name, eve.name) == ("Ada", "Eve") and np.array_equal(ada.templates, rows(2))
-    assert ada.record.groups == ADA.groups and ada.record.consent == ADA.consent
+    assert ada.record == ADA
     assert [kept.chip for kept in there.list_templates("Ada")] == [b"picture", None]
 
 
@@ -76,12 +75,12 @@ def test_import_enrolled_is_refused_or_replaced(
     path = tmp_path / "people"
     there.enroll("Ada", rows(3, seed=9))
     assert write_export(here, path, PASSPHRASE, ["Ada"]) == 1
-    assert list(
-        export.import_people(there, read_encrypted_file(path), PASSPHRASE, RULES).refused
-    ) == ["Ada"] and there.template_counts() == {"Ada": 3}
-    assert export.import_people(
+    assert list(import_file(there, read_encrypted_file(path), PASSPHRASE, RULES).refused) == [
+        "Ada"
+    ] and there.template_counts() == {"Ada": 3}
+    assert import_file(
         there, read_encrypted_file(path), PASSPHRASE, RULES, replace=True
-    ).imported == 1 and there.template_counts() == {"Ada": 2}
+    ).imported == ("Ada",) and there.template_counts() == {"Ada": 2}
 
 
 def test_transfer_errors_name_the_cause(
@@ -94,12 +93,12 @@ def test_transfer_errors_name_the_cause(
         write_export(here, path, PASSPHRASE, ["Joe"])
     write_export(here, path, PASSPHRASE)
     with pytest.raises(GalleryError, match="wrong passphrase"):
-        export.import_people(there, read_encrypted_file(path), PASSPHRASE + "!", RULES)
+        import_file(there, read_encrypted_file(path), PASSPHRASE + "!", RULES)
     other = GalleryStore(
         tmp_path / "other.db", key=bytes(32), terminal="attic", model_digest="n" * 64
     )
     with pytest.raises(GalleryError, match="templates are of model"):
-        export.import_people(other, read_encrypted_file(path), PASSPHRASE, RULES)
+        import_file(other, read_encrypted_file(path), PASSPHRASE, RULES)
     other.close()
     with pytest.raises(GalleryError, match="cannot be read"):
         read_encrypted_file(tmp_path / "none")
@@ -124,7 +123,7 @@ def test_import_changed_file_enrolls_no_one(
     changed = tmp_path / "changed"
     changed.write_bytes(content)
     with pytest.raises(GalleryError):
-        export.import_people(there, read_encrypted_file(changed), PASSPHRASE, RULES)
+        import_file(there, read_encrypted_file(changed), PASSPHRASE, RULES)
     assert there.template_counts() == {}
 
 
@@ -169,8 +168,8 @@ def test_import_refuses_one_bad_person(
     there: GalleryStore, tmp_path: Path, bad: object, reason: str
 ) -> None:
     file = crafted(tmp_path / "people", person("Ada"), bad, person("Eve"))
-    result = export.import_people(there, file, PASSPHRASE, RULES, dimension=16)
-    assert result.imported == 2 and there.template_counts() == {"Ada": 1, "Eve": 1}
+    result = import_file(there, file, PASSPHRASE, RULES, dimension=16)
+    assert result.imported == ("Ada", "Eve") and there.template_counts() == {"Ada": 1, "Eve": 1}
     (why,) = result.refused.values()
     assert reason in why
 
@@ -179,8 +178,8 @@ def test_import_refuses_one_bad_person(
 def test_import_spellings_never_replace(there: GalleryStore, tmp_path: Path, other: str) -> None:
     eve = person(other, templates=encoded(rows(2)[1]))
     file = crafted(tmp_path / "people", person("Zo\u00eb"), eve)
-    result = export.import_people(there, file, PASSPHRASE, RULES, replace=True)
-    assert result.imported == 1 and len(result.refused) == 1
+    result = import_file(there, file, PASSPHRASE, RULES, replace=True)
+    assert result.imported == ("Zo\u00eb",) and len(result.refused) == 1
     assert np.array_equal(there.read_subjects()[0].templates, rows(1))
 
 
@@ -189,7 +188,7 @@ def test_import_asks_for_consent_and_erases(there: GalleryStore, tmp_path: Path)
     late = {**agreed, "erase_on": "2030-01-01"}
     people = person("Ada"), person("Eve", agreed), person("Joe", late)
     rules = replace(RULES, consent_required=True, erase_after_days=10)
-    result = export.import_people(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
+    result = import_file(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
     assert list(result.refused) == ["Ada"] and "no consent is recorded" in result.refused["Ada"]
     assert {known.record.erase_on for known in there.read_subjects()} == {date(2026, 12, 9)}
     assert there.template_counts() == {"Eve": 1, "Joe": 1}
@@ -203,5 +202,5 @@ def test_import_without_a_trusted_clock(there: GalleryStore, tmp_path: Path) -> 
 
     people = person("Ada"), person("Eve", {"erase_on": "2030-01-01"})
     rules = replace(RULES, today=doubtful)
-    result = export.import_people(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
-    assert result.imported == 1 and result.refused == {"Eve": "the clock was never set"}
+    result = import_file(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
+    assert result.imported == ("Ada",) and result.refused == {"Eve": "the clock was never set"}

@@ -22,11 +22,11 @@ def subject_of(gallery: LiveGallery, face: Rows) -> str | None:
 
 def test_live_gallery_follows_other_writers(open_store: Open) -> None:
     store = open_store()
-    store.enroll("Ada", ADA, record=SubjectRecord(extended=True))
+    store.enroll("Ada", ADA, record=SubjectRecord(mask="any"))
     gallery = LiveGallery(open_store())
     assert (
         subject_of(gallery, ADA[0]) == "Ada"
-        and gallery.find_record("Ada") == SubjectRecord(extended=True)
+        and gallery.find_record("Ada") == SubjectRecord(mask="any")
         and not gallery.refresh()
     )
     store.enroll("Eve", EVE)

@@ -14,19 +14,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from edge.errors import GalleryError
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import GalleryStore
-from edge.subject import Consent, SubjectRecord
+from edge.subject import Consent, PersonRights, SubjectRecord
 
 KEY = bytes(range(32))
 Open = Callable[..., GalleryStore]
 EVERYTHING = SubjectRecord(
-    extended=True,
-    valid_from=date(2026, 1, 1),
-    valid_until=date(2026, 12, 31),
-    groups=("staff", "night"),
     mask="any",
     liveness="no-challenge",
     consent=Consent(date(2026, 1, 1), "guard", "form 7, shelf 3"),
     erase_on=date(2027, 1, 1),
+    unmoved_rights=PersonRights(("staff", "night"), date(2026, 1, 1), date(2026, 12, 31), True),
 )
 
 
@@ -321,7 +318,7 @@ def test_schema_1_is_upgraded_when_opened(open_store: Open, tmp_path: Path) -> N
     names, templates = store.load_templates()
     assert names == ["Ada", "Ada", "Eve"] and np.array_equal(templates, rows(3))
     assert (
-        store.find_record("Eve") == SubjectRecord(extended=True)
+        store.find_record("Eve") == SubjectRecord(unmoved_rights=PersonRights(extended=True))
         and store.find_record("Ada") == SubjectRecord()
     )
     assert b"Ada" not in on_disk(tmp_path)

@@ -33,7 +33,7 @@ def test_migrate_enrolls_from_stored_chips(open_store: Open) -> None:
     before.enroll(
         "Ada",
         np.eye(2, 16, dtype=np.float32),
-        record=SubjectRecord(extended=True),
+        record=SubjectRecord(mask="any"),
         chips=[png(3), None],
     )
     before.enroll("Eve", np.eye(1, 16, dtype=np.float32))
@@ -43,7 +43,7 @@ def test_migrate_enrolls_from_stored_chips(open_store: Open) -> None:
     result = migrate_templates(now, Embedder())  # type: ignore[arg-type]
     assert (result.already_enrolled, result.enrolled, result.not_enrolled) == (0, ["Ada"], ["Eve"])
     ada, _ = open_store(model="n" * 64).read_subjects()
-    assert ada.record.extended and ada.templates.argmax() == 3
+    assert ada.record.mask == "any" and ada.templates.argmax() == 3
     again = migrate_templates(now, Embedder())  # type: ignore[arg-type]
     assert (again.already_enrolled, again.enrolled, again.not_enrolled) == (1, [], ["Eve"])
     assert before.template_counts() == {"Ada": 2, "Eve": 1}

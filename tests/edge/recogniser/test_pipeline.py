@@ -25,8 +25,8 @@ from edge.gallery.search import Index
 from edge.recogniser.build import build_rules, build_threshold_scaling, default_record
 from edge.recogniser.lane_guard import LaneGuard
 from edge.recogniser.pipeline import Pipeline
-from edge.recogniser.pipeline_values import AccessPolicy, FaceFilter, SubjectLookup
-from edge.subject import SubjectRecord
+from edge.recogniser.pipeline_values import FaceFilter, SubjectLookup
+from edge.subject import PersonRights, SubjectRecord
 from edge.values import (
     Face,
     FaceResult,
@@ -39,7 +39,7 @@ from edge.values import (
     Verdict,
     Zone,
 )
-from tests.builders import make_access, make_filter, make_rights, make_rules, make_settings
+from tests.builders import make_filter, make_rules, make_settings
 
 RULES = make_rules(Thresholds(0.5, 0.5), min_votes_masked=3)
 ADA, EVE, STRANGER = np.eye(3, 8, dtype=np.float32)
@@ -96,7 +96,7 @@ class Run:
         self,
         face_filter: FaceFilter | None = None,
         layers: Sequence[type[LivenessLayer]] = (),
-        access: AccessPolicy | None = None,
+        max_unknown_per_minute: int = 10_000,
         lookup: SubjectLookup = default_record,
         rules: DecisionRules = RULES,
         names: Sequence[str] = ("Ada", "Eve"),
@@ -111,7 +111,12 @@ class Run:
             self.networks,  # type: ignore[arg-type]
             gallery,
             lookup,
-            make_settings(rules, face_filter, access, layers=layers),
+            make_settings(
+                rules,
+                face_filter,
+                max_unknown_per_minute=max_unknown_per_minute,
+                layers=layers,
+            ),
             migration(self.networks),
             guard,
         )
@@ -347,7 +352,7 @@ def test_hidden_face_hands_no_votes_to_another() -> None:
 
 
 def test_hidden_faces_are_not_counted_as_unknown() -> None:
-    run = Run(rules=HIDDEN_RULES, access=make_access(max_unknown_per_minute=1))
+    run = Run(rules=HIDDEN_RULES, max_unknown_per_minute=1)
     run.networks.identity, run.networks.similarity = STRANGER, 0.1
     for _ in range(8):
         run.frame(face(100))
@@ -584,21 +589,21 @@ def test_face_that_fills_the_frame_is_found(detector: FaceDetector, collins: np.
     assert len(widths) == 2 and min(widths) > 500
 
 
-def test_known_person_without_rights_is_refused() -> None:
-    guest = SubjectRecord(valid_until=date(2026, 5, 1), groups=("guests",))
-    day: list[date | None] = [date(2026, 5, 1)]
-    run = Run(
-        access=make_access(make_rights(frozenset({"guests"}), lambda: day[0])),
-        lookup=lambda subject: guest,
-    )
-    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
-    for today, reason in ((date(2026, 5, 2), "not-valid-today"), (None, "clock-untrusted")):
-        day[0] = today
-        run.at += 10
-        seen = [run.frame(face(100))[0].decision for _ in range(5)]
-        assert {(d.verdict, d.reason) for d in seen if d.reason != "skipped"} == {
-            (Verdict.REFUSED, reason)
-        }
+@pytest.mark.parametrize(
+    ("rights", "verdict"),
+    [
+        (PersonRights(valid_until=date(2999, 1, 1)), Verdict.REFUSED),
+        (PersonRights(valid_from=date(2020, 1, 1)), Verdict.REFUSED),
+        (PersonRights(groups=("staff",), extended=True), Verdict.GRANT),
+    ],
+    ids=["until", "from", "groups"],
+)
+def test_unmoved_days_are_refused(rights: PersonRights, verdict: Verdict) -> None:
+    """The days are still in the gallery, and the door does not know them."""
+    run = Run(lookup=lambda subject: SubjectRecord(unmoved_rights=rights))
+    last = [run.frame(face(100))[0].decision for _ in range(3)][-1]
+    assert last.verdict is verdict
+    assert (last.reason == "rights-not-moved") == (verdict is Verdict.REFUSED)
 
 
 def test_subject_without_record_is_refused() -> None:
@@ -616,7 +621,7 @@ def test_subject_exempt_from_masks_is_granted() -> None:
 
 
 def test_many_unknown_faces_refuse_all_grants() -> None:
-    run = Run(access=make_access(max_unknown_per_minute=3))
+    run = Run(max_unknown_per_minute=3)
     for n in range(5):
         run.networks.identity = STRANGER
         run.frame(face(100 + 400 * (n % 2)))

@@ -15,7 +15,7 @@ from edge import masks
 from edge.audit.reader import read_log
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
-from edge.cli import audit, enroll_common, gallery
+from edge.cli import audit, common, gallery
 from edge.cli import enroll as command
 from edge.config import load_config
 from edge.face.detect import FaceDetector
@@ -157,19 +157,18 @@ def test_enroll_stores_attributes(terminal: Terminal) -> None:
     )
     terminal.enroll("ada0", options=options)
     shown = terminal.shown()
-    assert (shown["valid_from"], shown["valid_until"], shown["extended"]) == (
-        "2031-01-01",
-        "2031-12-31",
-        True,
-    )
-    assert shown["groups"] == ["staff", "night"]
+    assert shown["rights"] == {
+        "groups": ["staff", "night"],
+        "valid_from": "2031-01-01",
+        "valid_until": "2031-12-31",
+        "extended": True,
+    }
     assert shown["consent"]["words"] == "form 12" and shown["consent"]["noted_by"]
     terminal.enroll("ada1", options=("--groups", "day"))
     changed = terminal.shown()
     assert (
-        changed["groups"] == ["day"]
+        changed["rights"] == {**shown["rights"], "groups": ["day"]}
         and changed["consent"] == shown["consent"]
-        and changed["extended"]
     )
 
 
@@ -289,12 +288,12 @@ def test_enroll_uses_configured_threshold(
 def test_calling_account_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getuid", lambda: 0)
     monkeypatch.setenv("SUDO_UID", "1")
-    assert enroll_common.calling_account() == "daemon"
+    assert common.calling_account() == "daemon"
     monkeypatch.setenv("SUDO_UID", "-1")
-    assert enroll_common.calling_account() == "root"
+    assert common.calling_account() == "root"
     monkeypatch.setattr("os.getuid", lambda: 1)
     monkeypatch.setenv("SUDO_UID", "0")
-    assert enroll_common.calling_account() == "daemon"  # only root has SUDO_UID from sudo
+    assert common.calling_account() == "daemon"  # only root has SUDO_UID from sudo
 
 
 def test_enroll_without_required_consent_refused(
@@ -327,7 +326,7 @@ def test_enroll_dry_run_stores_nothing(terminal: Terminal) -> None:
     terminal.enroll("ada0")
     terminal.enroll("ada1", options=("--dry-run", "--groups", "staff"))
     shown = terminal.shown()
-    assert len(shown["templates"]) == 1 and shown["groups"] == []
+    assert len(shown["templates"]) == 1 and shown["rights"]["groups"] == []
 
 
 def test_enroll_keeps_chips_if_configured(

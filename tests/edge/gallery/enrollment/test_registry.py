@@ -18,12 +18,12 @@ def test_subjects_refresh_sees_other_process(open_store: Open) -> None:
     other.enroll("Ada", ADA)
     subjects.refresh()
     assert subjects.index.best_other(ADA[0], "Bob") == (1, "Ada")
-    subjects.enroll("Bob", BOB, SubjectRecord(extended=True))
+    subjects.enroll("Bob", BOB, SubjectRecord(mask="any"))
     other.remove("Ada")
     subjects.refresh()
     assert len(subjects) == 1 and subjects.index.best_other(ADA[0], "Bob") == (-1, None)
     bob = subjects.find("Bob")
-    assert bob is not None and bob.record.extended and np.array_equal(bob.templates, BOB)
+    assert bob is not None and bob.record.mask == "any" and np.array_equal(bob.templates, BOB)
 
 
 def test_subjects_dry_run_stores_nothing(open_store: Open) -> None:
@@ -44,11 +44,11 @@ def test_subjects_dry_run_stores_nothing(open_store: Open) -> None:
     assert store.template_counts() == {"Ada": 1}
 
 
-def test_subjects_rights_alone_are_updated(open_store: Open) -> None:
+def test_subjects_record_alone_is_updated(open_store: Open) -> None:
     store = open_store()
     subjects = EnrolledSubjects(store, dry_run=False)
     subjects.enroll("Ada", ADA, SubjectRecord())
-    subjects.enroll("Ada", np.zeros((0, 0), np.float32), SubjectRecord(groups=("staff",)))
+    subjects.enroll("Ada", np.zeros((0, 0), np.float32), SubjectRecord(mask="any"))
     assert store.template_counts() == {"Ada": 1}
     record = store.find_record("Ada")
-    assert record is not None and record.groups == ("staff",)
+    assert record is not None and record.mask == "any"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge.errors import ConfigError, PhotoError
 from edge.gallery.enrollment.attributes import AttributePolicy, SubjectAttributes
 from edge.gallery.enrollment.roster import COLUMNS, RosterEntry, read_roster
-from edge.subject import Consent, SubjectRecord
+from edge.subject import Consent, PersonRights, SubjectRecord
 
 
 @pytest.fixture
@@ -62,10 +62,6 @@ def test_roster_every_column_is_read(people: Path, folder: Path, mark: str, endi
     ada, zoe = read(people, folder, text)
     assert ada.photos == (folder / "Ada" / "1.jpg", folder / "Ada" / "2.PNG")
     assert ada.attributes == SubjectAttributes(
-        True,
-        date(2031, 1, 1),
-        date(2031, 12, 31),
-        ("staff", "night"),
         "any",
         "no-challenge",
         "form 12, shelf 3",
@@ -73,8 +69,17 @@ def test_roster_every_column_is_read(people: Path, folder: Path, mark: str, endi
         ("Zoë", "17"),
         "twins",
     )
+    assert ada.rights == {
+        "groups": ("staff", "night"),
+        "valid_from": date(2031, 1, 1),
+        "valid_until": date(2031, 12, 31),
+        "extended": True,
+    }
     assert zoe == RosterEntry(
-        "Zoë", (folder / "Bob" / "b.jpeg", folder / "loose.jpg"), SubjectAttributes(extended=False)
+        "Zoë",
+        (folder / "Bob" / "b.jpeg", folder / "loose.jpg"),
+        SubjectAttributes(),
+        {"extended": False},
     )
 
 
@@ -177,21 +182,21 @@ def policy(
 def test_record_unnamed_attributes_stay() -> None:
     rules = policy()
     known = SubjectRecord(
-        extended=True,
-        groups=("staff",),
+        mask="any",
         consent=Consent(date(2029, 1, 1), "eve", "form 1"),
+        unmoved_rights=PersonRights(("staff",)),
     )
     assert rules.build_record("Ada", SubjectAttributes(), known) == known
     changed = rules.build_record(
         "Ada",
-        SubjectAttributes(groups=("night",), valid_until=date(2031, 1, 1), consent="form 2"),
+        SubjectAttributes(liveness="no-challenge", consent="form 2"),
         known,
     )
     assert changed == SubjectRecord(
-        extended=True,
-        valid_until=date(2031, 1, 1),
-        groups=("night",),
+        mask="any",
+        liveness="no-challenge",
         consent=Consent(TODAY, "root", "form 2"),
+        unmoved_rights=PersonRights(("staff",)),
     )
 
 
@@ -219,20 +224,10 @@ def test_record_erase_day_from_last_enrollment() -> None:
         rules.build_record("Ada", SubjectAttributes(erase_on=TODAY), None)
 
 
-def test_record_dates_in_wrong_order_refused() -> None:
-    with pytest.raises(PhotoError, match="which is after") as caught:
-        policy().build_record(
-            "Ada",
-            SubjectAttributes(valid_from=date(2032, 1, 1)),
-            SubjectRecord(valid_until=date(2031, 1, 1)),
-        )
-    assert caught.value.reason == "invalid-dates"
-
-
 def test_attributes_line_overrides_command() -> None:
-    assert SubjectAttributes(extended=False, groups=("a",)).with_defaults(
-        SubjectAttributes(extended=True, consent="form")
-    ) == SubjectAttributes(extended=False, groups=("a",), consent="form")
+    assert SubjectAttributes(mask="any").with_defaults(
+        SubjectAttributes(mask="as-configured", consent="form")
+    ) == SubjectAttributes(mask="any", consent="form")
 
 
 def test_roster_folder_of_leftovers_ignored(tmp_path: Path) -> None:

@@ -1,0 +1,190 @@
+"""Rights of people, which the door process owns, changed together with the gallery."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from edge.cli import common
+from edge.config import TerminalConfig
+from edge.door.access_commands import AccessCommand
+from edge.door.client import DoorClient
+from edge.door.credential_editor import edit_credentials
+from edge.door.credentials_file import file_version, read_document
+from edge.door.events import describe_refusal
+from edge.door.rights_change import PendingRights, begin_change, end_change
+from edge.errors import ConfigError, DoorError
+from edge.names import NAME_MAX, name_key
+from edge.subject import PersonRights, RightsChange
+from edge.system.accounts import account_name
+from edge.system.kept_account import Work, keep_account
+from edge.system.text import format_count
+
+_LOADED_S, _POLL_S = 5.0, 0.05
+
+
+@contextlib.contextmanager
+def change_rights(
+    config: TerminalConfig, changes: Mapping[str, RightsChange], program: str
+) -> Iterator[set[str]]:
+    """Change rights by name, together with what the block does to the gallery.
+
+    Add the names of people whose change is done to the set: at the end these get the new rights,
+    the others those from before. In between people have at most both. The block may give up the
+    account of root. Raises ConfigError, DoorError.
+    """
+    done: set[str] = set()
+    wanted = {name: change for name, change in changes.items() if change}
+    if not wanted:
+        yield done
+        return
+    check_may_change(config)
+    announce_change(config, list(wanted), program, f"{program} by {common.calling_account()}")
+    with edit_credentials(config.people_path, config.people_key_path) as editor:
+        pending = begin_change(editor, wanted)
+    with _kept_account(config, partial(_end, config, pending)) as end:
+        try:
+            await_door(config)
+            yield done
+        finally:
+            end(sorted(done))
+
+
+def _end(config: TerminalConfig, pending: Mapping[str, PendingRights], done: list[str]) -> None:
+    with edit_credentials(config.people_path, config.people_key_path) as editor:
+        end_change(editor, pending, done)
+    await_door(config)
+
+
+@contextlib.contextmanager
+def remove_rights(config: TerminalConfig, program: str) -> Iterator[set[str]]:
+    """Remove people from the door after the block has erased them from the gallery.
+
+    Add the names of those who are erased, and confirmed by the recogniser, to the set: a face
+    without an entry at the door has no limits. The block may give up the account of root.
+    Raises DoorError.
+    """
+    erased: set[str] = set()
+    if not may_change(config):
+        yield erased
+        if erased:
+            print(
+                f"{program}: {config.people_path}: unchanged, this account may not write it; run "
+                "edge-door person list --not-enrolled, then edge-door person remove, as root",
+                file=sys.stderr,
+            )
+        return
+    with _kept_account(config, partial(_remove, config, program)) as remove:
+        yield erased
+        if erased:
+            remove(sorted(erased))
+
+
+def _remove(config: TerminalConfig, program: str, names: list[str]) -> None:
+    people = read_document(config.people_path, config.people_key_path).people
+    keys = {name_key(person.name) for person in people}
+    if not (present := [name for name in names if name_key(name) in keys]):
+        return
+    announce_change(config, present, program, f"{program} by {common.calling_account()}")
+    with edit_credentials(config.people_path, config.people_key_path) as editor:
+        editor.set_rights(dict.fromkeys(present))
+    await_door(config)
+
+
+@contextlib.contextmanager
+def _kept_account(config: TerminalConfig, work: Work) -> Iterator[Work]:
+    """Yield the work, done in another process if this one will become the gallery's owner."""
+    is_root = os.geteuid() == 0
+    if not is_root or not config.state.exists() or config.state.stat().st_uid == 0:
+        yield work
+        return
+    with keep_account(work) as asked:
+        yield asked
+
+
+def may_change(config: TerminalConfig) -> bool:
+    """Return True if this account may change the rights of people."""
+    return os.geteuid() in (0, _owner(config))
+
+
+def check_may_change(config: TerminalConfig) -> None:
+    """Raise ConfigError if this account may not change the rights of people."""
+    if not may_change(config):
+        raise ConfigError(
+            f"{config.people_path}: the door process owns the rights of people, and the account "
+            f"{account_name(os.geteuid())} may not change them; run this as root, or without "
+            "rights (groups, first and last day, extended)"
+        )
+
+
+def _owner(config: TerminalConfig) -> int:
+    folder = config.people_path.parent
+    return next(one for one in (folder, *folder.parents) if one.exists()).stat().st_uid
+
+
+def announce_change(config: TerminalConfig, names: list[str], program: str, reason: str) -> None:
+    """Let the door record operator and reason before a change. Raises DoorError if refused."""
+    listed = ", ".join(names)
+    if len(listed) > NAME_MAX:
+        listed = format_count(len(names), "person", "people")
+    client = DoorClient(config.socket_path)
+    try:
+        refused = client.command(AccessCommand.CHANGE_PEOPLE.value, reason, listed)
+    except DoorError as error:
+        print(f"{program}: the change is not in the audit log: {error}", file=sys.stderr)
+        return
+    finally:
+        client.close()
+    if refused is not None:
+        raise DoorError(f"rights: the door refused: {describe_refusal(refused)}")
+
+
+def await_door(config: TerminalConfig) -> None:
+    """Wait until a running door uses the file as it is. Raises DoorError if it takes too long."""
+    client = DoorClient(config.socket_path)
+    ends_at = time.monotonic() + _LOADED_S
+    try:
+        while not _is_loaded(client, config):
+            if time.monotonic() >= ends_at:
+                raise DoorError(
+                    f"{config.people_path}: edge-door has not loaded the change in "
+                    f"{_LOADED_S:.0f} s; see edge-door status"
+                )
+            time.sleep(_POLL_S)
+    finally:
+        client.close()
+
+
+def _is_loaded(client: DoorClient, config: TerminalConfig) -> bool:
+    try:
+        status: dict[str, Any] = client.status()
+    except DoorError:  # not running: it reads the file at its start
+        return True
+    access = status.get("access", {})
+    return bool(access.get("people_version") == file_version(config.people_path))
+
+
+def read_rights(config: TerminalConfig) -> dict[str, PersonRights] | None:
+    """Return the rights by key of the name, None if this account may not read them.
+
+    Raises DoorError for a damaged file.
+    """
+    if not may_change(config):
+        return None
+    people = read_document(config.people_path, config.people_key_path).people
+    return {name_key(person.name): person.rights for person in people}
+
+
+def describe_rights(rights: PersonRights) -> list[str]:
+    """Return the rights that differ from their defaults."""
+    return [
+        *rights.groups,
+        *([f"from {rights.valid_from}"] if rights.valid_from else []),
+        *([f"until {rights.valid_until}"] if rights.valid_until else []),
+        *(["extended"] if rights.extended else []),
+    ]
