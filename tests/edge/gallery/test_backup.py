@@ -31,7 +31,7 @@ from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.sealing import SECRET_BYTES
 from edge.gallery.store import GalleryStore
 from edge.gallery.stored_subjects import StoredSubject, StoredTemplate, subject_to_json
-from edge.subject import SubjectRecord
+from edge.subject import PersonRights, SubjectRecord
 from tests.bundles import EMBEDDING
 
 pytestmark = pytest.mark.usefixtures("cheap_scrypt")
@@ -77,6 +77,20 @@ def test_restore_on_a_fresh_folder(tmp_path: Path, saved: EncryptedFile, key: by
         assert store.read_counter() >= old.read_counter() and maintenance.verify(store) == []
     assert sorted(file.name for file in path.parent.iterdir()) == ["gallery.db"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_restore_other_rights_are_unmoved(tmp_path: Path) -> None:
+    rights = {"Ada": PersonRights(("staff",), valid_until=date(2031, 1, 1))}
+    with closing(opened(tmp_path / "old.db")) as store:
+        store.enroll("Ada", ROWS[:1])
+        packed = backup.build_backup(store, PASSPHRASE, rights)
+    file = EncryptedFile(tmp_path / "backup", packed.content)
+    for at_door, unmoved in ((rights, None), ({}, rights["Ada"])):
+        path = tmp_path / f"new{len(at_door)}" / "gallery.db"
+        result = backup.restore_backup(path, KEY, "lobby", file, PASSPHRASE, RULES, at_door)
+        assert (result.people, result.unmoved) == (1, int(unmoved is not None))
+        with closing(opened(path)) as store:
+            assert store.find_record("Ada") == SubjectRecord(unmoved_rights=unmoved)
 
 
 def test_restore_spellings_stay_two_people(tmp_path: Path) -> None:
