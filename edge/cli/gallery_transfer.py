@@ -194,8 +194,8 @@ def restore_gallery(args: argparse.Namespace) -> int:
     if result.unmoved:
         print(
             f"{format_count(result.unmoved, 'person has', 'people have')} other rights at the "
-            "door; see edge-gallery move-rights --dry-run: until they are moved, people with a first or "
-            "last day are refused"
+            "door; see edge-gallery move-rights --dry-run: until they are moved, people with a "
+            "first or last day are refused"
         )
     with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
         await_confirmation(config, gallery.read_position())

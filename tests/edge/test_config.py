@@ -239,7 +239,9 @@ def test_config_old_key_names_the_new(write_config: WriteConfig, old: str, new: 
     others = (
         {"liveness": {"kind": "layers", **value}} if section == "liveness" else {section: value}
     )
-    with pytest.raises(ConfigError, match=rf"{re.escape(old)} \(line \d+\): renamed; write {new}"):
+    with pytest.raises(
+        ConfigError, match=rf"{re.escape(old)} \(line \d+\): renamed; write {re.escape(new)}"
+    ):
         load_config(write_config(**others))
 
 
