@@ -30,7 +30,6 @@ def requester(lane: LaneDoor, records: Records) -> GrantRequester:
     return GrantRequester(
         lane.client,
         lane.camera_lane,
-        lambda _: None,
         records,  # type: ignore[arg-type]
         LogThrottle(CLOCK),
     )

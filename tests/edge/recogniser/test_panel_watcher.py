@@ -13,7 +13,7 @@ from edge.recogniser.decision_log import LogThrottle
 from edge.recogniser.panel_watcher import PanelGrant, PanelWatcher
 from edge.values import Grant
 
-GRANT = Grant("g1", "Ada", 7, 99.9)
+GRANT = Grant("g1", "Ada", 7, 99.9, "main")
 
 
 class AskedDoor:
