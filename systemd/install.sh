@@ -126,9 +126,10 @@ check_python() {
 }
 
 check_stopped() {
-    if booted && systemctl is-active --quiet "${SERVICES[@]}"; then
+    local units=("${SERVICES[@]}" "${TEMPLATES[@]/@/@*}")
+    if booted && systemctl is-active --quiet "${units[@]}"; then
         die "edge-door and edge-daemon are running, stop them first (this locks the door): \
-systemctl stop ${SERVICES[*]}"
+systemctl stop ${units[*]@Q}"
     fi
 }
 
@@ -331,10 +332,15 @@ install_udev_rule() {
 put_units() {
     put edge-door.service "$UNITS/edge-door.service" 644
     put edge-daemon.service "$UNITS/edge-daemon.service" 644
+    put edge-door@.service "$UNITS/edge-door@.service" 644
+    put edge-daemon@.service "$UNITS/edge-daemon@.service" 644
     put edge-expire.service "$UNITS/edge-expire.service" 644
     put edge-expire.timer "$UNITS/edge-expire.timer" 644
-    if [ "$extras" = jetson ]; then put drop-ins/jetson.conf "$DROP_INS/jetson.conf" 644; fi
-    if [ "$network_camera" = yes ]; then put_editable drop-ins/network-camera.conf "$DROP_INS/network-camera.conf" 644; fi
+    local folder
+    for folder in "$DROP_INS" "$LANE_DROP_INS"; do
+        if [ "$extras" = jetson ]; then put drop-ins/jetson.conf "$folder/jetson.conf" 644; fi
+        if [ "$network_camera" = yes ]; then put_editable drop-ins/network-camera.conf "$folder/network-camera.conf" 644; fi
+    done
 }
 
 make_key() {
@@ -427,7 +433,8 @@ if dry; then
     exit 0
 fi
 if [ "$network_camera" = yes ]; then
-    printf "\nEnter the camera's network in %s.\n" "$DROP_INS/network-camera.conf"
+    printf "\nEnter the camera's network in %s, for lanes in %s.\n" \
+        "$DROP_INS/network-camera.conf" "$LANE_DROP_INS/network-camera.conf"
 fi
 cat <<END
 

@@ -13,10 +13,12 @@ readonly GALLERY=/var/lib/mfsa-edge/gallery.db
 readonly DOOR_STATE=/var/lib/mfsa-door
 readonly UNITS=/etc/systemd/system
 readonly DROP_INS=/etc/systemd/system/edge-daemon.service.d
+readonly LANE_DROP_INS=/etc/systemd/system/edge-daemon@.service.d
 readonly SYSUSERS=/etc/sysusers.d/mfsa-edge.conf
 readonly TMPFILES=/etc/tmpfiles.d/mfsa-edge.conf
 readonly UDEV=/etc/udev/rules.d/60-mfsa-edge.rules
 readonly SERVICES=(edge-daemon.service edge-door.service) # in the order of stopping
+readonly TEMPLATES=(edge-daemon@.service edge-door@.service) # one instance for each lane and door
 readonly ENABLED=(edge-expire.timer "${SERVICES[@]}")     # started at boot
 
 root="" # staging root, empty on the machine itself

@@ -93,6 +93,14 @@ stop_services() {
             if booted; then run systemctl stop "$service"; fi
             run systemctl disable --quiet "$service"
         done
+        for service in "${TEMPLATES[@]}"; do
+            if [ ! -e "$UNITS/$service" ]; then
+                say "not there" "$service"
+                continue
+            fi
+            if booted; then run systemctl stop "${service/@/@*}"; fi
+            run systemctl disable --quiet "$service" # all its instances
+        done
     fi
 }
 
@@ -103,14 +111,26 @@ remove_folder_if_empty() {
     rmdir "$root$1" 2>/dev/null || say "kept" "$1, it contains other files"
 }
 
+# Links of enabled instances such as edge-door@lane1.service.
+remove_instance_links() {
+    local path
+    [ -d "$root$UNITS/multi-user.target.wants" ] || return 0
+    while IFS= read -r -d '' path; do
+        remove "${path#"$root"}"
+    done < <(find "$root$UNITS/multi-user.target.wants" \( -name 'edge-daemon@*' -o -name 'edge-door@*' \) -print0 | LC_ALL=C sort -z)
+}
+
 remove_units() {
-    local service
-    for service in "${ENABLED[@]}" edge-expire.service; do
+    local service folder
+    for service in "${ENABLED[@]}" "${TEMPLATES[@]}" edge-expire.service; do
         remove "$UNITS/$service"
         if staged; then remove "$UNITS/multi-user.target.wants/$service" "$UNITS/timers.target.wants/$service"; fi
     done
-    remove "$DROP_INS/jetson.conf" "$DROP_INS/network-camera.conf" "$DROP_INS/network-camera.conf.sample"
-    remove_folder_if_empty "$DROP_INS"
+    if staged; then remove_instance_links; fi
+    for folder in "$DROP_INS" "$LANE_DROP_INS"; do
+        remove "$folder/jetson.conf" "$folder/network-camera.conf" "$folder/network-camera.conf.sample"
+        remove_folder_if_empty "$folder"
+    done
     if booted; then run systemctl daemon-reload; fi
 }
 

@@ -22,22 +22,28 @@ SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 CHECKOUT = SYSTEMD.parent
 SCRIPTS = ("install.sh", "uninstall.sh")
 SERVICES = ("edge-door.service", "edge-daemon.service")
+INSTANCES = ("edge-door@lane1.service", "edge-daemon@lane1.service")
 KEY_BYTES = 32
 
 CONFIG, KEY = "etc/mfsa-edge/terminal.yaml", "etc/mfsa-edge/gallery.key"
 DROP_INS = "etc/systemd/system/edge-daemon.service.d"
+LANE_DROP_INS = "etc/systemd/system/edge-daemon@.service.d"
 PLAIN = {
     "etc/sysusers.d/mfsa-edge.conf": "mfsa-edge.sysusers",
     "etc/tmpfiles.d/mfsa-edge.conf": "mfsa-edge.tmpfiles",
     "etc/udev/rules.d/60-mfsa-edge.rules": "60-mfsa-edge.rules",
     "etc/systemd/system/edge-door.service": "edge-door.service",
     "etc/systemd/system/edge-daemon.service": "edge-daemon.service",
+    "etc/systemd/system/edge-door@.service": "edge-door@.service",
+    "etc/systemd/system/edge-daemon@.service": "edge-daemon@.service",
     "etc/systemd/system/edge-expire.service": "edge-expire.service",
     "etc/systemd/system/edge-expire.timer": "edge-expire.timer",
     CONFIG: "terminal.yaml",
 }
 EXTRA = {
-    f"{DROP_INS}/{name}": f"drop-ins/{name}" for name in ("jetson.conf", "network-camera.conf")
+    f"{folder}/{name}": f"drop-ins/{name}"
+    for folder in (DROP_INS, LANE_DROP_INS)
+    for name in ("jetson.conf", "network-camera.conf")
 }
 EVERYTHING = ("--extras", "jetson", "--network-camera")
 
@@ -202,7 +208,9 @@ def test_masked_unit_stays_masked(root: Path) -> None:
     assert unit.is_symlink()
 
 
-@pytest.mark.parametrize("name", [CONFIG, f"{DROP_INS}/network-camera.conf"])
+@pytest.mark.parametrize(
+    "name", [CONFIG, f"{DROP_INS}/network-camera.conf", f"{LANE_DROP_INS}/network-camera.conf"]
+)
 def test_edited_files_are_kept(root: Path, name: str) -> None:
     install(root, *EVERYTHING)
     (root / name).write_text("# mine\n")
@@ -500,6 +508,8 @@ def create_data(root: Path, bundle: Path, paths: dict[str, str]) -> Tree:
     wants.mkdir()
     for service in SERVICES:
         (wants / service).symlink_to(f"/etc/systemd/system/{service}")
+    for instance in INSTANCES:
+        (wants / instance).symlink_to(f"/etc/systemd/system/{instance.replace('lane1', '')}")
     gone = {*PLAIN, *EXTRA} - {CONFIG}
     return {
         k: v

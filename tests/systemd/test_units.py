@@ -12,7 +12,28 @@ import pytest
 from tests.processes import TIMEOUT_S
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
-EXPOSURE = {"edge-door.service": 1.0, "edge-daemon.service": 2.0, "edge-expire.service": 1.0}
+EXPOSURE = {
+    "edge-door.service": 1.0,
+    "edge-door@.service": 1.0,
+    "edge-daemon.service": 2.0,
+    "edge-daemon@.service": 2.0,
+    "edge-expire.service": 1.0,
+}
+# Lines of a plain unit after its first line, and those of the unit for several lanes.
+TEMPLATES = {
+    "edge-door": {
+        "Description=mfsa-edge door\n": "Description=mfsa-edge door %i\n",
+        "terminal.yaml\n": "%i.yaml\n",
+        "RuntimeDirectory=mfsa-door\n": "RuntimeDirectory=mfsa-door mfsa-door/%i\n",
+    },
+    "edge-daemon": {
+        "Description=mfsa-edge recogniser\n": "Description=mfsa-edge recogniser %i\n",
+        "terminal.yaml\n": "%i.yaml\n",
+        # No Wants: a drop-in cannot remove it, and the door may have another name.
+        "Wants=edge-door.service\nAfter=edge-door.service\n": "After=edge-door.service "
+        "edge-door@%i.service\n",
+    },
+}
 
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -37,30 +58,35 @@ def systemd() -> int:
 
 
 def installed(folder: Path, unit: str, drop_in: str | None = None) -> Path:
-    """Return a copy of a unit with commands that exist on this machine."""
-    path = folder / unit
-    path.write_text(re.sub(r"/opt/mfsa-edge/bin/\S+", "/bin/true", (UNITS / unit).read_text()))
+    """Return a copy of a unit, or of an instance, with commands that exist on this machine."""
+    path = folder / unit.replace("@", "@lane1")
+    copies = {path: UNITS / unit}
     if drop_in:
-        (folder / f"{unit}.d").mkdir()
-        shutil.copy(UNITS / "drop-ins" / drop_in, folder / f"{unit}.d" / drop_in)
+        copies[folder / f"{unit}.d" / drop_in] = UNITS / "drop-ins" / drop_in
+    for copy, source in copies.items():
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(re.sub(r"/opt/mfsa-edge/bin/\S+", "/bin/true", source.read_text()))
     return path
 
 
 @pytest.mark.parametrize("unit", EXPOSURE)
 def test_units_are_clean(systemd: int, unit: str, tmp_path: Path) -> None:
-    if unit == "edge-daemon.service":
+    if unit.startswith("edge-daemon"):
         installed(tmp_path, "edge-door.service")
+        installed(tmp_path, "edge-door@.service")
     found = analyze("verify", "--recursive-errors=no", "--man=no", installed(tmp_path, unit))
     assert found.returncode == 0 and "edge-" not in found.stderr, found.stderr
 
 
+@pytest.mark.parametrize("ending", [".service", "@.service"])
 @pytest.mark.parametrize("drop_in", sorted(p.name for p in (UNITS / "drop-ins").iterdir()))
-def test_drop_ins_are_clean(systemd: int, drop_in: str, tmp_path: Path) -> None:
+def test_drop_ins_are_clean(systemd: int, drop_in: str, ending: str, tmp_path: Path) -> None:
     header = (UNITS / "drop-ins" / drop_in).read_text().splitlines()[0]
-    (unit,) = re.findall(rf"^# /etc/systemd/system/(edge-\w+\.service)\.d/{drop_in}\b", header)
-    found = analyze(
-        "verify", "--recursive-errors=no", "--man=no", installed(tmp_path, unit, drop_in)
-    )
+    (name,) = re.findall(rf"^# /etc/systemd/system/(edge-\w+)\.service\.d/{drop_in}\b", header)
+    if f"{name}{ending}" not in EXPOSURE:
+        pytest.skip(f"{name} has no instances")
+    path = installed(tmp_path, f"{name}{ending}", drop_in)
+    found = analyze("verify", "--recursive-errors=no", "--man=no", path)
     assert found.returncode == 0 and drop_in not in found.stderr, found.stderr
 
 
@@ -85,7 +111,16 @@ def test_commands_of_units_exist(unit: str) -> None:
     assert called and set(called) <= scripts
 
 
-@pytest.mark.parametrize("unit", ["edge-door.service", "edge-daemon.service"])
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_unit_of_lanes_is_as_the_plain_one(name: str) -> None:
+    _, text = (UNITS / f"{name}.service").read_text().split("\n", 1)
+    for plain, of_lane in TEMPLATES[name].items():
+        assert plain in text
+        text = text.replace(plain, of_lane)
+    assert (UNITS / f"{name}@.service").read_text().split("\n", 1)[1] == text
+
+
+@pytest.mark.parametrize("unit", [unit for unit in EXPOSURE if "expire" not in unit])
 def test_unit_reload_checks_configuration_first(unit: str) -> None:
     """A signal alone cannot fail, and `systemctl reload` would report success."""
     first, second = re.findall(r"^ExecReload=(.*)$", (UNITS / unit).read_text(), re.M)
@@ -93,10 +128,7 @@ def test_unit_reload_checks_configuration_first(unit: str) -> None:
 
 
 def test_unit_keeps_runtime_folder_after_kill() -> None:
-    """Saved outputs survive a restart, /proc shows the board, and OOM kills others first."""
+    """Saved outputs survive restarts and other doors, /proc shows the board, and OOM kills others first."""
     door = (UNITS / "edge-door.service").read_text()
-    assert (
-        "\nRuntimeDirectoryPreserve=restart\n" in door
-        and "\nAfter=nss-user-lookup.target\n" in door
-    )
+    assert "\nRuntimeDirectoryPreserve=yes\n" in door and "\nAfter=nss-user-lookup.target\n" in door
     assert "ProcSubset" not in door and "\nOOMScoreAdjust=-900\n" in door
