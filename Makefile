@@ -10,6 +10,7 @@ RUN ?= runs/reference
 MINUTES ?= 30
 COUNT ?= 20000
 LANE_COUNT ?= 1000
+WALKS ?= 20
 STEPS ?= 100000
 CHIPS := $(DATA)/chips
 PACKAGES := edge train export calibration
@@ -33,7 +34,7 @@ ADAPT = $(BIN)/mfsa-adapt $(ENCODER) --input rgb-127.5 --licence MIT \
 # Tests start hundreds of processes, which must not compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings rules-fuzz fuzz durability voting search-bench peers-bench detector-bench enrollment-bench rehearse lint quick reference measure ablation clean
+.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings lanes rules-fuzz fuzz durability voting search-bench peers-bench detector-bench enrollment-bench rehearse lint quick reference measure ablation clean
 
 .DEFAULT_GOAL := install
 
@@ -86,6 +87,10 @@ durability: $(VENV)/dev.stamp  ## Kill and cut the power during enrollment, remo
 
 crossings: $(VENV)/dev.stamp  ## Judge random scripted crossings by an oracle: COUNT=20000 LANE_COUNT=1000
 	$(BIN)/python -m tests.crossings --count $(COUNT) --lanes $(LANE_COUNT)
+
+lanes: $(VENV)/dev.stamp  ## Measure one lane and two lanes with real processes: docs/measurements/lanes.md, WALKS=20 (6 minutes)
+	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
+	$(BIN)/python -m benchmarks.lanes --walks $(WALKS) --page docs/measurements/lanes.md
 
 rules-fuzz: $(VENV)/dev.stamp  ## Run 100,000 random steps of the access rules, and of a door with them, against the oracle: STEPS=100000 (minutes)
 	$(BIN)/python -m tests.rules --steps $(STEPS)

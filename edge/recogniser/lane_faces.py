@@ -81,14 +81,14 @@ class LaneBoard:
             content += np.asarray(face.embedding, "<f4").tobytes()
         content += bytes(self._size - len(content))
         try:
-            write_in_memory(self._path, bytes(content))
-        except OSError as error:
+            self._replace(bytes(content))
+        except (OSError, ConfigError) as error:
             if not self._has_failed:
                 log.error(
-                    "%s: other lanes do not see the faces of this one: %s; they may grant access "
-                    "to a person at this lane",
+                    "%s: cannot write, so other lanes may grant access to a person at this one: "
+                    "%s; free the memory or the folder",
                     self._path,
-                    error.strerror or error,
+                    error,
                 )
             self._has_failed = True
         else:
@@ -101,9 +101,18 @@ class LaneBoard:
         return OtherLanes(len(lanes), [face for faces in lanes for face in faces])
 
     def close(self) -> None:
-        """Remove the own file."""
+        """Remove the own file, and the folder with the last one."""
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
+            self._folder.rmdir()
+
+    def _replace(self, content: bytes) -> None:
+        """Replace the own file. Raises OSError, ConfigError."""
+        try:
+            write_in_memory(self._path, content)
+        except FileNotFoundError:  # another lane that ended has removed the folder
+            _open_folder(self._folder)
+            write_in_memory(self._path, content)
 
     def _list_others(self) -> list[Path]:
         try:
