@@ -54,31 +54,8 @@ def _build_parser() -> argparse.ArgumentParser:
         "clips", nargs="*", metavar="CLIP[=PERSON]",
         help="folder of pictures, GIF or video without enrolled people, or with one to be granted",
     )  # fmt: skip
-    parser.add_argument(
-        "--adversarial", action="store_true",
-        help="also play adversarial clips, drawn from two public-domain portraits, one enrolled in "
-            "memory",
-    )  # fmt: skip
-    parser.add_argument(
-        "--second-factors", action="store_true",
-        help="also play drawn clips with cards and PINs, and access rules of their own",
-    )  # fmt: skip
-    parser.add_argument(
-        "--zones", action="store_true",
-        help="also play drawn clips with passages, and zones of their own: anti-passback, "
-             "tailgating, occupancy limit, two people",
-    )  # fmt: skip
-    parser.add_argument(
-        "--present", action="append", default=[], dest="inputs", metavar="INPUT",
-        help="card or PIN in each clip, 'SECONDS card|pin|duress-pin [PERSON]', decided by the "
-             "access rules of the terminal; without a person it belongs to no one; or a passage, "
-             "'SECONDS passage contact|sensor'; may be repeated",
-    )  # fmt: skip
-    parser.add_argument(
-        "--expect", action="append", default=[], dest="answers", metavar="ANSWER",
-        help="expected answer of the door in each clip, such as 'opens', 'passes' or 'refused "
-             "already-inside'; repeated in the order of the answers",
-    )  # fmt: skip
+    _add_drawn_sets(parser)
+    _add_script(parser)
     parser.add_argument(
         "--photo", action="append", default=[], dest="photos", metavar="PERSON=PHOTO",
         help="enroll from a photo in memory instead of the gallery; may be repeated",
@@ -95,6 +72,39 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="every decision, for machines")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table, for documents")
     return parser
+
+
+def _add_drawn_sets(parser: argparse.ArgumentParser) -> None:
+    """Add the options that play drawn clips."""
+    parser.add_argument(
+        "--adversarial", action="store_true",
+        help="also play adversarial clips, drawn from two public-domain portraits, one enrolled in "
+            "memory",
+    )  # fmt: skip
+    parser.add_argument(
+        "--second-factors", action="store_true",
+        help="also play drawn clips with cards and PINs, and access rules of their own",
+    )  # fmt: skip
+    parser.add_argument(
+        "--zones", action="store_true",
+        help="also play drawn clips with passages, and zones of their own: anti-passback, "
+             "tailgating, occupancy limit, two people",
+    )  # fmt: skip
+
+
+def _add_script(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the door in each clip."""
+    parser.add_argument(
+        "--present", action="append", default=[], dest="inputs", metavar="INPUT",
+        help="card or PIN in each clip, 'SECONDS card|pin|duress-pin [PERSON]', decided by the "
+             "access rules of the terminal; without a person it belongs to no one; or a passage, "
+             "'SECONDS passage contact|sensor'; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--expect", action="append", default=[], dest="answers", metavar="ANSWER",
+        help="expected answer of the door in each clip, such as 'opens', 'passes' or 'refused "
+             "already-inside'; repeated in the order of the answers",
+    )  # fmt: skip
 
 
 def _rehearse(args: argparse.Namespace) -> int:
