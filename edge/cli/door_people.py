@@ -13,6 +13,7 @@ from typing import Any
 from edge.access.rules.values import AuthMode
 from edge.cli import common
 from edge.cli.door_commands import add_reason
+from edge.cli.door_learn_card import add_command as add_learn_card
 from edge.cli.rights import announce_change, await_door, describe_rights
 from edge.config import TerminalConfig, load_config
 from edge.door.access_settings import build_access_settings
@@ -65,6 +66,7 @@ def add_commands(commands: Any) -> None:
     subs["list"].add_argument(
         "--not-enrolled", action="store_true", help="only people who are not in the gallery"
     )
+    add_learn_card(actions)
     _add_attributes(subs["set"])
     _add_credentials(subs["set"])
     for name, action in (

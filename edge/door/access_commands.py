@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from edge.door.card_learner import CardLearner
 from edge.door.credential_lockout import CredentialLockout
 from edge.door.credentials_file import PersonEntry
 from edge.door.door import Door
@@ -22,19 +23,29 @@ class AccessCommand(str, Enum):
     RESET_USES = "reset-uses"  # argument: name
     SET_ZONE = "set-zone"  # argument: ZONE=PEOPLE
     RESET_LOCKOUT = "reset-lockout"  # argument: reader or person, empty for all
+    LEARN_CARD = "learn-card"  # argument: READER=NAME
     CHANGE_PEOPLE = "change-people"  # argument: name; announces a change of the file
 
 
 class AccessCommands:
     """Checks and executes the commands."""
 
-    def __init__(self, door: Door, access: LaneRequests, lockout: CredentialLockout) -> None:
-        self._door, self._access, self._lockout = door, access, lockout
+    def __init__(
+        self,
+        door: Door,
+        access: LaneRequests,
+        lockout: CredentialLockout,
+        learner: CardLearner,
+    ) -> None:
+        self._door, self._access = door, access
+        self._lockout, self._learner = lockout, learner
 
     def find_flaw(self, command: AccessCommand, argument: str) -> str:
         """Return why a command cannot be executed; empty if it can."""
         if command is AccessCommand.SET_ZONE:
             return self._find_zone_flaw(argument)
+        if command is AccessCommand.LEARN_CARD:
+            return self._learner.find_flaw(argument)
         if not argument:
             is_for_all = command in (AccessCommand.RESET_ANTI_PASSBACK, AccessCommand.RESET_LOCKOUT)
             return "" if is_for_all else "expected the name of a person, found none"
@@ -55,6 +66,8 @@ class AccessCommands:
         if command is AccessCommand.SET_ZONE:
             zone, _, people = argument.partition("=")
             return zones.set_occupancy(zone, int(people))
+        if command is AccessCommand.LEARN_CARD:
+            self._learner.start(argument)
         if command is AccessCommand.RESET_LOCKOUT:
             return self._lockout.reset(name or None)
         return None

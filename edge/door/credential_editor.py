@@ -58,8 +58,11 @@ class CredentialEditor:
         self._replace(tuple(other for other in self.document.people if other is not person))
 
     def add_card(self, name: str, card: CardRead) -> None:
+        self.add_card_digest(name, self._hasher.hash_card(card))
+
+    def add_card_digest(self, name: str, digest: str) -> None:
+        """Add a card that the door process learned, by its digest under the same key."""
         person = self._get(name)
-        digest = self._hasher.hash_card(card)
         if any(digest in other.cards for other in self.document.people):
             raise DoorError("the card is in use already; remove it from its holder first")
         self._update(name, {"cards": (*person.cards, digest)})

@@ -56,6 +56,7 @@ class DoorEventCode(Code):
         "people-invalid",
         "the file of people and credentials cannot be used; all people are refused",
     )
+    CARD_LEARNED = "card-learned", "a card was presented for a person; an operator stores it"
     LOCKOUT = "lockout", "too many wrong credentials; cards and PINs are refused for a time"
     LOCKOUT_ENDED = "lockout-ended", "a lockout ended"
     LOCKOUTS_INVALID = (
@@ -135,6 +136,7 @@ class CredentialRefusal(Code):
     PIN_NOT_CHECKED = "pin-not-checked", "the PIN could not be checked in time; enter it again"
     READER_LOCKED = "reader-locked", "too many wrong credentials at this reader; wait"
     PERSON_LOCKED = "person-locked", "too many wrong PINs of this person; wait"
+    CARD_IN_USE = "card-in-use", "the card to learn belongs to another person; present another one"
     MALFORMED = "malformed", "the read was no valid card and no valid PIN"
 
 

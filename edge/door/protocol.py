@@ -124,6 +124,13 @@ def parse_verdict(fields: dict[str, Any]) -> str | None:
     return verdict or None
 
 
+def parse_learned(fields: dict[str, Any]) -> tuple[str, str]:
+    """Return the state of learning a card, and the digest of the card; raises DoorError."""
+    if fields.keys() != {"state", "digest"} or not all(isinstance(v, str) for v in fields.values()):
+        raise DoorError(f"the card cannot be learned: {fields.get('reason', 'malformed answer')}")
+    return fields["state"], fields["digest"]
+
+
 @dataclass(frozen=True, slots=True)
 class CommandRequest:
     """Command of an operator."""

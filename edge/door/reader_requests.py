@@ -7,6 +7,7 @@ import logging
 from edge.access.rules.modes import accepted_factors
 from edge.access.rules.values import Factor, Waiting
 from edge.config.lane import PANEL
+from edge.door.card_learner import CardLearner
 from edge.door.credential_lockout import CredentialLockout
 from edge.door.credentials import PinMatch
 from edge.door.credentials_file import PersonEntry
@@ -53,6 +54,7 @@ class ReaderRequests:
         self._door, self._access = door, access
         self._readers, self._pins = readers, pins
         self.lockout = lockout
+        self.learner = CardLearner(door, access, readers, lockout)
 
     def update(self) -> None:
         """Handle what the readers reported. Never waits for a reader or a hash."""
@@ -114,7 +116,7 @@ class ReaderRequests:
     # ---------------------------------------------------------------- cards
 
     def _handle_card(self, reader: str, card: CardRead) -> None:
-        if self._is_refused(reader):
+        if self._is_refused(reader) or self.learner.take(reader, card):
             return
         entry = self._access.credentials.find_card(card)
         panel = self._access.panel

@@ -30,6 +30,7 @@ from edge.values import DoorEvent, Grant
 log = logging.getLogger(__name__)
 
 NOT_YET_RECORDED = "not recorded yet: a restart may lose it; is the disk full?"
+NO_OPERATOR = "this account is not in `door.operators`"
 _UNLOCKING = (OperatorCommand.UNLOCK, OperatorCommand.HOLD)
 
 _COMMANDS: Mapping[str, OperatorCommand | AccessCommand] = {
@@ -46,7 +47,7 @@ class RequestHandler:
     def __init__(self, door: Door, access: LaneRequests, readers: ReaderRequests) -> None:
         self._door = door
         self._access, self._readers = access, readers
-        self._access_commands = AccessCommands(door, access, readers.lockout)
+        self._access_commands = AccessCommands(door, access, readers.lockout, readers.learner)
         self.reload_refused = ""  # why the latest reload was refused
 
     @property
@@ -93,6 +94,8 @@ class RequestHandler:
             return self._claim(lane)
         if kind == "verdict":
             return self._verdict(fields)
+        if kind == "learned":
+            return self._learned(uid)
         if kind == "status":
             shown = self.status() if uid in self.operators else self._client_status()
             return protocol.encode("status", shown)
@@ -129,6 +132,13 @@ class RequestHandler:
             return protocol.encode("refused", {"reason": refusal})
         return protocol.encode("claim", {"person": self._access.claimed_person(lane) or ""})
 
+    def _learned(self, uid: int) -> bytes:
+        """Hand the digest of a learned card to an operator."""
+        if uid not in self.operators:
+            return protocol.encode("refused", {"reason": NO_OPERATOR})
+        state, digest = self._readers.learner.fetch()
+        return protocol.encode("learned", {"state": state.value, "digest": digest})
+
     def _verdict(self, fields: Mapping[str, Any]) -> bytes:
         """Answer what the panel decided about a grant; empty while it has not."""
         panel, grant_id = self._access.panel, fields.get("id")
@@ -138,7 +148,7 @@ class RequestHandler:
     def _command(self, request: protocol.CommandRequest, uid: int) -> _Answer:
         """Execute a command of an operator."""
         if uid not in self.operators:
-            return "this account is not in `door.operators`", ""
+            return NO_OPERATOR, ""
         operator = self._door.settings.operators.get(uid, str(uid))
         if request.command == TRUST_CLOCK:
             return self._trust_clock(request.note, operator)

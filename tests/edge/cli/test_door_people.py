@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from edge.audit.reader import read_log
 from edge.cli import door as command
 from edge.config import load_config
+from edge.door.card_learner import LEARN_S
 from edge.door.credentials_file import read_document
-from tests.doors import until
-from tests.lanes import LAB, LaneDoor, lane_door
+from tests.doors import CLOCK, until
+from tests.lanes import BENS_CARD, LAB, NO_CARD, LaneDoor, lane_door, make_people
 
 Call = Callable[..., str]
 REASON = ("--reason", "a test")
+ALWAYS = [
+    {"days": ["mon-fri", "sat", "sun"], "begin": begin, "end": end, "fallback": ["card"]}
+    for begin, end in (("00:00", "12:00"), ("12:00", "00:00"))
+]
+FALLBACK = {"spans": ALWAYS}
 
 
 @pytest.fixture
@@ -135,3 +144,76 @@ def test_check_refuses_damaged_people(
     people.write_text("{}")
     assert command.main(["check", "--config", str(path)]) == 1
     assert "not a valid file of credentials" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- learn-card
+
+
+@contextmanager
+def learning(call: Call, *arguments: str, code: int = 0) -> Iterator[list[str]]:
+    """Run `person learn-card` in a thread; the list has what it printed afterwards."""
+    said: list[str] = []
+    command = ("person", "learn-card", *arguments, "--reader", "entry", *REASON)
+    thread = threading.Thread(target=lambda: said.append(call(*command, code=code)))
+    thread.start()
+    yield said
+    until(lambda: not thread.is_alive())
+
+
+def test_learned_card_opens_nothing_then_counts(tmp_path: Path, call: Call) -> None:
+    with lane_door(tmp_path, FALLBACK) as lane:
+        call("person", "set", "Ada", *REASON)
+        until(lambda: [r["people"] for r in lane.records("people-changed")][-1:] == [1])
+        with learning(call, "Ada") as said:
+            until(lambda: targets(lane)[-1:] == ["entry=Ada"])
+            lane.type_until(f"card {NO_CARD}", "card-learned")
+            assert not lane.records("unlocked") and not lane.records("card-pin-refused")
+        assert "present the card at reader entry" in said[0] and "is saved" in said[0]
+        assert "9009" not in said[0] and "9009" not in str(read_log(tmp_path / "door"))
+        until(lambda: len(lane.records("people-changed")) >= 2)
+        (learned,) = lane.records("card-learned")
+        assert (learned["subject"], learned["reader"]) == ("Ada", "entry")
+        (unlocked,) = lane.type_until(f"card {NO_CARD}", "unlocked")
+        assert unlocked["subject"] == "Ada"
+
+
+def test_learning_refuses_the_card_of_another(tmp_path: Path, call: Call) -> None:
+    make_people(tmp_path)
+    with lane_door(tmp_path, FALLBACK) as lane:
+        with learning(call, "Ada", code=1) as said:
+            until(lambda: targets(lane) == ["entry=Ada"])
+            (refused,) = lane.type_until(f"card {BENS_CARD}", "card-pin-refused")
+        assert refused["reason"] == "card-in-use" and "Ben" not in str(refused)
+        assert "belongs to another person" in said[0] and not lane.records("unlocked")
+
+
+def test_learning_ends_in_time(tmp_path: Path, call: Call) -> None:
+    make_people(tmp_path)
+    with lane_door(tmp_path, FALLBACK) as lane:
+        with learning(call, "Ada", code=1) as said:
+            until(lambda: targets(lane) == ["entry=Ada"])
+            assert "being learned" in call(
+                "person", "learn-card", "Ben", "--reader", "entry", *REASON, code=1
+            )
+            CLOCK.advance(LEARN_S)
+        assert "no card was presented in time" in said[0]
+        lane.type_until(f"card {BENS_CARD}", "unlocked")
+
+
+def test_learning_mistakes_are_named(tmp_path: Path, call: Call) -> None:
+    make_people(tmp_path)
+    rules = {**FALLBACK, "lockout": {"failures": 2}}
+    with lane_door(tmp_path, rules) as lane:
+        learn = ("person", "learn-card")
+        assert "known: entry" in call(*learn, "Ada", "--reader", "back", *REASON, code=1)
+        assert "not a person" in call(*learn, "Eve", "--reader", "entry", *REASON, code=1)
+        lane.type_until(f"card {NO_CARD}", "card-pin-refused")
+        lane.type_until(f"card {NO_CARD}", "lockout")
+        assert "is locked" in call(*learn, "Ada", "--reader", "entry", *REASON, code=1)
+        assert targets(lane) == []
+
+
+def targets(lane: LaneDoor) -> list[str]:
+    """Return the targets of the recorded commands that learn a card."""
+    found = lane.records("operator-command")
+    return [one["target"] for one in found if one["reason"] == "learn-card"]
