@@ -128,7 +128,7 @@ def test_unit_reload_checks_configuration_first(unit: str) -> None:
 
 
 def test_unit_keeps_runtime_folder_after_kill() -> None:
-    """Saved outputs survive restarts and other doors, /proc shows the board, and OOM kills others first."""
+    """Saved outputs survive restarts, /proc shows the board, and OOM kills others first."""
     door = (UNITS / "edge-door.service").read_text()
     assert "\nRuntimeDirectoryPreserve=yes\n" in door and "\nAfter=nss-user-lookup.target\n" in door
     assert "ProcSubset" not in door and "\nOOMScoreAdjust=-900\n" in door
