@@ -113,6 +113,14 @@ def _add_credentials(sub: argparse.ArgumentParser) -> None:
         help="add a card: 26:12:3456 (bits, facility code, number; also 34 and 37 bits), "
         "0001234567 (number of a USB reader) or 0x1f2e/16 (bits as read); may be repeated",
     )
+    sub.add_argument(
+        "--remove-card",
+        type=_card,
+        action="append",
+        default=[],
+        metavar="CARD",
+        help="remove a card that is lost, written as above; may be repeated",
+    )
     sub.add_argument("--no-cards", action="store_true", help="remove all cards of the person")
     sub.add_argument(
         "--panel-card",
@@ -173,6 +181,8 @@ def _change_credentials(
 ) -> None:
     if args.no_cards:
         editor.remove_cards(args.name)
+    for card in args.remove_card:
+        editor.remove_card(args.name, card)
     for card in args.card:
         editor.add_card(args.name, card)
     if args.panel_card is not None:

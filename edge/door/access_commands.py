@@ -11,7 +11,7 @@ from edge.door.credentials_file import PersonEntry
 from edge.door.door import Door
 from edge.door.lane_requests import LaneRequests
 from edge.door.state_file import PendingSave
-from edge.names import is_name, normalize_name
+from edge.names import is_name, name_key
 
 _OCCUPANCY = re.compile(r"([A-Za-z0-9-]{1,32})=([0-9]{1,6})")
 
@@ -58,7 +58,7 @@ class AccessCommands:
     def execute(self, command: AccessCommand, argument: str) -> PendingSave | None:
         """Execute a command that `find_flaw` accepts; return the save to wait for, None if none."""
         zones, entry = self._door.zones, self._find(argument)
-        name = normalize_name(argument) if entry is None else entry.name
+        name = name_key(argument) if entry is None else entry.name
         if command is AccessCommand.RESET_ANTI_PASSBACK:
             return zones.reset_person(name) if name else zones.reset_all()
         if command is AccessCommand.RESET_USES:

@@ -14,7 +14,7 @@ from edge.door.events import DoorEventCode, DoorRefusal, EventCause
 from edge.door.panel_requests import PanelRequests, PanelWaiting
 from edge.door.people_watcher import PeopleWatcher
 from edge.door.unlocker import GrantUnlocker, grant_event
-from edge.names import name_key, normalize_name
+from edge.names import name_key
 from edge.values import NOT_RECORDED, Grant
 
 _CLAIMS = frozenset({Factor.CARD, Factor.PIN})
@@ -65,7 +65,7 @@ class LaneRequests:
             self._unlocker.refuse(grant, refusal)
             return refusal
         entry = self.credentials.find_person(grant.subject)
-        person = RulePerson(normalize_name(grant.subject)) if entry is None else entry.attributes
+        person = RulePerson(name_key(grant.subject)) if entry is None else entry.attributes
         answer = self._present(Factor.FACE, person, grant, masked=grant.masked)
         if isinstance(answer, Waiting):
             self._faces[grant.lane] = grant

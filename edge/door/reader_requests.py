@@ -16,6 +16,7 @@ from edge.door.events import CredentialRefusal, DoorEventCode, DoorRefusal, Even
 from edge.door.lane_requests import Answer, LaneRequests
 from edge.door.panel_requests import PanelWaiting
 from edge.door.pin_hasher import HashedPin, PinHasher
+from edge.door.reader_conditions import ReaderConditions
 from edge.door.readers.events import (
     CardRead,
     PinEntered,
@@ -54,6 +55,7 @@ class ReaderRequests:
         self._door, self._access = door, access
         self._readers, self._pins = readers, pins
         self.lockout = lockout
+        self._conditions = ReaderConditions(door)
         self.learner = CardLearner(door, access, readers, lockout)
 
     def update(self) -> None:
@@ -64,6 +66,7 @@ class ReaderRequests:
             self._handle_pin(pin)
         if self._access.panel is not None:
             self._access.panel.update()
+        self._conditions.update()
         self.lockout.update()
 
     def restore_lockouts(self) -> None:
@@ -102,7 +105,7 @@ class ReaderRequests:
         elif isinstance(event, ReadMalformed):
             self._refuse(reader, CredentialRefusal.MALFORMED, note=event.why.value)
         elif isinstance(event, ReaderCondition):
-            self._record_condition(reader, event)
+            self._conditions.note(reader, event)
         elif isinstance(event, (PanelAnswered, PanelMessage, PanelLinkChanged)):
             if self._access.panel is not None:
                 self._access.panel.handle(event)
@@ -235,15 +238,6 @@ class ReaderRequests:
         happened = DoorEvent(event, refusal, self._door.clock(), subject=person, note=note)
         self._door.log.append_refusal(happened, {"reader": reader})
         self._readers.show(reader, ReaderFeedback.REFUSED)
-
-    def _record_condition(self, reader: str, condition: ReaderCondition) -> None:
-        cause = EventCause.RESTORED
-        if condition.tampered:
-            cause = EventCause.CASE_OPENED
-        elif condition.power_failed:
-            cause = EventCause.POWER_FAILED
-        happened = DoorEvent(DoorEventCode.READER_CONDITION, cause, self._door.clock())
-        self._door.log.append(happened, {"reader": reader})
 
 
 def _feedback(answer: Answer) -> ReaderFeedback | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.system.accounts import acting_as_owner
-from edge.system.atomic_files import read_regular, write_atomic
+from edge.system.atomic_files import read_regular, remove_leftovers, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ class StateFile:
         self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:
+        with acting_as_owner(self._path.parent):
+            remove_leftovers(self._path)
         while True:
             with self._lock:
                 self._lock.wait_for(lambda: self._state is not None or self._is_closing)

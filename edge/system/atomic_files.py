@@ -90,6 +90,19 @@ def replace_file(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary files of `path` that processes left which a power cut or kill ended.
+
+    Files of other running processes stay. Call it before the first write. Never raises.
+    """
+    with contextlib.suppress(OSError):
+        for found in path.parent.glob(f".{path.name}.*"):
+            number = found.name.removeprefix(f".{path.name}.")
+            is_own = number == str(os.getpid())
+            if number.isdecimal() and (is_own or not Path("/proc", number).exists()):
+                found.unlink(missing_ok=True)
+
+
 def check_replaceable(path: Path) -> None:
     """Raise NotRegularError if a file must not replace the target, such as /dev/null."""
     if path.exists() and not path.is_file():

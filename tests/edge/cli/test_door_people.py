@@ -92,6 +92,15 @@ def test_panel_card_is_set_for_a_panel_only(call: Call, write_config: Callable[.
     assert not json.loads(call("person", "show", "Ada", "--json"))["panel_card"]
 
 
+def test_lost_card_is_removed_alone(call: Call) -> None:
+    cards = ("--card", "26:12:3456", "--card", "26:12:3457")
+    call("person", "set", "Ada", *cards, *REASON)
+    call("person", "set", "Ada", "--remove-card", "26:12:3456", *REASON)
+    assert json.loads(call("person", "show", "Ada", "--json"))["cards"] == 1
+    lost = call("person", "set", "Ada", "--remove-card", "26:12:3456", *REASON, code=1)
+    assert "does not have this card" in lost and "3456" not in lost
+
+
 def test_pins_are_no_arguments(call: Call) -> None:
     with pytest.raises(SystemExit):
         call("person", "set", "Ada", "--pin", "271828", *REASON)

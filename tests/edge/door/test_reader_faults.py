@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from edge.door.controller import InputKind
 from edge.door.lane_requests import LaneRequests
 from edge.door.people_watcher import PeopleWatcher
 from edge.door.pin_hasher import PinHasher
+from edge.door.reader_conditions import RECORD_S
 from edge.door.reader_requests import ReaderRequests
 from edge.door.readers.card_formats import parse_card
 from edge.door.readers.events import ReaderCondition, ReaderInput
@@ -125,6 +127,24 @@ def test_reader_condition_is_recorded(tmp_path: Path) -> None:
         until(lambda: bool(lane.records("reader-condition")))
         (condition,) = lane.records("reader-condition")
         assert (condition["reader"], condition["reason"]) == ("entry", "case-opened")
+
+
+def test_flapping_condition_is_recorded_rarely(tmp_path: Path) -> None:
+    closed = ReaderCondition(tampered=False, power_failed=False)
+    opened = ReaderCondition(tampered=True, power_failed=False)
+    conditions = deque([opened, closed, opened, closed, opened])
+
+    def report() -> Sequence[ReaderInput]:
+        return [conditions.popleft()] if conditions else []
+
+    def changes(lane: LaneDoor) -> list[int]:
+        return [one.get("changes", 1) for one in lane.records("reader-condition")]
+
+    with lane_door(tmp_path, {}, readers={"entry": FaultyReader(report)}) as lane:
+        until(lambda: not conditions and bool(changes(lane)))
+        CLOCK.advance(RECORD_S)
+        until(lambda: sum(changes(lane)) == 5)
+        assert len(changes(lane)) <= 3 and changes(lane)[0] == 1
 
 
 def test_unreadable_people_refuse_everyone(tmp_path: Path) -> None:

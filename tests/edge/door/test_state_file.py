@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -19,6 +20,19 @@ def test_newest_state_is_written(tmp_path: Path) -> None:
     assert all(save.written for save in saves)
     file.close()
     assert load_state(path) == (True, {"count": 19})
+
+
+def test_leftovers_of_ended_processes_are_removed(tmp_path: Path) -> None:
+    path, names = tmp_path / "zones.json", (str(os.getpid()), "99999999", "1", "new")
+    for name in names:
+        (tmp_path / f".zones.json.{name}").write_text("{")
+    file = StateFile(path)
+    save = file.submit({"count": 1})
+    until(save.done.is_set)
+    file.close()
+    assert save.written and load_state(path) == (True, {"count": 1})
+    kept = {found.name for found in tmp_path.glob(".zones.json.*")}
+    assert kept == {".zones.json.1", ".zones.json.new"}
 
 
 def test_hanging_disk_keeps_saves_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

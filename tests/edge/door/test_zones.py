@@ -53,6 +53,14 @@ def test_hard_anti_passback_with_contact(tmp_path: Path) -> None:
         assert lane.status()["access"]["zones"] == {"lab": {"people": 1, "max_people": 2}}
 
 
+def test_reset_finds_names_without_joiners(tmp_path: Path) -> None:
+    joined, plain = "\u0915\u094d\u200d\u0937", "\u0915\u094d\u0937"
+    with lane_door(tmp_path, EXIT) as lane:
+        assert lane.face(joined) is None and lane.face(joined) == "already-inside"
+        assert lane.client.command("reset-anti-passback", "left by fire exit", plain) is None
+        assert lane.face(joined) is None
+
+
 def test_anti_passback_survives_a_restart(tmp_path: Path) -> None:
     with lane_door(tmp_path, EXIT) as lane:
         assert lane.face("Ada") is None
