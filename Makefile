@@ -92,7 +92,7 @@ lanes: $(VENV)/dev.stamp  ## Measure one lane and two lanes with real processes:
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	$(BIN)/python -m benchmarks.lanes --walks $(WALKS) --page docs/measurements/lanes.md
 
-rules-fuzz: $(VENV)/dev.stamp  ## Run 100,000 random steps of the access rules, and of a door with them, against the oracle: STEPS=100000 (minutes)
+rules-fuzz: $(VENV)/dev.stamp  ## Run 100,000 random steps of the access rules, of a door and of two doors, against the oracle: STEPS=100000 (minutes)
 	$(BIN)/python -m tests.rules --steps $(STEPS)
 
 fuzz: $(VENV)/fuzz.stamp  ## Fuzz the parsers: docs/measurements/fuzz.md, inputs and findings in build/fuzz: MINUTES=60

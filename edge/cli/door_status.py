@@ -49,6 +49,8 @@ def _access_lines(access: dict[str, Any]) -> Iterator[str]:
         )
     if panel := access["panel"]:
         yield _panel_line(panel)
+    for name, other in access["doors"].items():
+        yield f"door {name}: {_describe_door(other)}"
     for name, state in access["readers"].items():
         yield f"reader {name}: {state}"
     for key, left_s in access["lockouts"].items():
@@ -69,3 +71,10 @@ def _panel_line(panel: dict[str, Any]) -> str:
     deciding = ", decides about a card" if panel["deciding"] else ""
     text = f", shows {panel['text']!r}" if panel["text"] else ""
     return f"panel: {state}{deciding}{text}"
+
+
+def _describe_door(state: dict[str, bool] | None) -> str:
+    """Return lock and contact of another door of the interlock."""
+    if state is None:
+        return "state not known, counts as open; is its edge-door running?"
+    return f"{'unlocked' if state['unlocked'] else 'locked'}{', open' if state['open'] else ''}"

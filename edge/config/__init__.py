@@ -32,7 +32,7 @@ from edge.parsing import validate
 from edge.validation_messages import Renamed
 
 # In the folder of the door's socket: in memory, never full or read-only.
-DOOR_LOCK, DOOR_OUTPUTS = "door.lock", "wiring.json"
+DOOR_LOCK, DOOR_OUTPUTS, DOOR_STATE = "door.lock", "wiring.json", "door.state"
 # In the folder of a recogniser.
 DAEMON_LOCK, GALLERY_CONFIRMED = "daemon.lock", "gallery.confirmed"
 DECISIONS, PICTURES, DOOR_LOG = "decisions", "pictures", "door"
@@ -213,6 +213,11 @@ class TerminalConfig(Section):
         """Failures and lockouts of readers and people."""
         return self.door_folder / "lockouts.json"
 
+    @property
+    def zones_lock_path(self) -> Path:
+        """Lock that a door process holds while it decides on zones or changes their state."""
+        return self.door_state / "zones.lock"
+
     def record_key_path(self, record: Path) -> Path:
         """Return the file of the verification key of a log."""
         if self.record.verification_key_dir is None:
@@ -238,6 +243,18 @@ class TerminalConfig(Section):
     def door_outputs_path(self) -> Path:
         """Which outputs the door process opened, for `edge-door safe-state`."""
         return self.socket_path.parent / DOOR_OUTPUTS
+
+    @property
+    def door_states(self) -> dict[str, Path]:
+        """Files of the states that the doors of `access.interlock_doors` publish, by name."""
+        run, own = self.socket_path.parent, self.door.name
+        shared = run if own == DEFAULT_DOOR else run.parent
+        doors = self.access.interlock_doors
+        if own not in doors:
+            return {}
+        return {
+            name: (shared if name == DEFAULT_DOOR else shared / name) / DOOR_STATE for name in doors
+        } | {own: run / DOOR_STATE}
 
     @property
     def daemon_lock_path(self) -> Path:

@@ -238,6 +238,14 @@ class AccessConfig(Section):
         description="A grant is refused while `door.inputs.mantrap` reports that the other door of "
         "a mantrap is unlocked or open. Fire and REX always unlock.",
     )
+    interlock_doors: tuple[Label, ...] = Field(
+        (),
+        title="Interlock of doors",
+        description="Doors of this terminal, by the `door` of their lanes. A grant at one of them "
+        "is refused while another one is unlocked or open, or its process does not run. Fire and "
+        "REX always unlock.",
+        examples=["[outer, inner]"],
+    )
     first_person: tuple[GroupName, ...] = Field(
         (),
         title="First person",
@@ -263,6 +271,8 @@ class AccessConfig(Section):
     def _agrees(self) -> AccessConfig:
         _check_unique("zones", (zone.name for zone in self.zones))
         _check_unique("lanes", (lane.name for lane in self.lanes))
+        _check_unique("interlock_doors", self.interlock_doors)
+        self._check_interlock_doors()
         for lane in self.lanes:
             self._check_lane(lane)
         for zone in self.zones:
@@ -270,6 +280,17 @@ class AccessConfig(Section):
         if self.two_people is not None and not any(lane.two_people for lane in self.lanes):
             raise ValueError("two_people: no lane uses it; write `two_people: true` in a lane")
         return self
+
+    def _check_interlock_doors(self) -> None:
+        doors = list(dict.fromkeys(lane.door for lane in self.lanes))
+        for door in self.interlock_doors:
+            if door not in doors:
+                raise ValueError(
+                    f"interlock_doors: no lane leads through the door {door}; write doors of "
+                    f"`lanes`: {', '.join(doors) or 'none yet'}"
+                )
+        if len(self.interlock_doors) == 1:
+            raise ValueError("interlock_doors: expected two doors or more, found one")
 
     def _check_lane(self, lane: LaneConfig) -> None:
         if lane.zone is not None and lane.zone not in {zone.name for zone in self.zones}:
@@ -369,21 +390,21 @@ def _check_passages(lanes: tuple[LaneConfig, ...], door: DoorConfig) -> None:
 
 
 def _check_interlock(rules: AccessConfig, door: DoorConfig) -> None:
-    if not rules.interlock:
-        return
-    if door.inputs.mantrap is None:
+    if rules.interlock and door.inputs.mantrap is None:
         raise ConfigError(
             "access.interlock: the state of the other door is not wired; set `door.inputs.mantrap`"
         )
     doors = list(dict.fromkeys(lane.door for lane in rules.lanes))
-    if len(doors) > 1:
+    if rules.interlock and len(doors) > 1:
         raise ConfigError(
             f"access.interlock: this terminal has the doors {', '.join(doors)}; the input "
-            "`door.inputs.mantrap` is for the door of another terminal, remove the key"
+            "`door.inputs.mantrap` is for the door of another terminal; remove the key, or write "
+            "`access.interlock_doors`"
         )
-    if _has_open_hours(door):
+    key = "interlock" if rules.interlock else "interlock_doors"
+    if (rules.interlock or door.name in rules.interlock_doors) and _has_open_hours(door):
         raise ConfigError(
-            "access.interlock: open hours keep a door unlocked, so the other one is refused; "
+            f"access.{key}: open hours keep a door unlocked, so the other one is refused; "
             "remove the spans with `mode: open` from `door.schedule`"
         )
 

@@ -23,6 +23,7 @@ def check_panel(access: AccessConfig, door: DoorConfig) -> None:
         "door.inputs.passage": door.inputs.passage is not None,
         "access.zones": bool(access.zones),
         "access.interlock": access.interlock,
+        "access.interlock_doors": door.name in access.interlock_doors,
         "access.first_person": bool(access.first_person),
     }
     if found := [key for key, is_set in excluded.items() if is_set]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,9 @@ from edge.config.access import lanes_through
 from edge.config.readers import HidReaderConfig
 from edge.door.credential_hashes import load_credential_key
 from edge.door.credentials_file import PersonEntry, read_document
+from edge.door.door_states import DoorStates
 from edge.system.text import format_count
+from edge.system.timesync import boot_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ def check_access(config: TerminalConfig) -> Iterator[AccessFinding]:
     """Yield the findings. Raises DoorError if people or their key cannot be used."""
     yield from _check_readers(config)
     yield from _check_egress(config)
+    yield from _check_interlock(config)
     path = config.people_path
     if path.exists() and not os.access(path, os.R_OK):
         yield AccessFinding(False, f"{path}: not readable here; run this as root")
@@ -70,6 +74,26 @@ def _check_egress(config: TerminalConfig) -> Iterator[AccessFinding]:
     if declared:
         words = "people can leave without this terminal by the declared hardware egress"
         yield AccessFinding(True, f"lanes {', '.join(declared)}: {words}; test it")
+
+
+def _check_interlock(config: TerminalConfig) -> Iterator[AccessFinding]:
+    """Check that the interlocked doors have a contact and publish their states."""
+    if not config.door_states:
+        return
+    if config.door.inputs.contact is None:
+        words = "the door has no contact: an open door that is locked is not noticed"
+        yield AccessFinding(False, f"access.interlock_doors: {words}; set `door.inputs.contact`")
+    states = DoorStates(config.door_states, config.door.name, time.monotonic, boot_id())
+    found = states.read()
+    for name in states.others:
+        if name in found:
+            yield AccessFinding(
+                True, f"access.interlock_doors: the door {name} publishes its state"
+            )
+        else:
+            words = f"the door {name} publishes no state in {config.door_states[name]}"
+            remedy = "grants are refused until its edge-door runs"
+            yield AccessFinding(False, f"access.interlock_doors: {words}; {remedy}")
 
 
 def _check_credentials(

@@ -64,6 +64,8 @@ class DoorPaths:
     people_key: Path
     zones: Path
     lockouts: Path
+    zones_lock: Path
+    states: Mapping[str, Path]  # published states of the interlocked doors, by name
 
     @classmethod
     def in_folder(cls, folder: Path) -> DoorPaths:
@@ -74,6 +76,8 @@ class DoorPaths:
             folder / "people.key",
             folder / "zones.json",
             folder / "lockouts.json",
+            folder / "zones.lock",
+            {},
         )
 
 
@@ -111,4 +115,6 @@ def build_paths(config: TerminalConfig) -> DoorPaths:
         config.people_key_path,
         config.zones_path,
         config.lockouts_path,
+        config.zones_lock_path,
+        config.door_states,
     )

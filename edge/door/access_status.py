@@ -28,6 +28,7 @@ def access_status(door: Door, access: LaneRequests, readers: ReaderRequests) -> 
         },
         "zones_known": door.zones.is_state_known,
         "panel": _panel(access, readers),
+        "doors": _other_doors(door),
         "readers": {name: state[:_TEXT_MAX] for name, state in readers.states.items()},
         "lockouts": dict(list(readers.lockout.status().items())[:_ENTRIES_MAX]),
         "people": credentials.counts(),
@@ -45,6 +46,17 @@ def _panel(access: LaneRequests, readers: ReaderRequests) -> dict[str, Any] | No
         "connected": panel.is_connected,
         "deciding": panel.is_waiting,
         "text": panel.text,
+    }
+
+
+def _other_doors(door: Door) -> dict[str, dict[str, bool] | None]:
+    """Return lock and contact of the interlocked doors; None for one that is not known."""
+    found = door.states.read()
+    return {
+        name: {"unlocked": found[name].is_unlocked, "open": found[name].is_open}
+        if name in found
+        else None
+        for name in door.states.others
     }
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from edge.access.rules.settings import OTHER_DOOR
-from edge.access.rules.values import DoorStatus, DoorStatuses
+from edge.access.rules.values import DoorStatus, DoorStatuses, RulePerson
 from edge.audit.async_writer import AsyncLogWriter, PendingRecord
 from edge.audit.clock import confirmation_field
+from edge.door.access_settings import DoorPaths
 from edge.door.clock_trust import clock_status
 from edge.door.controller import Controller, InputKind
+from edge.door.door_states import DoorStates
 from edge.door.events import DoorEventCode, EventCause
 from edge.door.hardware import DoorHardware
 from edge.door.inputs import POLL_S
@@ -22,8 +24,11 @@ from edge.door.record import DoorAuditLog, LockState, PreviousRun
 from edge.door.relay import RelayOutput
 from edge.door.schedule_clock import ScheduleClock
 from edge.door.settings import DoorSettings
-from edge.door.state_file import PendingSave, StateFile, load_state
+from edge.door.state_file import PendingSave
+from edge.door.zone_file import ZoneFile
 from edge.door.zone_keeper import ZoneKeeper
+from edge.door.zone_lock import ZoneLock
+from edge.system.timesync import boot_id
 from edge.system.wallclock import WallClock
 from edge.values import DoorEvent
 
@@ -31,6 +36,7 @@ log = logging.getLogger(__name__)
 
 NOTE_MAX = 256
 _SCHEDULE_S = 1.0  # interval of reading the schedule
+_ZONES_S = 0.2  # longest wait for the zones that another process holds
 _IDLE_S = 0.05  # longest wait, so that signals and finished threads are noticed
 
 
@@ -45,7 +51,7 @@ class Door:
         previous: PreviousRun,
         clock: Callable[[], float],
         wall: WallClock,
-        zones_path: Path,
+        paths: DoorPaths,
     ) -> None:
         self.settings = settings
         self.wall = wall
@@ -56,10 +62,14 @@ class Door:
         )
         self.log.update_retention(settings.retention)
         self.zones = ZoneKeeper(
-            settings.access, StateFile(zones_path), clock, wall, self._door_statuses
+            settings.access,
+            ZoneFile(paths.zones),
+            ZoneLock(paths.zones_lock, clock),
+            clock,
+            wall,
+            self._door_statuses,
         )
-        exists, value = load_state(zones_path)
-        self.zones.restore(exists=exists, value=value)
+        self.states = DoorStates(paths.states, settings.access.door, clock, boot_id())
         self._hardware = hardware
         self._schedule = ScheduleClock(wall)
         self._schedule_read_at = -math.inf
@@ -128,7 +138,10 @@ class Door:
                     self.controller.passed(now)
 
     def switch_relays(self) -> None:
-        """Switch the relays, then record: locking never waits for the disk. Raises DoorError."""
+        """Switch the relays, then publish and record: locking never waits for the disk.
+
+        Raises DoorError.
+        """
         controller = self.controller
         if self._is_energised != controller.energised:
             self._is_energised = controller.energised
@@ -139,6 +152,7 @@ class Door:
         if self._hardware.alarm is not None and self._is_alarm_on != controller.alarm:
             self._is_alarm_on = controller.alarm
             _switch(self._hardware.alarm, self._is_alarm_on)
+        self.states.publish(self._own_status())
         if self._reported != controller.alarms:
             self._reported = controller.alarms
             log.warning("alarms: %s", ", ".join(self._reported) or "none")
@@ -146,6 +160,10 @@ class Door:
         self.zones.events = []
         for event in events:
             self.log.append(event)
+
+    def announce_unlock(self) -> bool:
+        """Publish the door as unlocked before a grant; False if that fails."""
+        return self.states.publish(replace(self._own_status(), is_unlocked=True))
 
     def append(
         self,
@@ -174,10 +192,31 @@ class Door:
             log.error("%s not recorded in time: the disk is too slow", record.fields["event"])
         return record.written
 
+    @contextlib.contextmanager
+    def hold_zones(self, lane: str, people: Iterable[RulePerson]) -> Iterator[bool]:
+        """Hold the zones during a request that depends on them; False if they are not free in time.
+
+        Another process may hold them. The door is updated during the wait.
+        """
+        is_needed = any(self.zones.depends_on_state(lane, person) for person in people)
+        try:
+            yield not is_needed or self._wait_zones(self.clock() + _ZONES_S)
+        finally:
+            self.zones.end_request()
+
+    def _wait_zones(self, deadline: float) -> bool:
+        while not self.zones.begin_request():
+            if (now := self.clock()) >= deadline:
+                log.error("the zones were not free in time: another door process holds them")
+                return False
+            self.zones.wait(self.wait_s(deadline - now))
+            self.update()
+        return True
+
     def wait_saved(self, save: PendingSave, deadline: float) -> bool:
         """Wait until a state is on disk; False if it is not by then."""
         while not save.done.is_set() and (now := self.clock()) < deadline:
-            save.done.wait(self.wait_s(deadline - now))
+            self.zones.wait(self.wait_s(deadline - now))
             self.update()
         if not save.done.is_set():
             log.error("the state was not saved in time: the disk is too slow")
@@ -202,17 +241,22 @@ class Door:
         with contextlib.ExitStack() as steps:  # last in, first out
             steps.callback(self.append, DoorEventCode.STOPPED, EventCause.LOCKED)
             steps.callback(self.zones.close)
+            steps.callback(self.states.close)
             steps.callback(self._hardware.close)
 
     def _door_statuses(self) -> DoorStatuses:
         """Return the states for the rules; a door whose level is unknown counts as open."""
-        levels, access = self.controller.levels, self.settings.access
-        is_open = access.has_contact and levels[InputKind.CONTACT] is not False
-        other = levels[InputKind.MANTRAP] is not False
+        other = self.controller.levels[InputKind.MANTRAP] is not False
         return {
-            access.door: DoorStatus(self.controller.energised, is_open),
+            **self.states.read(),
+            self.settings.access.door: self._own_status(),
             OTHER_DOOR: DoorStatus(is_unlocked=other, is_open=other),
         }
+
+    def _own_status(self) -> DoorStatus:
+        contact = self.controller.levels[InputKind.CONTACT]
+        is_open = self.settings.access.has_contact and contact is not False
+        return DoorStatus(self.controller.energised, is_open)
 
     def _lock_state(self) -> LockState:
         lock = "unlocked" if self.controller.energised else "locked"

@@ -101,6 +101,7 @@ class DoorRefusal(Code):
         "grants kept the door unlocked too long; it must lock first",
     )
     NOT_RECORDED = "not-recorded", "the event could not be recorded; is the disk full?"
+    ZONES_BUSY = "zones-busy", "another door of this terminal uses the zones; try again"
     CLAIM_ENDED = "claim-ended", "the card or PIN came too long before the face; present it again"
     OTHER_DOOR = (
         "other-door",

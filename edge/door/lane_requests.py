@@ -91,7 +91,15 @@ class LaneRequests:
         if refusal is not None:
             self._unlocker.refuse(grant, refusal)
             return refusal
-        outcome = door.zones.present(grant.lane, factor, person, masked=masked)
+        with door.hold_zones(grant.lane, (person,)) as is_held:
+            if is_held:
+                return self._decide(factor, person, grant, masked=masked)
+        self._unlocker.refuse(grant, DoorRefusal.ZONES_BUSY)
+        return DoorRefusal.ZONES_BUSY
+
+    def _decide(self, factor: Factor, person: RulePerson, grant: Grant, *, masked: bool) -> Answer:
+        """Present a factor to the rules, and unlock if they allow it."""
+        outcome = self._door.zones.present(grant.lane, factor, person, masked=masked)
         if isinstance(outcome, Waiting):
             self._record_waiting(outcome, grant)
             return outcome

@@ -186,7 +186,12 @@ class PanelRequests:
             zones.cancel_grant(allowed)
         elif self._settings.switch_relay:
             fresh = replace(grant, frame_at=self._door.clock())
-            return self._unlocker.unlock(fresh, allowed) is None
+            with self._door.hold_zones(allowed.lane, allowed.people) as is_held:
+                if is_held:
+                    return self._unlocker.unlock(fresh, allowed) is None
+            zones.cancel_grant(allowed)
+            self._unlocker.refuse(fresh, DoorRefusal.ZONES_BUSY)
+            return False
         else:
             zones.begin_grant(allowed)
             zones.end_grant(allowed)

@@ -47,7 +47,7 @@ class DoorService:
     ) -> None:
         """Open the socket. Raises DoorError if it cannot, or if a relay fails."""
         wall_clock = WallClock(previous.clock, wall)
-        self.door = Door(settings, hardware, log_writer, previous, clock, wall_clock, paths.zones)
+        self.door = Door(settings, hardware, log_writer, previous, clock, wall_clock, paths)
         self._people = PeopleWatcher(paths.people, paths.people_key)
         unlocker, panel = GrantUnlocker(self.door), None
         if settings.access.panel is not None:

@@ -30,6 +30,11 @@ class PendingSave:
         """True if this state, or a newer one, is on disk."""
         return self.done.is_set() and not self.error
 
+    def end(self, error: str) -> None:
+        """Note that the state is on disk, or why it is not."""
+        self.error = error
+        self.done.set()
+
 
 class StateFile:
     """Writes the newest state; states that were replaced while they waited are not written."""
@@ -49,8 +54,7 @@ class StateFile:
         with self._lock:
             self._state = state
             if len(self._waiting) >= _WAITING_MAX:  # the disk hangs
-                pending.error = f"{self._path}: the disk does not answer; {_WAITING_MAX} saves wait"
-                pending.done.set()
+                pending.end(f"{self._path}: the disk does not answer; {_WAITING_MAX} saves wait")
                 return pending
             self._waiting.append(pending)
             self._lock.notify()
@@ -75,8 +79,7 @@ class StateFile:
                 return
             error = self._write(state)
             for pending in waiting:
-                pending.error = error
-                pending.done.set()
+                pending.end(error)
 
     def _write(self, state: dict[str, Any]) -> str:
         try:

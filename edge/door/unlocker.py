@@ -30,6 +30,8 @@ class GrantUnlocker:
         now = door.clock()
         refusal = refusal or door.controller.check(grant, now)  # the frame may be too old by now
         refusal = refusal or door.zones.check(allowed)
+        if refusal is None and not door.announce_unlock():
+            refusal = DoorRefusal.NOT_RECORDED  # another door could unlock too
         if refusal is not None:
             door.zones.cancel_grant(allowed)
             self.refuse(grant, refusal)

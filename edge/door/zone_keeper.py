@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
 
 from edge.access.rules.codes import RuleRefusal
 from edge.access.rules.engine import RulesEngine
@@ -22,56 +20,50 @@ from edge.access.rules.values import (
 from edge.access.schedule import ScheduledMode
 from edge.door.access_settings import AccessSettings
 from edge.door.events import DoorEventCode, EventCause
-from edge.door.state_file import PendingSave, StateFile
+from edge.door.shared_zones import SharedZones
+from edge.door.state_file import PendingSave
+from edge.door.zone_file import ZoneFile
+from edge.door.zone_lock import ZoneLock
 from edge.system.wallclock import WallClock
 from edge.values import DoorEvent
 
 log = logging.getLogger(__name__)
 
-_RETRY_S = 1.0
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
 class ZoneKeeper:
     """Asks the rules, follows passages, and keeps the state of the zones on disk.
 
-    `events` collects what happened until the door takes it. Nothing waits here.
+    A request that depends on this state is decided between `begin_request`, repeated until it
+    returns True, and `end_request`. `events` collects what happened until the door takes it.
+    Nothing waits here but `wait` and the start.
     """
 
     def __init__(
         self,
         settings: AccessSettings,
-        file: StateFile,
+        file: ZoneFile,
+        lock: ZoneLock,
         clock: Callable[[], float],
         wall: WallClock,
         doors: Callable[[], DoorStatuses],
     ) -> None:
         self._settings = settings
         self._engine = RulesEngine(settings.rules)
-        self._file = file
         self._clock, self._wall, self._doors = clock, wall, doors
-        # Revision of the state that was submitted last; None: a grant that is not noted yet.
-        self._saved: int | None = self._engine.revision(clock())
-        self._planned: int | None = None  # revision that such a grant follows
-        self._newest: PendingSave | None = None
-        self._failed_at = -math.inf
-        self._is_granting = False
         self.events: list[DoorEvent] = []
-
-    def restore(self, *, exists: bool, value: object) -> None:
-        """Take the state of the previous run, see `load_state`."""
-        if not exists:
-            return
-        error = self._engine.restore(value)
-        if error is None:
-            self._saved = self._engine.revision(self._clock())
-            return
-        log.error(
-            "%s; entries that depend on it are refused; check who is inside, then run: "
-            "edge-door reset-anti-passback --all",
-            error,
+        rules = settings.rules
+        self._shared = SharedZones(
+            self._engine,
+            file,
+            lock,
+            clock,
+            lambda code, cause, note: self._emit(code, cause, note=note),
+            has_other_doors=any(lane.door not in rules.doors for lane in rules.lanes.values()),
         )
-        self._emit(DoorEventCode.ZONES_INVALID, EventCause.UNREADABLE_RECORD, note=error)
+        self._planned = self.moment(), False  # of a grant: its time, and if the door stood open
+        self._shared.load()
 
     def update_settings(self, settings: AccessSettings) -> None:
         """Use other holidays or another time zone; other changes need a restart."""
@@ -87,6 +79,22 @@ class ZoneKeeper:
             return Moment(self._clock(), datetime.fromtimestamp(now, timezone.utc), doubt is None)
         except (ValueError, OverflowError, OSError):
             return Moment(self._clock(), _EPOCH, clock_trusted=False)
+
+    def depends_on_state(self, lane: str, person: RulePerson) -> bool:
+        """Return True if a request of a person depends on zones, visits or other doors."""
+        return self._engine.depends_on_state(lane, person)
+
+    def begin_request(self) -> bool:
+        """Lock the zones and take their newest state; True once both are done."""
+        return self._shared.begin()
+
+    def end_request(self) -> None:
+        """Release the zones once nothing waits to be saved."""
+        self._shared.end()
+
+    def wait(self, limit_s: float) -> None:
+        """Wait until the state may have changed, at most for a time."""
+        self._shared.wait(limit_s)
 
     def present(
         self, lane: str, factor: Factor, person: RulePerson, *, masked: bool = False
@@ -113,24 +121,20 @@ class ZoneKeeper:
 
         Until `end_grant` passages wait to be saved: a newer state would lack the grant.
         """
-        self._is_granting = True
-        state = self._engine.state_if_granted(allowed, self.moment(), self._doors())
-        is_saved = self._newest is None and self._failed_at == -math.inf
-        if state is None:
-            return None if is_saved else self._save()
-        pending = self._submit(state)
-        self._planned, self._saved = self._saved, None
-        return pending
+        self._planned = moment, _ = self.moment(), self._is_open()
+        state = self._engine.state_if_granted(allowed, moment, self._doors())
+        return self._shared.begin_grant(state)
 
     def end_grant(self, allowed: Allowed | None) -> None:
         """Note the grant, None if it was refused after all."""
+        if allowed is None:
+            self._shared.end_grant(None)
+            return
         before = self._engine.revision(self._clock())
-        if allowed is not None:
-            self._engine.granted(allowed, self.moment(), self._doors())
-            if before == self._planned:  # the submitted state has this grant, and nothing else
-                self._saved = self._engine.revision(self._clock())
-        self._is_granting, self._planned = False, None
-        self._save_changes()
+        moment, was_open = self._planned
+        is_as_planned = was_open == self._is_open()
+        self._engine.granted(allowed, moment if is_as_planned else self.moment(), self._doors())
+        self._shared.end_grant(before if is_as_planned else None)
 
     def cancel_grant(self, allowed: Allowed) -> None:
         """Note that an allowed request was refused after all."""
@@ -144,7 +148,7 @@ class ZoneKeeper:
         moment = self.moment()
         for person in self._engine.opened(self._settings.door, moment):
             self._emit(DoorEventCode.PASSAGE, EventCause.CONTACT, subject=person)
-        self._save_changes()
+        self._shared.update()
 
     def passed(self) -> None:
         """Note that the passage sensor reports a person."""
@@ -157,7 +161,7 @@ class ZoneKeeper:
             self._emit(DoorEventCode.TAILGATING, EventCause.SENSOR)
         else:
             self._emit(DoorEventCode.PASSAGE, EventCause.SENSOR, subject=passage.person)
-        self._save_changes()
+        self._shared.update()
 
     @property
     def has_grants(self) -> bool:
@@ -173,39 +177,27 @@ class ZoneKeeper:
         return self._engine.update_schedule(self._settings.door, mode)
 
     def run_maintenance(self) -> None:
-        """Save grants that became void, and repeat a save that failed."""
-        newest, now = self._newest, self._clock()
-        if newest is not None and newest.done.is_set():
-            self._newest = None
-            if not newest.written:
-                log.error("%s", newest.error)
-                self._emit(DoorEventCode.ZONES_NOT_SAVED, EventCause.DISK, note=newest.error)
-                self._failed_at = now
-        if self._is_granting:
-            return
-        if self._failed_at > -math.inf and now - self._failed_at >= _RETRY_S:
-            self._failed_at = -math.inf
-            self._save()
-        self._save_changes()
+        """Save what changed, and repeat a save that failed."""
+        self._shared.update()
 
     # ---------------------------------------------------------------- operators
 
     def reset_person(self, person: str) -> PendingSave:
         self._engine.reset_person(person)
-        return self._save()
+        return self._shared.save()
 
     def reset_all(self) -> PendingSave:
         self._engine.reset_all()
-        return self._save()
+        return self._shared.save()
 
     def reset_uses(self, person: str) -> PendingSave:
         self._engine.reset_uses(person)
-        return self._save()
+        return self._shared.save()
 
     def set_occupancy(self, zone: str, people: int) -> PendingSave:
         """Set the number of people inside. Raises ValueError."""
         self._engine.set_occupancy(zone, people)
-        return self._save()
+        return self._shared.save()
 
     @property
     def zones(self) -> dict[str, tuple[int, int | None]]:
@@ -218,22 +210,13 @@ class ZoneKeeper:
         return self._engine.is_state_known
 
     def close(self) -> None:
-        self._file.close()
+        self._shared.close()
 
     # ---------------------------------------------------------------- parts
 
-    def _save_changes(self) -> None:
-        """Save the state if it is another one than on disk."""
-        if not self._is_granting and self._engine.revision(self._clock()) != self._saved:
-            self._save()
-
-    def _save(self) -> PendingSave:
-        return self._submit(self._engine.state(self._clock()))
-
-    def _submit(self, state: dict[str, Any]) -> PendingSave:
-        self._saved = self._engine.revision(self._clock())
-        self._newest = self._file.submit(state)
-        return self._newest
+    def _is_open(self) -> bool:
+        """Return True if the door stands open: a grant then counts at once."""
+        return self._doors()[self._settings.door].is_open
 
     def _emit(
         self, event: DoorEventCode, cause: str, *, subject: str | None = None, note: str = ""

@@ -20,6 +20,7 @@ TWO = {"groups": ["staff"]}
 OPEN = {"days": ["mon"], "begin": "08:00", "end": "17:00", "mode": "open"}
 WIRED = {"mantrap": {"kind": "file", "path": "other"}}
 TWO_DOORS = [{"name": "in", "door": "left"}, {"name": "other", "door": "right"}]
+DOORS, BOTH = {"lanes": TWO_DOORS}, ["left", "right"]
 LEFT = {"name": "left"}
 READER = {"kind": "simulated", "name": "entry", "lane": "other", "path": "reader"}
 PANEL = {"kind": "osdp", "device": "/dev/ttyUSB0", "key_file": "panel.key"}
@@ -29,7 +30,11 @@ SENSOR = {"passage": {"kind": "file", "path": "sensor"}}
 def test_defaults_restrict_nothing() -> None:
     rules = build_access_rules(AccessConfig(), DoorConfig())
     lane = rules.lanes["main"]
-    assert (rules.mode.value, rules.mask_needs_factor, rules.interlock) == ("face", False, False)
+    assert (rules.mode.value, rules.mask_needs_factor, rules.interlock) == (
+        "face",
+        False,
+        frozenset(),
+    )
     assert (lane.zone, lane.passage, lane.two_people, lane.groups) == (None, None, False, set())
 
 
@@ -96,6 +101,7 @@ def test_agreeing_rules_are_accepted(access: dict[str, Any]) -> None:
             "only one lane",
         ),
         ({"first_person": ["staff"]}, {}, "add a span with `mode: open`"),
+        ({**DOORS, "interlock_doors": BOTH}, {**LEFT, "schedule": {"spans": [OPEN]}}, "open hours"),
         ({"lanes": TWO_DOORS, "interlock": True}, {**LEFT, "inputs": WIRED}, "doors left, right"),
         ({"lanes": TWO_DOORS}, {}, "door main; write one of: left, right"),
         ({"lanes": TWO_DOORS}, {**LEFT, "readers": [READER]}, "does not lead .* one of: in$"),
@@ -156,6 +162,26 @@ def test_passage_of_another_door_needs_no_input() -> None:
     right = DoorConfig.model_validate({"name": "right"})
     with pytest.raises(ConfigError, match="no passage sensor"):
         check_rules(access, right, "other")
+
+
+@pytest.mark.parametrize(
+    ("doors", "message"),
+    [
+        (["left", "middle"], "leads through the door middle; write doors of `lanes`: left, right"),
+        (["left"], "two doors or more, found one"),
+        (["left", "left"], "left occurs twice"),
+    ],
+)
+def test_interlock_needs_known_doors(doors: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AccessConfig.model_validate({**DOORS, "interlock_doors": doors})
+
+
+def test_interlock_of_doors_is_built() -> None:
+    access = AccessConfig.model_validate({**DOORS, "interlock_doors": BOTH})
+    left = DoorConfig.model_validate(LEFT)
+    check_rules(access, left, None)
+    assert build_access_rules(access, left).interlock == {"left", "right"}
 
 
 def test_camera_lane_of_another_door_is_refused() -> None:

@@ -51,6 +51,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "people_path": ("people, cards and PINs of the door", "`edge-door`", "JSON, version 1"),
     "pictures_path": ("evidence pictures", "recogniser", "AES-256-GCM"),
     "socket_path": ("grants and commands", "door process", f"protocol {protocol.VERSION}"),
+    "zones_lock_path": ("lock of the zones among door processes", "door process", "lock file"),
     "zones_path": ("state of the zones", "door process", "JSON, version 1"),
 }
 # Files of no fixed place: name, content, writer, format.
@@ -58,6 +59,7 @@ OTHER_FILES = [
     ("`manifest.json`", "model bundle", "`mfsa-bundle`", f"schema {bundle.SCHEMA}"),
     ("`*.plan.json`", "sidecar of a plan", "`mfsa-build-engine`", f"schema {sidecar.SCHEMA}"),
     ("`/run/mfsa-edge/lanes/*.faces`", "faces of a lane, in memory", "recogniser", "`mfsalan1`"),
+    ("`RUN/door.state`", "lock and contact of an interlocked door", "door process", "JSON"),
     ("backup", "all people of a gallery", "`edge-gallery backup`", "`mfsa-edge backup 1`"),
     ("export", "people for other terminals", "`edge-gallery export`", "`mfsa-edge people 1`"),
 ]

@@ -1,4 +1,4 @@
-"""Run many random steps of the access rules, and as many of a door that applies them.
+"""Run random steps of the access rules, of a door that applies them, and of two that share zones.
 
 python -m tests.rules --steps 100000
 """
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from tests.rules.combined import run_door_steps
+from tests.rules.shared import run_shared_steps
 from tests.rules.world import run_steps
 
 _PART = 1000
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             steps = min(_PART, args.steps - done)
             outcomes += run_steps(steps, seed=args.seed + done)
             outcomes += run_door_steps(steps, seed=args.seed + done)
+            outcomes += run_shared_steps(steps, seed=args.seed + done)
         except AssertionError as error:
             print(f"wrong: {error}")
             return 1

@@ -279,7 +279,7 @@ class DoorWorld:
             PreviousRun(latches),
             lambda: self._at,
             self._wall,
-            self._paths.zones,
+            self._paths,
         )
         self._access = LaneRequests(self._door, self._people, GrantUnlocker(self._door), None)
         self._door.update()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from edge.access.rules.codes import RuleRefusal
+from edge.access.rules.content import ZoneContent
 from edge.access.rules.engine import RulesEngine
 from edge.access.rules.settings import Lane
 from edge.access.rules.values import (
@@ -34,20 +35,14 @@ class CommitsWhenDeciding(RulesEngine):
 class ForgetsGrantsAtRestart(RulesEngine):
     """Loses grants whose passage is not reported yet."""
 
-    def restore(self, value: object) -> str | None:
-        if isinstance(value, dict) and "pending" in value:
-            value = {**value, "pending": []}
-        return super().restore(value)
+    def load(self, content: ZoneContent) -> None:
+        super().load(replace(content, pending=[]))
 
 
 class StartsEmptyAfterBadState(RulesEngine):
     """Allows everyone when the state cannot be read."""
 
-    def restore(self, value: object) -> str | None:
-        error = super().restore(value)
-        if error is not None:
-            self.reset_all()
-        return error
+    def invalidate(self) -> None: ...
 
 
 class IgnoresMask(RulesEngine):

@@ -89,16 +89,18 @@ class Oracle:
                     end = fact["t"] + self.rules["passage_grace_s"]
                     grant["end"] = min(grant.get("end", end), end)
         elif what == "restart":
-            for grant in found.open:
+            over = [grant for grant in found.open if self._is_at(grant["lane"], fact)]
+            for grant in over:
                 if grant["zone"]:
                     if grant["way"] == "in":
                         self._count(found, grant)
                     found.side[grant["who"], grant["zone"]] = ("in", grant["wall"])
                     found.counted.add((grant["who"], grant["zone"]))
                 found.used[grant["who"]] = found.used.get(grant["who"], 0) + grant["use"]
-            found.open = []
+            found.open = [grant for grant in found.open if grant not in over]
         elif what == "corrupt":
-            found.side, found.count, found.used, found.open = {}, {}, {}, []
+            found.side, found.count, found.used = {}, {}, {}
+            found.open = found.open if fact.get("running") else []  # its process knows its grants
             found.counted = set()
             found.known = False
         elif what == "reset":
@@ -108,6 +110,10 @@ class Oracle:
         elif what == "occupancy":
             found.count[fact["zone"]] = fact["people"]
             self._doubt(found, fact["zone"])
+
+    def _is_at(self, lane: str, fact: dict[str, Any]) -> bool:
+        """Return True if a fact concerns a lane: it names the door of the lane, or no door."""
+        return fact.get("door") in (None, self.lane(lane)["door"])
 
     def passing(self, found: Picture, door: str) -> list[dict[str, Any]]:
         """Return the grants whose people pass when a door's contact opens."""
@@ -259,7 +265,9 @@ class Oracle:
     def first(self, lane: str) -> dict[str, Any] | None:
         """Return the first of two people who still waits at a lane."""
         for fact in reversed(self.log):
-            if fact["what"] in ("restart", "corrupt"):
+            if fact["what"] == "corrupt" and not fact.get("running"):
+                return None
+            if fact["what"] == "restart" and self._is_at(lane, fact):
                 return None
             if fact["what"] in ("first", "grant", "cancel") and fact["lane"] == lane:
                 return fact if fact["what"] == "first" else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edge.access.rules.codes import RuleRefusal
+from edge.access.rules.ledger import ZoneLedger
 from edge.access.rules.settings import AccessZone, Lane
-from edge.access.rules.state import Presence, ZoneLedger
+from edge.access.rules.state import Presence
 from edge.access.rules.values import Direction, Moment, RulePerson
 
 

@@ -11,19 +11,19 @@ subject to these rules.
 
 from __future__ import annotations
 
-from typing import Any
-
 from edge.access.rules.anti_passback import find_violation
 from edge.access.rules.codes import RuleRefusal
+from edge.access.rules.content import ZoneContent
 from edge.access.rules.dual import FirstOfTwo, is_permitted
 from edge.access.rules.factors import FactorCollector
 from edge.access.rules.first_person import FirstPersonRule
 from edge.access.rules.interlock import check_interlock
+from edge.access.rules.ledger import ZoneLedger
 from edge.access.rules.modes import accepted_factors
 from edge.access.rules.occupancy import check_occupancy
 from edge.access.rules.rights import check_rights
 from edge.access.rules.settings import AccessRules, Lane
-from edge.access.rules.state import PendingPassage, ZoneLedger, ZoneState, parse_state
+from edge.access.rules.state import PendingPassage
 from edge.access.rules.values import (
     Allowed,
     Direction,
@@ -48,7 +48,8 @@ class RulesEngine:
         self._factors = {name: FactorCollector(rules.factor_window_s) for name in rules.lanes}
         self._first_of_two: dict[str, FirstOfTwo] = {}  # by lane
         self._first_person = FirstPersonRule(rules.first_person)
-        self._ledger = ZoneLedger(ZoneState())
+        lanes = rules.lanes.values()
+        self._ledger = ZoneLedger({lane.name for lane in lanes if lane.door not in rules.doors})
 
     # ---------------------------------------------------------------- decisions
 
@@ -167,9 +168,19 @@ class RulesEngine:
 
     # ---------------------------------------------------------------- what happened
 
+    def depends_on_state(self, lane: str, person: RulePerson) -> bool:
+        """Return True if a request of a person depends on zones, visits or other doors."""
+        if lane not in self._rules.lanes:
+            return False
+        first, door = self._first_of_two.get(lane), self._rules.lanes[lane].door
+        people = (person,) if first is None else (person, first.person)
+        has_limit = any(each.max_uses is not None for each in people)
+        has_zone = self._rules.lanes[lane].zone is not None
+        return has_zone or has_limit or door in self._rules.interlock
+
     def state_if_granted(
         self, allowed: Allowed, moment: Moment, doors: DoorStatuses
-    ) -> dict[str, Any] | None:
+    ) -> ZoneContent | None:
         """Return the state to save before an allowed request is granted, None if it stays.
 
         Changes nothing.
@@ -177,7 +188,7 @@ class RulesEngine:
         ledger = self._ledger.copy()
         ledger.drop_void(moment.at)
         _note_grant(ledger, self._rules.lanes[allowed.lane], allowed, moment, doors)
-        return None if ledger.revision == self._ledger.revision else ledger.as_json()
+        return None if ledger.revision == self._ledger.revision else ledger.content
 
     def granted(self, allowed: Allowed, moment: Moment, doors: DoorStatuses) -> None:
         """Note that the door is unlocked for an allowed request."""
@@ -232,27 +243,34 @@ class RulesEngine:
 
     # ---------------------------------------------------------------- state and resets
 
-    def state(self, at: float) -> dict[str, Any]:
-        """Return everything that must survive a restart, as a JSON value."""
+    def state(self, at: float) -> ZoneContent:
+        """Return a copy of everything that must survive a restart."""
         self._ledger.drop_void(at)
-        return self._ledger.as_json()
+        return self._ledger.content.copy()
 
     def revision(self, at: float) -> int:
         """Return a number that differs from the one before if the state has changed."""
         self._ledger.drop_void(at)
         return self._ledger.revision
 
-    def restore(self, value: object) -> str | None:
-        """Take the state of an earlier run; return why it is invalid, None if it is not.
+    def mark_saved(self, first: int, last: int) -> None:
+        """Note that the changes of some revisions are on disk."""
+        self._ledger.mark_saved(first, last)
 
-        After an invalid state entries that depend on it are refused until `reset_all`.
+    def load(self, content: ZoneContent) -> None:
+        """Take the state of an earlier run. Grants of this process that waited count as inside."""
+        self._ledger.load(content)
+
+    def refresh(self, content: ZoneContent) -> bool:
+        """Take a newer state that another door process saved; changes not saved yet stay.
+
+        Return False if the state lacks grants of this process: it must be saved again.
         """
-        try:
-            self._ledger = ZoneLedger(parse_state(value))
-        except ValueError as error:
-            self._ledger = ZoneLedger(ZoneState(is_known=False))
-            return str(error)
-        return None
+        return self._ledger.refresh(content)
+
+    def invalidate(self) -> None:
+        """Note that the state is invalid: entries that depend on it are refused until a reset."""
+        self._ledger.refresh(ZoneContent(is_known=False))
 
     @property
     def is_state_known(self) -> bool:

@@ -1,4 +1,4 @@
-"""Interlock of two doors (mantrap): only one may be unlocked or open."""
+"""Interlock of doors (mantrap): only one may be unlocked or open."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from edge.access.rules.values import DoorStatuses
 
 
 def check_interlock(rules: AccessRules, lane: Lane, doors: DoorStatuses) -> RuleRefusal | None:
-    """Return why a grant must wait for the other door. Fire and REX never ask this rule."""
-    if not rules.interlock:
+    """Return why a grant must wait for another door. Fire and REX never ask this rule."""
+    if lane.door not in rules.interlock:
         return None
-    doors_of_lanes = {each.door for each in rules.lanes.values()}
-    for other in (doors_of_lanes | rules.other_doors) - {lane.door}:
+    for other in rules.interlock - {lane.door}:
         status = doors.get(other)
         if status is None or status.is_unlocked or status.is_open:
             return RuleRefusal.INTERLOCK

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edge.access.rules.codes import RuleRefusal
+from edge.access.rules.ledger import ZoneLedger
 from edge.access.rules.settings import Lane
-from edge.access.rules.state import ZoneLedger
 from edge.access.rules.values import Direction
 
 

@@ -72,14 +72,14 @@ class TwoPeople:
 class AccessRules:
     """All rules of one terminal, with the lanes of all its doors."""
 
+    doors: frozenset[str]  # doors for whose lanes this process decides
     mode: AuthMode
     spans: tuple[ModeSpan, ...]
     mask_needs_factor: bool
     factor_window_s: float
     lanes: Mapping[str, Lane]
     two_people: TwoPeople | None
-    interlock: bool
-    other_doors: frozenset[str]  # doors of other terminals that take part in the interlock
+    interlock: frozenset[str]  # doors of which only one may be unlocked or open
     first_person: frozenset[str]  # keys of groups; empty: open hours start by time
     passage_grace_s: float
     zone: ZoneInfo  # of days and spans
@@ -102,14 +102,16 @@ def build_access_rules(access: AccessConfig, door: DoorConfig) -> AccessRules:
     two = access.two_people
     base = AuthMode(access.mode)
     return AccessRules(
+        doors=frozenset({door.name}),
         mode=base,
         spans=tuple(_build_span(span, base, door.schedule) for span in access.spans),
         mask_needs_factor=access.masked == "require-second-factor",
         factor_window_s=access.factor_window_s,
         lanes={lane.name: lane for lane in lanes},
         two_people=None if two is None else TwoPeople(_keys(two.groups), two.within_s),
-        interlock=access.interlock,
-        other_doors=frozenset({OTHER_DOOR} if access.interlock else ()),
+        interlock=frozenset(
+            {door.name, OTHER_DOOR} if access.interlock else access.interlock_doors
+        ),
         first_person=_keys(access.first_person),
         passage_grace_s=access.passage_grace_s,
         zone=door.schedule.zone,

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-import json
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from edge.access.rules.codec import ContentCodec
 from edge.access.rules.codes import RuleRefusal
 from edge.access.rules.engine import RulesEngine
 from edge.access.rules.settings import AccessRules, build_access_rules
+from edge.access.rules.state import parse_state
 from edge.access.rules.values import (
     Allowed,
     AuthMode,
@@ -81,9 +82,9 @@ class Terminal:
         return outcome
 
     def restart(self) -> None:
-        text = json.dumps(self.engine.state(self.at))
+        text = ContentCodec().encode(self.engine.state(self.at))
         self.engine = RulesEngine(self.rules)
-        assert self.engine.restore(json.loads(text)) is None
+        self.engine.load(ContentCodec().decode(text))
 
 
 def zone(**more: Any) -> dict[str, Any]:
@@ -383,8 +384,9 @@ def test_power_cut_after_grant_counts_as_inside() -> None:
 )
 def test_invalid_state_refuses_entries(value: object) -> None:
     terminal = Terminal(**zone(anti_passback="hard"))
-    error = terminal.engine.restore(value)
-    assert error is not None and error.startswith("zone state: ")
+    with pytest.raises(ValueError, match=r"^zone state: "):
+        parse_state(value)
+    terminal.engine.invalidate()
     assert not terminal.engine.is_state_known
     assert terminal.show("in", Factor.FACE, ADA) == "zone-state-unknown"
     terminal.restart()

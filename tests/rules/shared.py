@@ -1,0 +1,395 @@
+"""Random steps of two door processes that share zones, against the oracle.
+
+A grant may be on its way at one door while anything happens at the other one: requests, passages,
+resets, kills, starts. Each process is a `ZoneKeeper` with its own lock and file thread.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from edge.access.lockout import LockoutRule
+from edge.access.rules.values import Allowed, DoorStatus, Factor
+from edge.door.access_settings import AccessSettings
+from edge.door.zone_file import ZoneFile
+from edge.door.zone_keeper import ZoneKeeper
+from edge.door.zone_lock import ZoneLock
+from tests.rules.combined import TestClock
+from tests.rules.oracle import Oracle, Picture
+from tests.rules.world import (
+    LAB,
+    MONTH,
+    VISITORS,
+    YARD,
+    answer_of,
+    build_rules,
+    make_lane,
+    make_terminal,
+    person_of,
+)
+
+WORLD_STEPS = 100
+DEADLINE_S = 60.0
+DOORS = ("left", "right")
+TWO_DOORS = make_terminal(
+    zones=[LAB, YARD],
+    lanes=[
+        make_lane("lab-in", "left", "lab", "in", passage="contact"),
+        make_lane("lab-out", "left", "lab", "out", passage="contact"),
+        make_lane("yard-in", "left", "yard", "in"),
+        make_lane("side-in", "right", "lab", "in", passage="contact"),
+        make_lane("side-out", "right", "lab", "out"),
+        make_lane("yard-out", "right", "yard", "out", passage="sensor"),
+    ],
+)
+
+
+@dataclass
+class Process:
+    """Door process; a kill closes its files as the kernel does."""
+
+    keeper: ZoneKeeper
+    lock: ZoneLock
+    file: ZoneFile
+    unsaved: list[dict[str, Any]] = field(default_factory=list)  # facts that a kill loses
+
+    def kill(self) -> None:
+        self.lock.close()
+        self.file.close()
+
+    def pump(self) -> None:
+        """Repeat the maintenance until nothing waits for the disk."""
+        self.keeper.run_maintenance()
+        while self.lock.is_held:
+            self.keeper.wait(DEADLINE_S)
+            self.keeper.run_maintenance()
+
+
+@dataclass(frozen=True)
+class OnItsWay:
+    """Grant that is on disk, and not done yet."""
+
+    door: str
+    allowed: Allowed
+    ajar: bool  # the door stood open when the state was saved
+
+
+class SharedWorld:
+    """Two processes of one terminal, driven by a seed."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self._random = random.Random(seed)
+        self._folder = folder
+        self._terminal = {**TWO_DOORS, "interlock": seed % 2 == 1}
+        self._oracle = Oracle(self._terminal)
+        self._at, self._wall = 1000.0, TestClock()
+        self._moved = dict.fromkeys(DOORS, False)  # unlocked or open
+        self._coming: OnItsWay | None = None
+        self._processes = {door: self._start(door) for door in DOORS}
+        self.outcomes: Counter[str] = Counter()
+        self._steps: list[tuple[Callable[[], None], int]] = [
+            (self._present, 60), (self._end, 24), (self._open, 20), (self._relock, 8),
+            (self._move, 6), (self._wait, 12), (self._set_clock, 3), (self._reset, 5),
+            (self._restart, 3), (self._kill, 6), (self._cut_power, 2), (self._corrupt, 2),
+        ]  # fmt: skip
+
+    def step(self) -> None:
+        """Do one random step; raises AssertionError if a process is wrong."""
+        steps, weights = zip(*self._steps, strict=True)
+        self._random.choices(steps, weights)[0]()
+        self._pump()
+        self._compare()
+
+    def close(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+
+    # ------------------------------------------------------------ steps
+
+    def _present(self) -> None:
+        door = self._random.choice(DOORS)
+        process, lane = self._processes[door], self._choose_lane(door)
+        if self._coming is not None:
+            if self._coming.door != door:  # the other process holds the lock
+                for _ in range(3):
+                    assert not process.keeper.begin_request()
+                process.keeper.end_request()
+                self.outcomes["zones-busy"] += 1
+            return
+        if self._random.random() < 0.6:
+            self._pass_time(11.0)  # beyond the factor window
+        who = self._random.choice(VISITORS)
+        for factor in self._random.sample(list(Factor), self._random.randint(1, 4)):
+            while not process.keeper.begin_request():
+                process.keeper.wait(DEADLINE_S)
+            expected = self._oracle.present(
+                lane, factor.value, who, self._at, self._wall.now, self._wall.is_trusted,
+                self._moved, False,
+            )  # fmt: skip
+            outcome = process.keeper.present(lane, factor, person_of(who))
+            assert answer_of(outcome) == expected, (lane, factor, who, answer_of(outcome), expected)
+            self.outcomes[expected[1] if expected[0] == "refused" else expected[0]] += 1
+            if isinstance(outcome, Allowed):
+                self._begin(door, outcome)
+                return
+            process.keeper.end_request()
+
+    def _begin(self, door: str, allowed: Allowed) -> None:
+        save = self._processes[door].keeper.begin_grant(allowed)
+        assert save is not None and save.done.wait(DEADLINE_S) and save.written
+        self._coming = OnItsWay(door, allowed, self._moved[door])
+        if self._random.random() < 0.5:
+            self._end()
+
+    def _end(self) -> None:
+        """Unlock for the grant on its way, or refuse it after all."""
+        if self._coming is None:
+            return
+        door, allowed = self._coming.door, self._coming.allowed
+        keeper, other = self._processes[door].keeper, self._other(door)
+        refusal = keeper.check(allowed)
+        who = next(one for one in VISITORS if one.name == allowed.people[0].name)
+        answer = self._oracle.complete(
+            self._oracle.lane(allowed.lane), who, self._at, self._wall.now, self._wall.is_trusted,
+            self._moved, False,
+        )  # fmt: skip
+        assert refusal == (answer[1] if answer[0] == "refused" else None), (refusal, answer)
+        self._coming = None
+        if refusal is not None or self._random.random() < 0.1:
+            keeper.cancel_grant(allowed)
+            self._oracle.log.append({"what": "cancel", "t": self._at, "lane": allowed.lane})
+        else:
+            keeper.end_grant(allowed)
+            self._note_grant(allowed, ajar=self._moved[door])
+        keeper.end_request()
+        self._oracle.shown = [one for one in self._oracle.shown if one[0] != allowed.lane]
+        self._processes[door].unsaved.clear()
+        waiting = self._processes[other].unsaved  # they are applied to the newer state
+        self._oracle.log += waiting
+        waiting.clear()
+
+    def _open(self) -> None:
+        """Report an opening, or a person at the sensor."""
+        door = self._random.choice(DOORS)
+        keeper = self._processes[door].keeper
+        if door == "right" and self._random.random() < 0.4:
+            keeper.passed()
+            self._note(door, "sensor", lane="yard-out")
+            return
+        here = self._oracle.passing(self._picture(), door)
+        keeper.events.clear()
+        keeper.opened()
+        passed = [event.subject for event in keeper.events if event.event == "passage"]
+        assert sorted(map(str, passed)) == sorted(grant["who"] for grant in here)
+        self._note(door, "open", door=door)
+
+    def _relock(self) -> None:
+        door = self._random.choice(DOORS)
+        if self._coming is None:
+            self._processes[door].keeper.relocked()
+            self._note(door, "relock", door=door)
+
+    def _move(self) -> None:
+        door = self._random.choice(DOORS)
+        self._moved[door] = not self._moved[door]
+
+    def _wait(self) -> None:
+        if self._coming is None:
+            self._pass_time(self._random.choice([0.5, 1.9, 3.0, 30.0, 4000.0]))
+
+    def _set_clock(self) -> None:
+        if self._coming is not None:
+            return
+        if self._random.random() < 0.5:
+            self._wall.is_trusted = not self._wall.is_trusted
+        else:
+            self._wall.now = MONTH + timedelta(hours=self._random.uniform(0, 24 * 30))
+
+    def _reset(self) -> None:
+        door = self._random.choice(DOORS)
+        keeper = self._processes[door].keeper
+        kind = self._random.choice(["reset", "reset-all", "occupancy"])
+        if kind == "reset":
+            who = self._random.choice(VISITORS).name
+            keeper.reset_person(who)
+            self._note(door, kind, who=who)
+        elif kind == "reset-all":
+            keeper.reset_all()
+            self._note(door, kind)
+        else:
+            keeper.set_occupancy("lab", 1)
+            self._note(door, kind, zone="lab", people=1)
+
+    def _restart(self) -> None:
+        door = self._random.choice(DOORS)
+        if self._coming is None:
+            self._processes[door].keeper.close()
+            self._begin_again(door)
+
+    def _kill(self) -> None:
+        """End a process at any time; what it had not saved is lost."""
+        door = self._random.choice(DOORS)
+        process = self._processes[door]
+        process.kill()
+        lost = list(map(id, process.unsaved))
+        self._oracle.log = [fact for fact in self._oracle.log if id(fact) not in lost]
+        if self._coming is None or self._coming.door != door:
+            self._begin_again(door)
+            return
+        self._note_grant(self._coming.allowed, ajar=self._coming.ajar)  # it is on disk
+        self._coming = None
+        self.outcomes["killed while granting"] += 1
+        for each in DOORS:  # the order in which they save
+            if each == door:
+                self._begin_again(door)
+            else:
+                self._oracle.log += self._processes[each].unsaved
+                self._processes[each].unsaved.clear()
+
+    def _cut_power(self) -> None:
+        for door in DOORS:
+            process = self._processes[door]
+            process.kill()
+            lost = list(map(id, process.unsaved))
+            self._oracle.log = [fact for fact in self._oracle.log if id(fact) not in lost]
+            process.unsaved.clear()
+        if self._coming is not None:
+            self._note_grant(self._coming.allowed, ajar=self._coming.ajar)
+            self._coming = None
+        for door in DOORS:
+            self._begin_again(door)
+
+    def _corrupt(self) -> None:
+        """Replace the file by one that is no state, while both processes run."""
+        if self._coming is None:
+            fresh = self._folder / "fresh"
+            fresh.write_text(self._random.choice(["", "{", '{"counts": {"lab": -1}}']))
+            fresh.replace(self._folder / "zones.json")
+            self._oracle.log.append({"what": "corrupt", "t": self._at, "running": True})
+
+    # ------------------------------------------------------------ parts
+
+    def _start(self, door: str) -> Process:
+        rules = replace(build_rules(self._terminal), doors=frozenset({door}))
+        lockout = LockoutRule(5, 300.0, 60.0, 3600.0)
+        settings = AccessSettings(rules, door, {}, lockout, has_contact=True, panel=None)
+        lock = ZoneLock(self._folder / "zones.lock", lambda: self._at)
+        file = ZoneFile(self._folder / "zones.json")
+        keeper = ZoneKeeper(settings, file, lock, lambda: self._at, self._wall, self._statuses)
+        return Process(keeper, lock, file)
+
+    def _begin_again(self, door: str) -> None:
+        self._processes[door] = self._start(door)
+        self._note(door, "restart", door=door)
+        lanes = [lane["name"] for lane in self._terminal["lanes"] if lane["door"] == door]
+        self._oracle.shown = [one for one in self._oracle.shown if one[0] not in lanes]
+
+    def _pump(self) -> None:
+        for door, process in self._processes.items():
+            if self._coming is None or self._coming.door != door:
+                process.pump()
+
+    def _compare(self) -> None:
+        """Compare the file, and the view of both processes, with the oracle."""
+        path = self._folder / "zones.json"
+        if self._coming is not None or not path.exists():
+            return
+        for process in self._processes.values():
+            while not process.keeper.begin_request():
+                process.keeper.wait(DEADLINE_S)
+            process.keeper.end_request()
+            process.pump()
+        now = self._picture()
+        for process in self._processes.values():
+            assert process.keeper.is_state_known == now.known
+            for zone, (people, _) in process.keeper.zones.items():
+                assert people == now.count.get(zone, 0), (zone, people, now.count)
+        if now.known:
+            self._compare_file(json.loads(path.read_text()), now)
+
+    def _compare_file(self, state: dict[str, Any], now: Picture) -> None:
+        side = {
+            (who, zone): ("in" if presence["is_inside"] else "out", presence["wall_s"])
+            for zone, people in state["people"].items()
+            for who, presence in people.items()
+        }
+        assert side == now.side
+        assert state["used"] == {who: uses for who, uses in now.used.items() if uses}
+        pending = sorted((each["person"], each["lane"]) for each in state["pending"])
+        assert pending == sorted((grant["who"], grant["lane"]) for grant in now.open)
+
+    def _picture(self) -> Picture:
+        waiting = [fact for door in DOORS for fact in self._processes[door].unsaved]
+        known = list(map(id, self._oracle.log))
+        log = self._oracle.log + [fact for fact in waiting if id(fact) not in known]
+        return self._oracle.picture(log, now=self._at)
+
+    def _choose_lane(self, door: str) -> str:
+        lanes = [lane["name"] for lane in self._terminal["lanes"] if lane["door"] == door]
+        return str(self._random.choice(lanes))
+
+    def _other(self, door: str) -> str:
+        return DOORS[1 - DOORS.index(door)]
+
+    def _pass_time(self, seconds: float) -> None:
+        self._at += seconds
+        self._wall.now += timedelta(seconds=seconds)
+        self._pump()
+
+    def _note_grant(self, allowed: Allowed, *, ajar: bool) -> None:
+        self._log(
+            "grant",
+            lane=allowed.lane,
+            people=[(each.name, each.max_uses is not None) for each in allowed.people],
+            ajar=ajar,
+            starts=False,
+        )
+
+    def _note(self, place: str, what: str, **more: Any) -> None:
+        """Note a fact at a door; without the lock it waits to be saved."""
+        coming, process = self._coming, self._processes[place]
+        if coming is not None and coming.door != place:
+            process.unsaved.append(self._fact(what, **more))
+            return
+        fact = self._log(what, **more)
+        if coming is not None:
+            process.unsaved.append(fact)
+
+    def _log(self, what: str, **more: Any) -> dict[str, Any]:
+        fact = self._fact(what, **more)
+        self._oracle.log.append(fact)
+        return fact
+
+    def _fact(self, what: str, **more: Any) -> dict[str, Any]:
+        wall = self._wall.now.timestamp() if self._wall.is_trusted else None
+        return {"what": what, "t": self._at, "wall": wall, **more}
+
+    def _statuses(self) -> dict[str, DoorStatus]:
+        return {door: DoorStatus(moved, moved) for door, moved in self._moved.items()}
+
+
+def run_shared_steps(steps: int, *, seed: int) -> Counter[str]:
+    """Run steps in worlds of 100 steps each; return the outcomes. Raises AssertionError."""
+    outcomes: Counter[str] = Counter()
+    for number in range(0, steps, WORLD_STEPS):
+        with TemporaryDirectory(prefix="mfsa-zones-") as folder:
+            world = SharedWorld(seed + number // WORLD_STEPS, Path(folder))
+            try:
+                for step in range(min(WORLD_STEPS, steps - number)):
+                    try:
+                        world.step()
+                    except AssertionError as error:
+                        place = f"two doors, seed {seed + number // WORLD_STEPS}, step {step}"
+                        raise AssertionError(f"{place}: {error}") from error
+            finally:
+                world.close()
+        outcomes += world.outcomes
+    return outcomes
