@@ -126,6 +126,9 @@ def remove_people(args: argparse.Namespace) -> int:
                 )
             confirm(config, store)
             erased.update(names.values())
+    for name in names.values():
+        if name not in enrolled:
+            print(f"{name}: not enrolled; removed from the door")
     return common.DONE
 
 

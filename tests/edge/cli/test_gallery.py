@@ -130,6 +130,7 @@ def test_remove_erases_person_at_the_door(
     assert door.main(["person", "list", "--not-enrolled", "--config", str(path)]) == 0
     assert capsys.readouterr().out == "Ada  (staff)\n1 person\n"
     assert gallery("remove", "--subject", "Ada", "--subject", "Eve") == 0
+    assert "Ada: not enrolled; removed from the door" in capsys.readouterr().out
     assert at_door(config) == {}
 
 

@@ -19,7 +19,7 @@ from edge.gallery.encrypted_file import read_encrypted_file
 from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import GalleryStore
-from edge.subject import SubjectRecord, from_json, to_json
+from edge.subject import PersonRights, SubjectRecord, from_json, to_json
 from tests.edge.gallery.conftest import Open, import_file, write_export
 
 ROW = np.full((1, 4), 0.5, np.float32)
@@ -60,6 +60,18 @@ def test_record_of_0_2_0_loses_its_pin() -> None:
         "Ada",
         SubjectRecord(mask="any"),
     )
+
+
+def test_record_of_0_2_0_keeps_its_rights() -> None:
+    text = (
+        '{"name": "Ada", "extended": true, "valid_from": null, "valid_until": "2031-01-01", '
+        '"groups": ["staff"], "mask": "any", "liveness": "as-configured", "consent": null, '
+        '"erase_on": null, "distinct": []}'
+    )
+    rights = PersonRights(("staff",), valid_until=date(2031, 1, 1), extended=True)
+    record = SubjectRecord(mask="any", unmoved_rights=rights)
+    assert from_json(text.encode()) == ("Ada", record)
+    assert json.loads(to_json("Ada", record)) == json.loads(text)
 
 
 def test_record_nested_too_deep_is_refused() -> None:

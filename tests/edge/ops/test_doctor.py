@@ -18,6 +18,7 @@ from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
 from edge.ops.doctor import ERROR, OK, WARNING, CheckResult, examine
+from edge.subject import PersonRights, SubjectRecord
 from tests.bundles import CALIBRATION, EMBEDDING
 
 
@@ -153,6 +154,14 @@ def test_doctor_two_of_one_name_are_reported(config: TerminalConfig) -> None:
         store.enroll("Ada (2)", rows[1:])
     (warned,) = [each for each in examine(config) if "'Ada (2)'" in each.message]
     assert warned.level == WARNING and "edge-gallery remove" in warned.message
+
+
+def test_doctor_reports_unmoved_rights(config: TerminalConfig) -> None:
+    record = SubjectRecord(unmoved_rights=PersonRights(("staff",)))
+    with closing(opened(config)) as store:
+        store.enroll("Ada", np.eye(1, EMBEDDING, dtype=np.float32), record=record)
+    (warned,) = [each for each in examine(config) if "move-rights" in each.message]
+    assert warned.level == WARNING and "rights of 1 person are not at the door" in warned.message
 
 
 def test_doctor_names_the_time_zone(
