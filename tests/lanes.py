@@ -88,7 +88,8 @@ class LaneDoor:
     ) -> str | None:
         """Request a grant as the recogniser does, at the first lane of the door."""
         lane, number = lane or self.camera_lane, secrets.token_hex(8)
-        return self.client.grant(Grant(number, name, 7, CLOCK(), lane, False, masked, claimed))
+        grant = Grant(number, name, 7, CLOCK(), lane, masked=masked, claimed=claimed)
+        return self.client.grant(grant)
 
     def claim(self, lane: str | None = None) -> str | None:
         """Request the person whose card or PIN waits, as the recogniser does."""

@@ -241,15 +241,17 @@ def _open_subject(folder: Path, at_end: ExitStack) -> Run:
         )
         with contextlib.suppress(GalleryError):
             name, record = from_json(text)
-            record.is_valid_on(date(2026, 6, 1))
             expect(
                 from_json(to_json(name, record)) == (name, record),
                 "a record does not survive its own encoding",
             )
             expect(record.erase_on is None or isinstance(record.erase_on, date), "no date")
+            rights = record.unmoved_rights or PersonRights()
             expect(
-                all(isinstance(group, str) for group in record.groups), "groups that are no words"
+                all(isinstance(group, str) for group in rights.groups), "groups that are no words"
             )
+            days = (rights.valid_from, rights.valid_until)
+            expect(all(day is None or isinstance(day, date) for day in days), "no days")
 
     return run
 
