@@ -46,8 +46,18 @@ class Lane:
     def config(self) -> TerminalConfig:
         return load_config(self.path)
 
+    def wait_energised(self) -> None:
+        """Wait until the relay is energised for a grant."""
+        until(
+            lambda: self.relay.read_text().strip() == "1", f"relay {self.path.stem}", poll_s=_POLL_S
+        )
+
+    def wait_unlocked(self) -> None:
+        """Wait until the door has unlocked for a person."""
+        until(lambda: bool(self.unlocked()), f"{self.path.stem} unlocks")
+
     def unlocked(self) -> list[str]:
-        """Return the people for whom the door unlocked."""
+        """Return the subjects of the unlocks in the log of the door."""
         records = read_log(self.config.door_record_path)
         return [record["subject"] for record in records if record.get("event") == "unlocked"]
 
@@ -82,9 +92,9 @@ def lanes(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Iterat
 
 def test_both_lanes_open_for_their_people(lanes: list[Lane]) -> None:
     for lane in lanes:
-        until(lambda lane=lane: bool(lane.unlocked()), f"{lane.path.stem} unlocks")  # type: ignore[misc]
+        lane.wait_unlocked()
         assert set(lane.unlocked()) == {lane.person}
-        until(lambda lane=lane: lane.relay.read_text().strip() == "1", "the relay", poll_s=_POLL_S)  # type: ignore[misc]
+        lane.wait_energised()
         granted = [r for r in read_log(lane.config.decisions_path) if r.get("verdict") == "grant"]
         assert {record["subject"] for record in granted} == {lane.person}
 
@@ -105,7 +115,7 @@ def test_door_refuses_the_lane_of_the_other(lanes: list[Lane]) -> None:
 
 def test_removal_reaches_both_recognisers(lanes: list[Lane]) -> None:
     """The last test: it removes the person of the second lane, with the file of the first."""
-    until(lambda: bool(lanes[1].unlocked()), "the person of the second lane is known")
+    lanes[1].wait_unlocked()
     options = ("remove", "--config", lanes[0].path, "--subject", HOPPER.person)
     assert call(gallery.main, *options).returncode == 0
     positions = [read_confirmation(lane.config.gallery_confirmed_path) for lane in lanes]

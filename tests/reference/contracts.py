@@ -59,6 +59,8 @@ OTHER_FILES = [
     ("`manifest.json`", "model bundle", "`mfsa-bundle`", f"schema {bundle.SCHEMA}"),
     ("`*.plan.json`", "sidecar of a plan", "`mfsa-build-engine`", f"schema {sidecar.SCHEMA}"),
     ("`/run/mfsa-edge/lanes/*.faces`", "faces of a lane, in memory", "recogniser", "`mfsalan1`"),
+    ("`STATE/instances/NAME`", "files of an instance, as in `STATE`", "recogniser", "folder"),
+    ("`DOOR_STATE/doors/NAME`", "log and lockouts of a named door", "door process", "folder"),
     ("`RUN/door.state`", "lock and contact of an interlocked door", "door process", "JSON"),
     ("backup", "all people of a gallery", "`edge-gallery backup`", "`mfsa-edge backup 1`"),
     ("export", "people for other terminals", "`edge-gallery export`", "`mfsa-edge people 1`"),
