@@ -78,7 +78,8 @@ class _ZoneText:
         """Take the people of a state."""
         known = self._people.get
         moved = [name for name, presence in people.items() if known(name) is not presence]
-        for name in [*(self._people.keys() - people.keys()), *moved]:
+        gone = [name for name in self._people if name not in people]
+        for name in [*gone, *moved]:
             self._drop(name)
         for name in moved:
             self._set(name, people[name], is_counted=name in counted)
@@ -90,12 +91,12 @@ class _ZoneText:
 
     def decode(self, lines: list[str]) -> None:
         """Take the people of lines; only new lines are parsed. Raises ValueError."""
+        # Loops instead of operations on sets, which would hold the interpreter lock longer.
         lines = [*(line[:-1] for line in lines[:-1]), *lines[-1:]]  # without commas
+        unknown = [line for line in lines if line not in self._names]
         newest = set(lines)
-        for text in self._names.keys() - newest:
+        for text in [text for text in self._names if text not in newest]:
             self._drop(self._names[text])
-        new = newest - self._names.keys()
-        unknown = [line for line in lines if line in new] if new else []
         for first in range(0, len(unknown), _BATCH):
             batch = unknown[first : first + _BATCH]
             value = json.loads("{" + ",\n".join(batch) + "}")
