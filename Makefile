@@ -92,8 +92,8 @@ lanes: $(VENV)/dev.stamp  ## Measure one lane and two lanes with real processes:
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	$(BIN)/python -m benchmarks.lanes --walks $(WALKS) --page docs/measurements/lanes.md
 
-rules-fuzz: $(VENV)/dev.stamp  ## Run 100,000 random steps of the access rules, of a door and of two doors, against the oracle: STEPS=100000 (minutes)
-	$(BIN)/python -m tests.rules --steps $(STEPS)
+rules-fuzz: $(VENV)/dev.stamp  ## Run 100,000 random steps of the access rules, of a door and of two doors, against the oracle: docs/measurements/rules.md, STEPS=100000 (10 minutes)
+	$(BIN)/python -m tests.rules --steps $(STEPS) --markdown docs/measurements/rules.md
 
 fuzz: $(VENV)/fuzz.stamp  ## Fuzz the parsers: docs/measurements/fuzz.md, inputs and findings in build/fuzz: MINUTES=60
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --markdown docs/measurements/fuzz.md

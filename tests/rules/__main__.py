@@ -1,6 +1,6 @@
 """Run random steps of the access rules, of a door that applies them, and of two that share zones.
 
-python -m tests.rules --steps 100000
+python -m tests.rules --steps 100000 --markdown docs/measurements/rules.md
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from tqdm import tqdm
 
 from tests.rules.combined import run_door_steps
+from tests.rules.report import render_page
 from tests.rules.shared import run_shared_steps
 from tests.rules.world import run_steps
 
@@ -25,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--markdown", type=Path, help="the outcomes, and the controls")
     args = parser.parse_args(argv)
     logging.disable()  # the doors would log each alarm
     outcomes: Counter[str] = Counter()
@@ -40,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for outcome, times in outcomes.most_common():
         print(f"{times:8} {outcome}")
     print(f"{args.steps} steps, no violation")
+    if args.markdown:
+        page = render_page(args.steps, outcomes)
+        args.markdown.write_text(page, encoding="utf-8")
+        return int("NOT FOUND" in page)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Deliberately broken engines that the oracle must find."""
+"""Deliberately broken engines and controllers that the oracle must find."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from edge.access.rules.values import (
     RuleOutcome,
     RulePerson,
 )
+from edge.door.controller import Controller
+from edge.values import Grant
 
 
 class CommitsWhenDeciding(RulesEngine):
@@ -124,6 +126,31 @@ class HidesDuress(RulesEngine):
         return replace(super().present(*arguments, **more), duress=False)
 
 
+class ForgetsGrants(RulesEngine):
+    """Does not note that the door was unlocked."""
+
+    def granted(self, allowed: Allowed, moment: Moment, doors: DoorStatuses) -> None: ...
+
+
+class IgnoresOpenings(RulesEngine):
+    """Takes no passage from the contact."""
+
+    def opened(self, door: str, moment: Moment) -> tuple[str, ...]:
+        return ()
+
+
+class ForgetsRelocks(RulesEngine):
+    """Keeps grants without a passage for ever."""
+
+    def relocked(self, door: str, at: float) -> None: ...
+
+
+class IgnoresLockdown(Controller):
+    """Accepts each grant, also in lockdown and in locked hours."""
+
+    def check(self, grant: Grant, now: float) -> None: ...
+
+
 MUTANTS = (
     CommitsWhenDeciding,
     ForgetsGrantsAtRestart,
@@ -136,4 +163,11 @@ MUTANTS = (
     IgnoresOtherDoor,
     TrustsEveryClock,
     HidesDuress,
+)
+# At a door: the class that each one replaces.
+DOOR_MUTANTS: tuple[tuple[str, type], ...] = (
+    ("edge.door.zone_keeper.RulesEngine", ForgetsGrants),
+    ("edge.door.zone_keeper.RulesEngine", IgnoresOpenings),
+    ("edge.door.zone_keeper.RulesEngine", ForgetsRelocks),
+    ("edge.door.door.Controller", IgnoresLockdown),
 )
