@@ -44,7 +44,7 @@ class LaneFace:
     lane: str  # name of the recogniser
     seen_at: float  # monotonic seconds
     rank: float  # see edge/recogniser/lane_guard.py
-    embedding: NDArray[np.float32]  # (D,) unit norm, of the track
+    embedding: NDArray[np.float32]  # (D,) unit norm, of the track; zeros: not known yet
     subject: bytes = NO_SUBJECT  # digest of the subject that the track was identified as
     has_grant: bool = False  # access was granted at the lane
 
@@ -66,6 +66,7 @@ class LaneBoard:
         self._folder, self._path = folder, folder / f"{lane}.faces"
         self._model, self._dimension = bytes.fromhex(model)[:16], dimension
         self._size = _HEADER.size + FACES_MAX * (_FACE.size + 4 * dimension)
+        self.no_embedding = np.zeros(dimension, np.float32)
         self._has_failed = False
         _open_folder(folder)
 
@@ -155,7 +156,8 @@ def _is_fresh(seen_at: float, at: float) -> bool:
 def _is_valid(face: LaneFace) -> bool:
     with np.errstate(over="ignore"):
         norm = float(np.linalg.norm(face.embedding))
-    return 0 <= face.rank <= _RANK_MAX and abs(norm - 1) <= _NORM_TOLERANCE
+    is_known = abs(norm - 1) <= _NORM_TOLERANCE or not (norm or face.has_grant)
+    return 0 <= face.rank <= _RANK_MAX and is_known
 
 
 def _open_folder(folder: Path) -> None:

@@ -11,7 +11,8 @@ A person whose rank is higher at another lane is not granted access here; of equ
 counts whose name comes first. A camera may see a person larger for some frames: the rank is
 smoothed over `_SETTLE_S`, and the lower one of both counts here, the higher one at other lanes.
 
-Another camera may not see a person who waits in its lane behind another one. While another lane is
+A face that is still too small to be recognised at the other lane has no embedding there: it counts
+as this person. Another camera may not see a person who waits in its lane behind another one. While another lane is
 running, a face in the outer 30 % of the frame on either side is not granted access either.
 
 Claims prevent two grants at the same time: a lane publishes that it grants, then reads the other
@@ -54,7 +55,8 @@ def is_at_other_lane(own: LaneFace, others: Iterable[LaneFace], threshold: float
     """Return True if the person of a face is at another lane, by the newest faces there.
 
     It is the same person if the cosine of the embeddings reaches the threshold, or if both were
-    identified as one subject. A face with a grant counts more than any rank.
+    identified as one subject; a face without an embedding may be. A face with a grant counts more
+    than any rank.
     """
     return any(
         _is_same_person(own, other, threshold) and (other.has_grant or _is_ahead(other, own))
@@ -63,7 +65,7 @@ def is_at_other_lane(own: LaneFace, others: Iterable[LaneFace], threshold: float
 
 
 def _is_same_person(one: LaneFace, other: LaneFace, threshold: float) -> bool:
-    if one.subject == other.subject != NO_SUBJECT:
+    if one.subject == other.subject != NO_SUBJECT or not other.embedding.any():
         return True
     return float(one.embedding @ other.embedding) >= threshold
 
@@ -115,22 +117,29 @@ class LaneGuard:
         self._cooldown_s = cooldown_s
 
     def publish(
-        self, tracks: Sequence[Track], frame_width_px: float, zone: Zone, at: float
+        self,
+        tracks: Sequence[Track],
+        frame_width_px: float,
+        zone: Zone,
+        at: float,
+        *,
+        min_face_px: float,
     ) -> None:
-        """Publish the live tracks with an embedding after a frame."""
+        """Publish the live tracks after a frame: those with an embedding, or still too small."""
         live = {track.number for track in tracks}
         self._subjects = {n: subject for n, subject in self._subjects.items() if n in live}
         seen = {}
         for track in tracks:
-            if track.embedding is None or at - track.seen_at > FRESH_S:
+            embedding = track.embedding
+            if embedding is None and track.face.width_px < min_face_px:
+                embedding = self._board.no_embedding
+            if embedding is None or at - track.seen_at > FRESH_S:
                 continue
             rank = lane_rank(track.face, frame_width_px, zone)
             smooth = self._smooth(track, rank)
             subject = self._subjects.get(track.number, NO_SUBJECT)
             seen[track.number] = _Seen(
-                LaneFace(
-                    self._board.lane, track.seen_at, max(rank, smooth), track.embedding, subject
-                ),
+                LaneFace(self._board.lane, track.seen_at, max(rank, smooth), embedding, subject),
                 smooth,
                 min(rank, smooth),
                 is_central(track.face, frame_width_px, zone),

@@ -317,5 +317,11 @@ class Pipeline:
     def _publish_faces(self, frame: Frame) -> None:
         """Publish the faces of this lane for the other lanes of the terminal."""
         if self._guard is not None:
-            width, zone = frame.image.shape[1], self._settings.face_filter.zone
-            self._guard.publish(self._tracker.tracks, width, zone, frame.at)
+            face_filter = self._settings.face_filter
+            self._guard.publish(
+                self._tracker.tracks,
+                frame.image.shape[1],
+                face_filter.zone,
+                frame.at,
+                min_face_px=face_filter.min_face_px,
+            )

@@ -84,7 +84,8 @@ def test_board_damaged_file_gives_valid_faces(tmp_path: Path, data: st.DataObjec
         content[at] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))] or content)
     for found in second.read(5.0).faces:
-        assert abs(float(np.linalg.norm(found.embedding)) - 1) < 0.01
+        norm = float(np.linalg.norm(found.embedding))
+        assert abs(norm - 1) < 0.01 or (norm == 0 and not found.has_grant)
         assert 0 <= found.rank <= 100
 
 

@@ -16,6 +16,7 @@ from edge.recogniser.lane_guard import LaneGuard, is_at_other_lane, lane_rank
 from edge.values import Face, Probe
 
 WIDTH = 640
+MIN_FACE_PX = 60
 EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
 MODEL, DIMENSION, THRESHOLD, COOLDOWN_S = "ab" * 32, 8, 0.6, 4.0
 ADA, BEN = np.eye(2, DIMENSION, dtype=np.float32)
@@ -47,11 +48,12 @@ class LaneView:
         (track,) = self._tracks
         track.update(face(x, width), at)
         maps = np.zeros((3, 14, 14), np.float32)
-        track.add_probe(Probe(self.embedding, maps, 0.0, 1.0), at, 0.4)
+        if width >= MIN_FACE_PX:
+            track.add_probe(Probe(self.embedding, maps, 0.0, 1.0), at, 0.4)
         self.publish(at)
 
     def publish(self, at: float) -> None:
-        self.guard.publish(self._tracks, WIDTH, EVERYWHERE, at)
+        self.guard.publish(self._tracks, WIDTH, EVERYWHERE, at, min_face_px=MIN_FACE_PX)
 
     def leave(self) -> None:
         self._tracks = []
@@ -212,3 +214,11 @@ def test_guard_lane_counts_the_lower_rank(folder: Path) -> None:
         right.see(at, 320, 60)
     right.see(1.25, 320, 110)  # larger for one frame
     assert right.ask(1.25) is Reason.OTHER_LANE
+
+
+@pytest.mark.parametrize(("x", "holds"), [(300, False), (430, True)])
+def test_guard_small_face_counts_as_the_person(folder: Path, x: float, holds: bool) -> None:
+    left, right = LaneView(folder, "left"), LaneView(folder, "right")
+    left.see(1.0, 320, MIN_FACE_PX - 5)
+    right.see(1.0, x, MIN_FACE_PX + 10)
+    assert (right.ask(1.0) is Reason.OTHER_LANE) is holds
