@@ -129,6 +129,7 @@ def _make_socket_folder(config: TerminalConfig) -> None:
     folder = config.socket_path.parent
     if config.door.name != DEFAULT_DOOR:
         with contextlib.suppress(OSError), acting_as_owner(folder):
+            make_folder(folder.parent, 0o750)
             make_folder(folder, 0o750)
 
 

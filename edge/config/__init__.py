@@ -161,8 +161,10 @@ class TerminalConfig(Section):
     @property
     def door_folder(self) -> Path:
         """Folder of this door, for everything that doors do not share."""
-        name = self.door.name
-        return self.door_state if name == DEFAULT_DOOR else self.door_state / DOORS / name
+        return self._door_folder(self.door.name)
+
+    def _door_folder(self, door: str) -> Path:
+        return self.door_state if door == DEFAULT_DOOR else self.door_state / DOORS / door
 
     @property
     def gallery_path(self) -> Path:
@@ -248,14 +250,10 @@ class TerminalConfig(Section):
     @property
     def door_states(self) -> dict[str, Path]:
         """Files of the states that the doors of `access.interlock_doors` publish, by name."""
-        run, own = self.socket_path.parent, self.door.name
-        shared = run if own == DEFAULT_DOOR else run.parent
         doors = self.access.interlock_doors
-        if own not in doors:
+        if self.door.name not in doors:
             return {}
-        return {
-            name: (shared if name == DEFAULT_DOOR else shared / name) / DOOR_STATE for name in doors
-        } | {own: run / DOOR_STATE}
+        return {name: self._socket_path(name).parent / DOOR_STATE for name in doors}
 
     @property
     def daemon_lock_path(self) -> Path:
@@ -284,10 +282,13 @@ class TerminalConfig(Section):
 
     @property
     def socket_path(self) -> Path:
-        shared = self.door.socket or self.door_state / "door.sock"
-        if self.door.name == DEFAULT_DOOR:
-            return shared
-        return shared.parent / self.door.name / shared.name
+        return self._socket_path(self.door.name)
+
+    def _socket_path(self, door: str) -> Path:
+        """Return the socket of a door of the terminal, by name."""
+        if (socket := self.door.socket) is None:
+            return self._door_folder(door) / "door.sock"
+        return socket if door == DEFAULT_DOOR else socket.parent / door / socket.name
 
 
 _UNIX_SOCKET_PATH_MAX = 107  # bytes, sun_path of Linux less its end mark

@@ -284,7 +284,7 @@ class DoorConfig(Section):
         None,
         title="Socket",
         description="Unix socket for grants and operator commands. Not set: door.sock in the "
-        "door's state folder. That of a door with a `name` is in a folder NAME next to it.",
+        "door's state folder. With a `name`: in a folder NAME next to this file, or in doors/NAME.",
         examples=["/run/mfsa-door/door.sock"],
         json_schema_extra=restart("recogniser", "door"),
     )

@@ -64,7 +64,7 @@ def test_instances_and_doors_share_no_own_file(write_config: WriteConfig, tmp_pa
         assert len({config.log_id(folder) for config, folder in folders}) == 3
     shared = ("gallery_path", "key_path", "people_path", "people_key_path", "zones_path")
     assert all(len({getattr(config, name) for config in configs}) == 1 for name in shared)
-    assert configs[1].socket_path == tmp_path / "state" / "left" / "door.sock"
+    assert configs[1].socket_path == tmp_path / "state" / "doors" / "left" / "door.sock"
 
 
 def test_second_process_of_a_name_is_refused(write_config: WriteConfig) -> None:
@@ -155,3 +155,19 @@ def test_two_recognisers_follow_one_gallery(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(120)
     assert not failures and not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize("socket", [None, "run/door.sock"])
+def test_doors_agree_on_files_of_their_states(
+    write_config: WriteConfig, socket: str | None
+) -> None:
+    names = ["main", "left", "right"]
+    lanes = [{"name": name, "door": name} for name in names]
+    access = {"lanes": lanes, "interlock_doors": names}
+    door = {} if socket is None else {"socket": socket}
+    states = []
+    for name in names:
+        config = load_config(write_config(door={**door, "name": name}, access=access))
+        assert config.door_states[name].parent == config.socket_path.parent
+        states.append(config.door_states)
+    assert states[0] == states[1] == states[2] and len(set(states[0].values())) == 3
