@@ -31,7 +31,7 @@ ACCESS: dict[str, Any] = {
     "zones": {"lab": {"people": 2, "max_people": 12}},
     "zones_known": False,
     "panel": {"line": "ready", "connected": True, "deciding": True, "text": ""},
-    "doors": {"right": {"unlocked": True, "open": False}},
+    "doors": {"right": {"unlocked": True, "open": False}, "outer": None},
     "readers": {"entry": "disconnected: the device is gone"},
     "lockouts": {"reader entry": 42.0},
     "people": {"people": 3, "cards": 2, "pins": 1},

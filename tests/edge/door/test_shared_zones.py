@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from edge.access.rules.values import DoorStatus
+from edge.config import load_config
+from edge.door.access_check import check_access
 from edge.door.controller import InputKind, OperatorCommand
 from edge.door.door_states import STALE_S, DoorStates
 from edge.door.zone_lock import ZoneLock
+from edge.system.timesync import boot_id
 from tests.doors import CLOCK, passing
 from tests.two_doors import INTERLOCK, ZONE, TestDoor, two_doors
 
@@ -101,6 +106,19 @@ def test_missing_file_is_written_again(tmp_path: Path) -> None:
 
 
 # -------------------------------------------------------------------- interlock
+
+
+def test_check_names_doors_without_state(write_config: Callable[..., Path]) -> None:
+    path = write_config(access=INTERLOCK, door={"name": "left"})
+    config = load_config(path)
+    found = [each.message for each in check_access(config) if "interlock_doors" in each.message]
+    assert "the door has no contact" in found[0] and "the door right publishes no" in found[1]
+    states = DoorStates(config.door_states, "right", time.monotonic, boot_id())
+    config.door_states["right"].parent.mkdir(parents=True)
+    assert states.publish(DoorStatus(is_unlocked=False, is_open=True))
+    assert [each.message for each in check_access(config) if each.is_ok] == [
+        "access.interlock_doors: the door right publishes its state"
+    ]
 
 
 def test_interlocked_doors_open_in_turn(tmp_path: Path) -> None:
