@@ -85,8 +85,8 @@ class TerminalConfig(Section):
         None,
         title="Instance",
         description="Name of this recogniser among those of one terminal that share the `state` "
-        "folder, each with its own file and camera. Named recognisers compare their faces: a person is "
-        "granted access at one lane only. Not set: the only one without a name.",
+        "folder, each with its own file and camera. Named recognisers compare their faces: a "
+        "person is granted access at one lane only. Not set: the only one without a name.",
         examples=["lane1"],
         json_schema_extra=_RECOGNISER,
     )

@@ -12,8 +12,9 @@ counts whose name comes first. A camera may see a person larger for some frames:
 smoothed over `_SETTLE_S`, and the lower one of both counts here, the higher one at other lanes.
 
 A face that is still too small to be recognised at the other lane has no embedding there: it counts
-as this person. Another camera may not see a person who waits in its lane behind another one. While another lane is
-running, a face in the outer 30 % of the frame on either side is not granted access either.
+as this person. Another camera may not see a person who waits in its lane behind another one. While
+another lane is running, a face in the outer 30 % of the frame on either side is not granted access
+either.
 
 Claims prevent two grants at the same time: a lane publishes that it grants, then reads the other
 lanes again.
