@@ -198,7 +198,7 @@ measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run
 	$(BIN)/mfsa-parity $(RUN)/embedder.onnx $(RUN)/embedder-int8.onnx --chips $(CHIPS)/lfw_pairs.tar --max-chips 8000
 
 # Variants of the network at equal budget: docs/measurements/ablation.md and .json.
-ablation: $(VENV)/dev.stamp $(ENCODER)  ## Compare the variants of the network at equal budget: DATA=... (80 minutes on a CPU)
+ablation: $(VENV)/dev.stamp $(ENCODER)  ## Compare the variants of the network at equal budget: DATA=... (45 minutes on an idle CPU)
 	for variant in $(ABLATION); do \
 		set -- network.variant=$$variant loss.adversary=0; \
 		case $$variant in \
@@ -207,7 +207,7 @@ ablation: $(VENV)/dev.stamp $(ENCODER)  ## Compare the variants of the network a
 		esac; \
 		mkdir -p runs/ablation/$$variant; \
 		test ! -e runs/ablation/none/targets.npz || cp -n runs/ablation/none/targets.npz runs/ablation/$$variant; \
-		$(ADAPT) --out runs/ablation/$$variant --set "$$@" chips=30000 validate_every=30000 && \
+		$(ADAPT) --out runs/ablation/$$variant --set "$$@" chips=16000 validate_every=16000 && \
 		$(BIN)/mfsa-export --checkpoint runs/ablation/$$variant/checkpoint.pt --out runs/ablation/$$variant.onnx || exit 1; \
 	done
 	$(BIN)/mfsa-evaluate $(foreach variant,$(ABLATION),$(variant)=runs/ablation/$(variant).onnx) $(EXAMS) --quick \
