@@ -219,7 +219,8 @@ class AccessConfig(Section):
         (),
         title="Lanes",
         description="Ways through all doors of the terminal. The first one of a door is that of "
-        "its camera, see `camera.lane`. Not set: one lane `main` through each door, in no zone.",
+        "its camera, see `camera.lane`. Not set: one lane `main` through the door `main`, in no "
+        "zone.",
         examples=[
             "[{name: lab-in, zone: lab, direction: in, groups: [staff], passage: contact}, "
             "{name: lab-out, zone: lab, direction: out, two_people: false, "
@@ -328,14 +329,19 @@ _EGRESS = (
 
 
 def lanes_through(rules: AccessConfig, door: str) -> tuple[LaneConfig, ...]:
-    """Return the lanes of a door; without `access.lanes` each door has one lane."""
+    """Return the lanes of a door; without `access.lanes` the only door has one lane."""
     if not rules.lanes:
-        return (LaneConfig(name=DEFAULT_LANE, door=door),)
+        return (LaneConfig(name=DEFAULT_LANE),)
     return tuple(lane for lane in rules.lanes if lane.door == door)
 
 
 def check_rules(rules: AccessConfig, door: DoorConfig, camera_lane: str | None) -> None:
     """Check the access rules against the door and the lane of its camera; raises ConfigError."""
+    if not rules.lanes and door.name != DEFAULT_DOOR:
+        raise ConfigError(
+            f"door.name: the door {door.name} needs lanes, since the pending passages of several "
+            f"doors are kept apart by lane; add one with `door: {door.name}` to `access.lanes`"
+        )
     lanes = lanes_through(rules, door.name)
     if not lanes:
         doors = ", ".join(dict.fromkeys(lane.door for lane in rules.lanes))

@@ -191,7 +191,11 @@ def test_camera_lane_of_another_door_is_refused() -> None:
 
 
 def test_door_without_lanes_has_one_lane() -> None:
-    left = DoorConfig.model_validate(LEFT)
-    lanes = build_access_rules(AccessConfig(), left).lanes
-    assert (lanes["main"].name, lanes["main"].door) == ("main", "left")
-    check_rules(AccessConfig(), left, "main")
+    lanes = build_access_rules(AccessConfig(), DoorConfig()).lanes
+    assert (lanes["main"].name, lanes["main"].door) == ("main", "main")
+    check_rules(AccessConfig(), DoorConfig(), "main")
+
+
+def test_named_door_without_lanes_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"door\.name: the door left needs lanes, since .*"):
+        check_rules(AccessConfig(), DoorConfig.model_validate(LEFT), None)
