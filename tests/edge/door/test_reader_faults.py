@@ -15,6 +15,7 @@ import pytest
 from edge.door import protocol
 from edge.door.access_settings import DoorPaths
 from edge.door.controller import InputKind
+from edge.door.credential_lockout import CredentialLockout
 from edge.door.lane_requests import LaneRequests
 from edge.door.people_watcher import PeopleWatcher
 from edge.door.pin_hasher import PinHasher
@@ -229,7 +230,9 @@ def test_recogniser_sees_no_silent_alarm(tmp_path: Path) -> None:
         door, paths = lane.door.service.door, DoorPaths.in_folder(tmp_path)
         followed = PeopleWatcher(paths.people, paths.people_key)
         access = LaneRequests(door, followed, GrantUnlocker(door), None)
-        readers = ReaderRequests(door, access, ReaderSet({}, CLOCK), PinHasher(CLOCK, lambda: None))
+        lockout = CredentialLockout(door, door.settings.access.lockout, paths.lockouts)
+        pins = PinHasher(CLOCK, lambda: None)
+        readers = ReaderRequests(door, access, ReaderSet({}, CLOCK), pins, lockout)
         handler = RequestHandler(door, access, readers)
         shown = {
             uid: protocol.decode(handler.handle(protocol.encode("status", {}), uid))[1]
