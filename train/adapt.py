@@ -61,7 +61,8 @@ def choose_cuts(encoder: fx.GraphModule, section: RoutedRecipe) -> tuple[Cut, Cu
     if not -len(trunk) <= section.shared_blocks < len(trunk):
         raise ConfigError(
             f"network.shared_blocks: the encoder has {len(trunk)} features at 14x14, "
-            f"found {section.shared_blocks}"
+            f"found {section.shared_blocks}; add --set network.shared_blocks=N with N from 0, the "
+            f"first, to {len(trunk) - 1}, the last"
         )
     return trunk[section.shared_blocks], trunk[-1]
 
@@ -200,7 +201,12 @@ def adapt(
     if file.exists() and file.samefile(source.path):
         raise ConfigError(f"{file}: would be replaced by its converted form; name another --out")
     bare = read_bare_chips(data, recipe.data)
-    encoder = open_encoder(source.path, source.convention, labelled_faces(bare, recipe.data))
+    encoder = open_encoder(
+        source.path,
+        source.convention,
+        labelled_faces(bare, recipe.data),
+        lambda graph: choose_cuts(graph, recipe.network),
+    )
     graph = read_encoder(encoder.content, str(source.path))
     origin = EncoderOrigin(
         encoder.kind,

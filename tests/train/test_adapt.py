@@ -264,7 +264,12 @@ def no_14x14(path: Path) -> None:
         (no_14x14, (), "no 14x14 feature"),
         (save_encoder, ("--input", "yuv"), "--input: expected one of"),
         (save_encoder, ("--save-every", "0"), "--save-every: expected at least 1"),
-        (save_encoder, ("--set", "network.shared_blocks=7"), "has 3 features at 14x14, found 7"),
+        (
+            save_encoder,
+            ("--set", "network.shared_blocks=7"),
+            "has 3 features at 14x14, found 7; add --set network.shared_blocks=N with N from 0, "
+            "the first, to 2, the last",
+        ),
         (save_encoder, ("--licence", "MIT\nX: y"), r"--licence: expected one line of 1 to 300"),
         (save_encoder, ("--origin", " "), "--origin: expected one line of 1 to 300"),
         (save_encoder, ("--set", "frozen=true"), "frozen"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,12 +56,16 @@ class Encoder:
 
 
 def open_encoder(
-    path: Path, asked: str | None = None, faces: LabelledFaces | None = None
+    path: Path,
+    asked: str | None = None,
+    faces: LabelledFaces | None = None,
+    check_graph: Callable[[fx.GraphModule], object] | None = None,
 ) -> Encoder:
     """Open an encoder: ONNX, TFLite, a public state dict, or a checkpoint of this project.
 
     `asked` is an input convention. Conventions are measured on `faces`, by default views of two
-    portraits. Raises ConfigError for an encoder that cannot be adapted, with the reason.
+    portraits. `check_graph` is called before that, which takes long. Raises ConfigError for an
+    encoder that cannot be adapted, with the reason, and the errors of `check_graph`.
     """
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder; name the encoder's file: ONNX, TFLite, state dict")
@@ -72,6 +77,8 @@ def open_encoder(
     _check_input(model, path)
     graph = read_encoder(model.SerializeToString(), str(path))
     _check_cut(graph, path)
+    if check_graph is not None:
+        check_graph(graph)
     _flatten_output(model, graph)
     run = _runner(model, path)
     chips = [load_chip(COLLINS), load_chip(HOPPER)]

@@ -104,6 +104,15 @@ def test_uncertain_input_is_refused(tmp_path: Path) -> None:
         open_encoder(path)
 
 
+def test_graph_is_checked_before_the_input(tmp_path: Path) -> None:
+    def refuse(graph: torch.fx.GraphModule) -> None:
+        raise ConfigError(f"{len(graph.graph.nodes)} nodes")
+
+    path = save_encoder(tmp_path / "bytes.onnx", first_bias=100.0)  # of an uncertain input
+    with pytest.raises(ConfigError, match=r"^\d+ nodes$"):
+        open_encoder(path, check_graph=refuse)
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
