@@ -89,27 +89,41 @@ class Oracle:
                     end = fact["t"] + self.rules["passage_grace_s"]
                     grant["end"] = min(grant.get("end", end), end)
         elif what == "restart":
-            over = [grant for grant in found.open if self._is_at(grant["lane"], fact)]
-            for grant in over:
-                if grant["zone"]:
-                    if grant["way"] == "in":
-                        self._count(found, grant)
-                    found.side[grant["who"], grant["zone"]] = ("in", grant["wall"])
-                    found.counted.add((grant["who"], grant["zone"]))
-                found.used[grant["who"]] = found.used.get(grant["who"], 0) + grant["use"]
-            found.open = [grant for grant in found.open if grant not in over]
+            self._end(found, [grant for grant in found.open if self._is_at(grant["lane"], fact)])
         elif what == "corrupt":
             found.side, found.count, found.used = {}, {}, {}
             found.open = found.open if fact.get("running") else []  # its process knows its grants
             found.counted = set()
             found.known = False
         elif what == "reset":
+            self._settle(found, fact, [one for one in found.open if one["who"] == fact["who"]])
             found.side = {at: where for at, where in found.side.items() if at[0] != fact["who"]}
         elif what == "reset-all":
+            self._settle(found, fact, found.open)
             found.side, found.known = {}, True
         elif what == "occupancy":
+            self._settle(found, fact, [one for one in found.open if one["zone"] == fact["zone"]])
             found.count[fact["zone"]] = fact["people"]
             self._doubt(found, fact["zone"])
+
+    def _settle(self, found: Picture, fact: dict[str, Any], grants: list[dict[str, Any]]) -> None:
+        """End the grants of other doors: a reset at a door does not wait for them."""
+        doors = {one["name"]: one["door"] for one in self.rules["lanes"]}
+        self._end(
+            found,
+            [one for one in grants if doors[one["lane"]] != fact.get("at", doors[one["lane"]])],
+        )
+
+    def _end(self, found: Picture, grants: list[dict[str, Any]]) -> None:
+        """End grants whose passage is unknown: their people are inside."""
+        for grant in grants:
+            if grant["zone"]:
+                if grant["way"] == "in":
+                    self._count(found, grant)
+                found.side[grant["who"], grant["zone"]] = ("in", grant["wall"])
+                found.counted.add((grant["who"], grant["zone"]))
+            found.used[grant["who"]] = found.used.get(grant["who"], 0) + grant["use"]
+        found.open = [grant for grant in found.open if grant not in grants]
 
     def _is_at(self, lane: str, fact: dict[str, Any]) -> bool:
         """Return True if a fact concerns a lane: it names the door of the lane, or no door."""

@@ -215,18 +215,20 @@ class SharedWorld:
 
     def _reset(self) -> None:
         door = self._random.choice(DOORS)
+        if self._coming is not None and self._has_grants(self._other(door)):
+            return  # the other process learns of the reset later
         keeper = self._processes[door].keeper
         kind = self._random.choice(["reset", "reset-all", "occupancy"])
         if kind == "reset":
             who = self._random.choice(VISITORS).name
             keeper.reset_person(who)
-            self._note(door, kind, who=who)
+            self._note(door, kind, at=door, who=who)
         elif kind == "reset-all":
             keeper.reset_all()
-            self._note(door, kind)
+            self._note(door, kind, at=door)
         else:
             keeper.set_occupancy("lab", 1)
-            self._note(door, kind, zone="lab", people=1)
+            self._note(door, kind, at=door, zone="lab", people=1)
 
     def _restart(self) -> None:
         door = self._random.choice(DOORS)
@@ -331,6 +333,11 @@ class SharedWorld:
         known = list(map(id, self._oracle.log))
         log = self._oracle.log + [fact for fact in waiting if id(fact) not in known]
         return self._oracle.picture(log, now=self._at)
+
+    def _has_grants(self, door: str) -> bool:
+        """Return True if a grant of a door waits for its passage, by what is on disk."""
+        grants = self._oracle.picture(now=self._at).open
+        return any(self._oracle.lane(one["lane"])["door"] == door for one in grants)
 
     def _choose_lane(self, door: str) -> str:
         lanes = [lane["name"] for lane in self._terminal["lanes"] if lane["door"] == door]

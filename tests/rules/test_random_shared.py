@@ -16,7 +16,7 @@ from tests.rules.shared import run_shared_steps
 
 
 def test_random_shared_doors_agree_with_oracle() -> None:
-    outcomes = run_shared_steps(1500, seed=1)
+    outcomes = run_shared_steps(2000, seed=1)
     assert outcomes["allowed"] > 50 and outcomes["zones-busy"] > 20
     assert outcomes["killed while granting"] > 5
     assert {"already-inside", "not-inside", "interlock", "zone-state-unknown"} <= outcomes.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ class ZoneContent:
     counts: dict[str, int] = field(default_factory=dict)  # people inside, by zone
     used: dict[str, int] = field(default_factory=dict)  # visits, by person with a limit
     pending: list[PendingPassage] = field(default_factory=list)  # oldest first
+    settled: list[PendingPassage] = field(default_factory=list)  # by resets at other doors
 
     @classmethod
     def from_state(cls, state: ZoneState) -> ZoneContent:
@@ -34,6 +36,7 @@ class ZoneContent:
             dict(state.counts),
             dict(state.used),
             list(state.pending),
+            list(state.settled),
         )
 
     def copy(self) -> ZoneContent:
@@ -45,17 +48,21 @@ class ZoneContent:
             dict(self.counts),
             dict(self.used),
             list(self.pending),
+            list(self.settled),
         )
 
     def head(self) -> dict[str, Any]:
         """Return everything but the people of the zones as a JSON value."""
-        return {
+        head: dict[str, Any] = {
             "version": 1,
             "is_known": self.is_known,
             "counts": dict(self.counts),
             "used": dict(self.used),
             "pending": [entry.model_dump() for entry in self.pending],
         }
+        if self.settled:
+            head["settled"] = [entry.model_dump() for entry in self.settled]
+        return head
 
     # ---------------------------------------------------------------- questions
 
@@ -74,12 +81,17 @@ class ZoneContent:
 
         The number of people stays if the person was on this side before. A visit is always used.
         """
-        self._count(entry)
+        is_settled = self._take_settled(entry)
+        if not (is_settled and entry.is_entry):
+            self._count(entry)
         self._set(entry, wall_s, is_inside=entry.is_entry)
-        self._use(entry)
+        if not is_settled:
+            self._use(entry)
 
     def commit_unknown(self, entry: PendingPassage) -> None:
         """Count a grant whose passage is unknown: the person is inside."""
+        if self._take_settled(entry):
+            return
         if entry.is_entry:
             self._count(entry)
         self._set(entry, entry.wall_s, is_inside=True)
@@ -91,8 +103,11 @@ class ZoneContent:
 
     # ---------------------------------------------------------------- resets
 
+    # The door of a pending passage may not run: a reset counts its grant as inside first.
+
     def reset_person(self, person: str) -> None:
         """Forget the side of a person in all zones."""
+        self._settle(lambda entry: entry.person == person)
         for people in self.people.values():
             people.pop(person, None)
         for counted in self.counted.values():
@@ -100,20 +115,43 @@ class ZoneContent:
 
     def reset_uses(self, person: str) -> None:
         """Count the visits of a person from zero."""
+        self._settle(lambda entry: entry.is_counted and entry.person == person)
         self.used.pop(person, None)
 
     def reset_all(self) -> None:
         """Forget the side of all people, and that an earlier state could not be read."""
+        self._settle(lambda entry: True)
         self.people.clear()
         self.counted.clear()
         self.is_known = True
 
     def set_count(self, zone: str, people: int) -> None:
         """Set the number of people inside a zone; the next passage of each person counts."""
+        self._settle(lambda entry: entry.zone == zone)
         self.counts[zone] = people
         self.counted.pop(zone, None)
 
+    def commit_lost(self, lanes: frozenset[str]) -> None:
+        """Count grants at lanes that no door has as inside."""
+        for entry in [each for each in self.pending if each.lane not in lanes]:
+            self.pending.remove(entry)
+            self.commit_unknown(entry)
+
     # ---------------------------------------------------------------- parts
+
+    def _settle(self, is_meant: Callable[[PendingPassage], bool]) -> None:
+        """Count pending passages as inside; their door takes its grants back when it reads this."""
+        for entry in [each for each in self.pending if is_meant(each)]:
+            self.pending.remove(entry)
+            self.commit_unknown(entry)
+            self.settled.append(entry)
+
+    def _take_settled(self, entry: PendingPassage) -> bool:
+        """Return True if a reset at another door has counted a grant; it is then done."""
+        if entry not in self.settled:
+            return False
+        self.settled.remove(entry)
+        return True
 
     def _set(self, entry: PendingPassage, wall_s: float | None, *, is_inside: bool) -> None:
         """Note the side of a person; beyond `PRESENCES_MAX` the oldest passage is forgotten."""

@@ -48,8 +48,8 @@ class RulesEngine:
         self._factors = {name: FactorCollector(rules.factor_window_s) for name in rules.lanes}
         self._first_of_two: dict[str, FirstOfTwo] = {}  # by lane
         self._first_person = FirstPersonRule(rules.first_person)
-        lanes = rules.lanes.values()
-        self._ledger = ZoneLedger({lane.name for lane in lanes if lane.door not in rules.doors})
+        own = {lane.name for lane in rules.lanes.values() if lane.door in rules.doors}
+        self._ledger = ZoneLedger(own, rules.lanes.keys() - own)
 
     # ---------------------------------------------------------------- decisions
 

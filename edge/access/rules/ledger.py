@@ -26,14 +26,16 @@ class ZoneLedger:
     """State of the zones as one door process sees it.
 
     Grants at the lanes of other doors are those of the newest shared content; only their process
-    changes them. Changes that are not on disk are kept, and applied again to newer content.
+    and resets change them. Grants at lanes that no door has count as inside. Changes that are not
+    on disk are kept, and applied again to newer content.
 
     A restart may lose reports of passages. A grant that still waits for its passage then counts
     restrictively: the person is inside, and a visit is used up.
     """
 
-    def __init__(self, other_lanes: Collection[str]) -> None:
+    def __init__(self, lanes: Collection[str], other_lanes: Collection[str]) -> None:
         self.revision = 0  # rises with each change
+        self._lanes = frozenset(lanes)  # of this door
         self._other_lanes = frozenset(other_lanes)  # of other doors
         self._content = ZoneContent()  # `pending`: of other doors only
         self._grants: list[_Grant] = []  # oldest first
@@ -41,7 +43,7 @@ class ZoneLedger:
 
     def copy(self) -> ZoneLedger:
         """Return a copy that changes apart from this ledger."""
-        other = ZoneLedger(self._other_lanes)
+        other = ZoneLedger(self._lanes, self._other_lanes)
         other.revision = self.revision
         other._content = self._content.copy()
         other._grants = list(self._grants)
@@ -62,17 +64,22 @@ class ZoneLedger:
         self._content, self._grants = replace(content, pending=known), []
         for entry in lost:
             self._restore(entry)
+        self._drop_settled()
 
     def refresh(self, content: ZoneContent) -> bool:
         """Take newer content that another door saved, and apply what is not saved yet.
 
         Return False if the content lacks grants of this door.
         """
-        known = [each for each in content.pending if each.lane in self._other_lanes]
-        own = [each for each in content.pending if each.lane not in self._other_lanes]
-        self._content = replace(content, pending=known)
+        others = [each for each in content.pending if each.lane not in self._lanes]
+        own = [each for each in content.pending if each.lane in self._lanes]
+        self._content = replace(content, pending=others)
         for change in self._unsaved.values():
             change(self._content)
+        self._drop_settled()
+        lanes = self._other_lanes
+        if any(each.lane not in lanes for each in self._content.pending):
+            self._change(lambda content: content.commit_lost(lanes))
         return own == [grant.entry for grant in self._grants]
 
     def mark_saved(self, first: int, last: int) -> None:
@@ -186,6 +193,14 @@ class ZoneLedger:
     def _pending(self) -> list[PendingPassage]:
         """Return the grants of all doors."""
         return [*self._content.pending, *(grant.entry for grant in self._grants)]
+
+    def _drop_settled(self) -> None:
+        """Drop the grants of this door that a reset at another door has counted."""
+        settled = [each for each in self._content.settled if each.lane in self._lanes]
+        if settled:
+            self._content.settled = [e for e in self._content.settled if e not in settled]
+            self._grants = [each for each in self._grants if each.entry not in settled]
+            self.revision += 1
 
     def _restore(self, entry: PendingPassage) -> None:
         self._change(lambda content: content.commit_unknown(entry))

@@ -48,6 +48,7 @@ class ZoneState(StrictModel):
     counts: dict[Name, Count] = Field(default_factory=dict)  # people inside, by zone
     used: dict[Name, Count] = Field(default_factory=dict)  # visits, by person with a limit
     pending: list[PendingPassage] = Field(default_factory=list)
+    settled: list[PendingPassage] = Field(default_factory=list)  # until their door has read it
 
 
 def parse_state(value: object) -> ZoneState:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from edge.access.rules.codec import ContentCodec
 from edge.access.rules.content import PRESENCES_MAX, ZoneContent
@@ -18,7 +21,7 @@ def entry(person: str, lane: str = "in", is_counted: bool = False) -> PendingPas
 
 
 def make(*other_lanes: str) -> ZoneLedger:
-    return ZoneLedger(other_lanes)
+    return ZoneLedger({"in", "right"} - set(other_lanes), other_lanes)
 
 
 def read(content: ZoneContent) -> ZoneContent:
@@ -93,3 +96,61 @@ def test_grants_of_other_doors_stay_pending() -> None:
     left.load(read(left.content))  # a restart of this process
     assert pending(left) == [("Ben", "right")] and left.uses_of("Ada") == 1
     assert left.count_of("office") == 1 and left.presence_of("Ada", "office") is not None
+
+
+RESETS: list[Callable[[ZoneLedger], None]] = [
+    lambda ledger: ledger.reset_person("Ada"),
+    lambda ledger: ledger.reset_uses("Ada"),
+    lambda ledger: ledger.reset_all(),
+    lambda ledger: ledger.set_count("office", 1),
+]
+
+
+@pytest.mark.parametrize("reset", RESETS)
+def test_reset_settles_grants_of_a_stopped_door(reset: Callable[[ZoneLedger], None]) -> None:
+    left, right = make("right"), make("in")
+    left.add_pending(entry("Ada", is_counted=True))
+    right.load(read(left.content))
+    reset(right)
+    assert not right.is_pending("Ada", "office") and right.count_of("office") == 1
+    again = make("right")
+    again.load(read(right.content))  # its door starts
+    assert again.content.pending == again.content.settled == []
+    assert again.count_of("office") == 1 and again.uses_of("Ada") == right.uses_of("Ada")
+
+
+def test_reset_settles_grants_of_a_running_door() -> None:
+    left, right = make("right"), make("in")
+    left.add_pending(entry("Ada"))
+    left.add_pending(entry("Ben"))
+    right.load(read(left.content))
+    right.reset_person("Ada")
+    before = left.revision
+    left.refresh(read(right.content))
+    assert pending(left) == [("Ben", "in")] and left.revision > before
+    right.refresh(read(left.content))
+    assert pending(right) == [("Ben", "in")] and right.content.settled == []
+    assert right.presence_of("Ada", "office") is None and right.count_of("office") == 1
+
+
+def test_passage_of_a_settled_grant_counts_once() -> None:
+    left, right = make("right"), make("in")
+    left.add_pending(entry("Ada", is_counted=True))
+    right.load(read(left.content))
+    right.reset_person("Ada")
+    passed = left.take_pending({"in"})  # before it has read the reset
+    assert passed is not None
+    left.commit(passed, 2.0)
+    left.refresh(read(right.content))
+    presence = left.presence_of("Ada", "office")
+    assert presence is not None and presence.is_inside
+    assert left.count_of("office") == 1 and left.uses_of("Ada") == 1
+
+
+def test_grant_of_an_unknown_lane_counts_inside() -> None:
+    left, right = make("right"), ZoneLedger({"right"}, set())
+    left.add_pending(entry("Ada"))
+    right.refresh(read(left.content))
+    presence = right.presence_of("Ada", "office")
+    assert presence is not None and presence.is_inside
+    assert pending(right) == [] and right.count_of("office") == 1
