@@ -6,7 +6,6 @@ import argparse
 import getpass
 import json
 import sys
-from contextlib import closing
 from datetime import date
 from typing import Any
 
@@ -14,7 +13,7 @@ from edge.access.rules.values import AuthMode
 from edge.cli import common
 from edge.cli.door_commands import add_reason
 from edge.cli.door_learn_card import add_command as add_learn_card
-from edge.cli.rights import announce_change, await_door, describe_rights
+from edge.cli.rights import announce_change, await_door, describe_rights, find_enrolled
 from edge.config import TerminalConfig, load_config
 from edge.door.access_settings import build_access_settings
 from edge.door.credential_editor import CredentialEditor, edit_credentials
@@ -198,27 +197,17 @@ def _remove(args: argparse.Namespace) -> int:
     _check_not_enrolled(config, args.name)
     announce_change(config, args.name, "edge-door", args.reason)
     with edit_credentials(config.people_path, config.people_key_path) as editor:
+        _check_not_enrolled(config, args.name)  # again: an enrollment may have ended since then
         for name in args.name:
             editor.remove_person(name)
+    await_door(config)
     print(f"{', '.join(args.name)}: removed")
     return common.DONE
 
 
-def _find_enrolled(config: TerminalConfig, names: list[str]) -> list[str]:
-    """Return the names that are in the gallery. Raises GalleryError."""
-    from edge.gallery.database import Database
-    from edge.gallery.key import has_gallery, run_as_owner
-
-    def find(key: bytes) -> bytes:
-        with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
-            return json.dumps([one for one in names if gallery.find_row(one)]).encode()
-
-    return list(json.loads(run_as_owner(config, find))) if has_gallery(config) else []
-
-
 def _check_not_enrolled(config: TerminalConfig, names: list[str]) -> None:
     """Raise DoorError for an enrolled person: a face without an entry has no limits."""
-    if enrolled := _find_enrolled(config, names):
+    if enrolled := find_enrolled(config, names):
         raise DoorError(
             f"{', '.join(enrolled)}: enrolled, and a face without an entry here has no limits; "
             "remove both by edge-gallery remove, or only cards and PINs by edge-door person set "
@@ -251,7 +240,7 @@ def _show(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     people = _read_people(args)
     if args.not_enrolled:
-        enrolled = _find_enrolled(load_config(args.config), [person.name for person in people])
+        enrolled = find_enrolled(load_config(args.config), [person.name for person in people])
         people = tuple(person for person in people if person.name not in enrolled)
     if args.json:
         print(json.dumps([_fields(person) for person in people], ensure_ascii=False))

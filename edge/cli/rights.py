@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -15,7 +17,7 @@ from edge.config import TerminalConfig
 from edge.door.access_commands import AccessCommand
 from edge.door.client import DoorClient
 from edge.door.credential_editor import edit_credentials
-from edge.door.credentials_file import file_version, read_document
+from edge.door.credentials_file import PersonEntry, file_version, read_document
 from edge.door.events import describe_refusal
 from edge.door.rights_change import PendingRights, begin_change, end_change
 from edge.errors import ConfigError, DoorError
@@ -66,8 +68,9 @@ def remove_rights(config: TerminalConfig, program: str) -> Iterator[set[str]]:
     """Remove people from the door after the block has erased them from the gallery.
 
     Add the names of those who are erased, and confirmed by the recogniser, to the set: a face
-    without an entry at the door has no limits. The block may give up the account of root.
-    Raises DoorError.
+    without an entry at the door has no limits. Entries of people who are enrolled again, or whose
+    entry changes in the meantime, stay. The block may give up the account of root.
+    Raises DoorError, GalleryError.
     """
     erased: set[str] = set()
     if not may_change(config):
@@ -79,21 +82,55 @@ def remove_rights(config: TerminalConfig, program: str) -> Iterator[set[str]]:
                 file=sys.stderr,
             )
         return
-    with _kept_account(config, partial(_remove, config, program)) as remove:
+    before: dict[str, PersonEntry] = {}
+    with contextlib.suppress(DoorError):  # a damaged file is reported after the people are erased
+        before = _read_entries(config)
+    with _kept_account(config, partial(_remove, config, program, before)) as remove:
         yield erased
         if erased:
             remove(sorted(erased))
 
 
-def _remove(config: TerminalConfig, program: str, names: list[str]) -> None:
-    people = read_document(config.people_path, config.people_key_path).people
-    keys = {name_key(person.name) for person in people}
-    if not (present := [name for name in names if name_key(name) in keys]):
+def _remove(
+    config: TerminalConfig, program: str, before: Mapping[str, PersonEntry], names: list[str]
+) -> None:
+    entries = _read_entries(config)
+    if not (present := [name for name in names if name_key(name) in entries]):
         return
     announce_change(config, present, program, f"{program} by {common.calling_account()}")
     with edit_credentials(config.people_path, config.people_key_path) as editor:
-        editor.set_rights(dict.fromkeys(present))
+        entries = {name_key(one.name): one for one in editor.document.people}
+        enrolled = find_enrolled(config, present)
+        removable = [
+            name
+            for name in present
+            if name not in enrolled and entries.get(name_key(name)) == before.get(name_key(name))
+        ]
+        editor.set_rights(dict.fromkeys(removable))
     await_door(config)
+    if kept := len(present) - len(removable):  # without names: a timer's output is in the journal
+        raise DoorError(
+            f"{config.people_path}: {format_count(kept, 'entry', 'entries')} not removed: enrolled "
+            "again or changed in the meantime; see edge-door person list, then run this again"
+        )
+
+
+def find_enrolled(config: TerminalConfig, names: list[str]) -> list[str]:
+    """Return the names that are in the gallery. Raises GalleryError."""
+    from edge.gallery.database import Database
+    from edge.gallery.key import has_gallery, run_as_owner
+
+    def find(key: bytes) -> bytes:
+        with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
+            return json.dumps([one for one in names if gallery.find_row(one)]).encode()
+
+    return list(json.loads(run_as_owner(config, find))) if has_gallery(config) else []
+
+
+def _read_entries(config: TerminalConfig) -> dict[str, PersonEntry]:
+    """Return the entries at the door by key of the name. Raises DoorError."""
+    people = read_document(config.people_path, config.people_key_path).people
+    return {name_key(person.name): person for person in people}
 
 
 @contextlib.contextmanager
@@ -176,8 +213,7 @@ def read_rights(config: TerminalConfig) -> dict[str, PersonRights] | None:
     """
     if not may_change(config):
         return None
-    people = read_document(config.people_path, config.people_key_path).people
-    return {name_key(person.name): person.rights for person in people}
+    return {key: person.rights for key, person in _read_entries(config).items()}
 
 
 def describe_rights(rights: PersonRights) -> list[str]:

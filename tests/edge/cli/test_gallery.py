@@ -12,11 +12,13 @@ import pytest
 
 from edge.bundle import open_bundle, read_manifest
 from edge.chip import PREPROCESSING
-from edge.cli import door, enroll, rights
+from edge.cli import door, door_people, enroll, rights
 from edge.cli.gallery import main
 from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
+from edge.door.credential_editor import edit_credentials
 from edge.door.credentials_file import PersonEntry, read_document
+from edge.errors import DoorError
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
 from edge.subject import PersonRights, SubjectRecord
@@ -132,6 +134,45 @@ def test_remove_erases_person_at_the_door(
     assert gallery("remove", "--subject", "Ada", "--subject", "Eve") == 0
     assert "Ada: not enrolled; removed from the door" in capsys.readouterr().out
     assert at_door(config) == {}
+
+
+@pytest.mark.parametrize("change", ["enroll", "set"])
+def test_remove_keeps_person_enrolled_meanwhile(
+    gallery: Callable[..., int], config: TerminalConfig, change: str
+) -> None:
+    """A face without an entry at the door has no limits."""
+    assert gallery("set", "--subject", "Ada", "--valid-until", "2031-01-01") == 0
+    with (
+        pytest.raises(DoorError, match="1 entry not removed: enrolled again"),
+        rights.remove_rights(config, "test") as erased,
+    ):
+        with closing(opened(config)) as store:
+            store.remove("Ada")
+            if change == "enroll":
+                store.enroll("Ada", np.eye(2, EMBEDDING, dtype=np.float32))
+        if change == "set":  # another command has begun to enroll the person
+            with edit_credentials(config.people_path, config.people_key_path) as editor:
+                editor.set_person("Ada", {"groups": ("staff",)})
+        erased.update({"Ada", "Eve"})
+    assert at_door(config)["Ada"].valid_until == date(2031, 1, 1)
+
+
+def test_door_keeps_person_enrolled_meanwhile(
+    gallery: Callable[..., int], config: TerminalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gallery("set", "--subject", "Ada", "--valid-until", "2031-01-01") == 0
+    with closing(opened(config)) as store:
+        store.remove("Ada")
+
+    def enroll_again(*arguments: object) -> None:
+        with closing(opened(config)) as store:
+            store.enroll("Ada", np.eye(2, EMBEDDING, dtype=np.float32))
+
+    monkeypatch.setattr(door_people, "announce_change", enroll_again)
+    path = config.state.parent / "terminal.yaml"
+    given = ["person", "remove", "Ada", "--reason", "a test", "--config", str(path)]
+    assert door.main(given) == 1
+    assert at_door(config)["Ada"].valid_until == date(2031, 1, 1)
 
 
 def test_expire_erases_person_at_the_door(
