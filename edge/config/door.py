@@ -255,8 +255,8 @@ class DoorConfig(Section):
         title="Relock",
         description="Time of locking after an unlock. timeout: at the end of the pulse. on_open, "
         "on_close: when the door contact reports open or closed. on_passage, for turnstiles: when "
-        "the passage sensor has reported a person for each grant. At the latest at the end of the "
-        "pulse.",
+        "the passage sensor has reported a person for each grant; exit button and operators unlock "
+        "for the pulse. At the latest at the end of the pulse.",
     )
     schedule: ScheduleConfig = Field(
         ScheduleConfig(),

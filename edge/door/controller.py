@@ -202,8 +202,13 @@ class Controller:
         self.tick(now)
 
     def passed(self, now: float) -> None:
-        """Note that the person of the last grant has passed."""
-        self._relock("on_passage", EventCause.SENSOR)
+        """Note that the person of the last grant has passed.
+
+        Pulses of the exit button and of operators go on: anyone outside can trigger the sensor.
+        """
+        if self._timing.relock == "on_passage":
+            self._grant_ends_at = -math.inf
+            self._cut_short = EventCause.SENSOR
         self.tick(now)
 
     def start_duress(self) -> None:
@@ -328,7 +333,7 @@ class Controller:
             self._alarms.contact_closed(now)
 
     def _relock(self, moved: Relock, cause: EventCause) -> None:
-        """End all pulses if the timing relocks on this movement of the door or a person."""
+        """End all pulses if the timing relocks on this movement of the door."""
         if self._timing.relock == moved:
             self._grant_ends_at = self._operator_ends_at = self._rex_ends_at = -math.inf
             self._cut_short = cause

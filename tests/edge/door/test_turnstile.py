@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.config.door import DoorConfig
-from edge.door.controller import Controller, InputKind
+from edge.door.controller import Controller, InputKind, OperatorCommand
 from edge.values import Grant
 from tests.doors import CLOCK, make_timing, until
 from tests.lanes import LaneDoor, lane_door, make_people
@@ -84,6 +84,22 @@ def test_controller_passage_ends_pulse(relock: str, locks: bool) -> None:
     door.unlock(Grant("g", "Ada", 1, 10.0, "main"), 10.0)
     door.passed(10.5)
     assert door.energised is not locks
+
+
+@pytest.mark.parametrize("is_exit", [True, False])
+def test_controller_passage_keeps_other_pulses(is_exit: bool) -> None:
+    door = Controller(make_timing(relock="on_passage", pulse_s=3.0, rex_pulse_s=3.0))
+    door.unlock(Grant("g", "Ada", 1, 10.0, "main"), 10.0)
+    if is_exit:
+        door.update_input(InputKind.REX, True, 10.0)
+        door.update_input(InputKind.REX, False, 10.1)
+    else:
+        assert door.execute(OperatorCommand.UNLOCK, 10.0) is None
+    door.passed(10.5)
+    door.passed(11.0)
+    assert door.energised
+    door.tick(13.1)
+    assert not door.energised
 
 
 def test_config_turnstile_needs_a_passage_sensor() -> None:
