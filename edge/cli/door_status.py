@@ -76,5 +76,5 @@ def _panel_line(panel: dict[str, Any]) -> str:
 def _describe_door(state: dict[str, bool] | None) -> str:
     """Return lock and contact of another door of the interlock."""
     if state is None:
-        return "state not known, counts as open; is its edge-door running?"
+        return "state not known, counts as open; is its process running?"
     return f"{'unlocked' if state['unlocked'] else 'locked'}{', open' if state['open'] else ''}"
