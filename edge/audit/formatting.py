@@ -97,7 +97,7 @@ def table_line(name: str, record: Mapping[str, Any], zone: tzinfo) -> str:
 def _table_row(
     when: str, name: str, number: str, what: str, reason: str, who: str, liveness: str, details: str
 ) -> str:
-    first = f"{when:25}  {name:9} {number:>7}  {what:16} {reason:20}"
+    first = f"{when:25}  {name:9} {number:>7}  {what:18} {reason:20}"
     return f"{first} {who:20} {liveness:12} {details}".rstrip()
 
 
