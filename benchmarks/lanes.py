@@ -1,4 +1,4 @@
-"""One lane and two lanes side by side, with real processes: `make lanes`.
+"""Measurement of one lane and of two lanes side by side, with real processes: `make lanes`.
 
 Each lane has a recogniser and a door process, and a drawn clip in real time. In each picture one
 enrolled person walks up to the lane, and the person of the other lane walks at its border.

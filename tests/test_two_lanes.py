@@ -24,7 +24,7 @@ LANES = {"lane1": COLLINS, "lane2": HOPPER}
 _POLL_S = 0.02
 
 
-class Lane:
+class LaneWithPerson:
     """Door and recogniser of one lane, with a person before the camera."""
 
     def __init__(self, folder: Path, name: str, person: Portrait) -> None:
@@ -63,7 +63,9 @@ class Lane:
 
 
 @pytest.fixture(scope="module")
-def lanes(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Iterator[list[Lane]]:
+def lanes(
+    tmp_path_factory: pytest.TempPathFactory, bundle_path: Path
+) -> Iterator[list[LaneWithPerson]]:
     folder = tmp_path_factory.mktemp("lanes")
     fields = {
         "terminal": "two-lanes",
@@ -76,7 +78,7 @@ def lanes(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Iterat
         "door": {"state": "door", "pulse_s": 0.5},
     }
     (folder / "terminal.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
-    made = [Lane(folder, name, person) for name, person in LANES.items()]
+    made = [LaneWithPerson(folder, name, person) for name, person in LANES.items()]
     for lane in made:
         photo = lane.path.with_suffix("") / "0.png"
         options = ("--config", made[0].path, "--subject", lane.person, photo)
@@ -90,7 +92,7 @@ def lanes(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Iterat
         yield made
 
 
-def test_both_lanes_open_for_their_people(lanes: list[Lane]) -> None:
+def test_both_lanes_open_for_their_people(lanes: list[LaneWithPerson]) -> None:
     for lane in lanes:
         lane.wait_unlocked()
         assert set(lane.unlocked()) == {lane.person}
@@ -99,21 +101,21 @@ def test_both_lanes_open_for_their_people(lanes: list[Lane]) -> None:
         assert {record["subject"] for record in granted} == {lane.person}
 
 
-def test_second_process_of_a_lane_is_refused(lanes: list[Lane]) -> None:
+def test_second_process_of_a_lane_is_refused(lanes: list[LaneWithPerson]) -> None:
     for program, words, key in (("door", ["run"], "door.name"), ("daemon", [], "instance")):
         done = run(f"edge.cli.{program}", *words, "--config", lanes[0].path)
         assert done.returncode == 1, done.stderr
         assert f"another edge-{program} runs here" in done.stderr and f"`{key}`" in done.stderr
 
 
-def test_door_refuses_the_lane_of_the_other(lanes: list[Lane]) -> None:
+def test_door_refuses_the_lane_of_the_other(lanes: list[LaneWithPerson]) -> None:
     client = DoorClient(lanes[0].config.socket_path, timeout_s=TIMEOUT_S)
     grant = Grant("stray", HOPPER.person, 1, time.monotonic(), lanes[1].config.camera_lane)
     with contextlib.closing(client):
         assert client.grant(grant) == "other-door"
 
 
-def test_removal_reaches_both_recognisers(lanes: list[Lane]) -> None:
+def test_removal_reaches_both_recognisers(lanes: list[LaneWithPerson]) -> None:
     """The last test: it removes the person of the second lane, with the file of the first."""
     lanes[1].wait_unlocked()
     options = ("remove", "--config", lanes[0].path, "--subject", HOPPER.person)
@@ -129,7 +131,7 @@ def test_removal_reaches_both_recognisers(lanes: list[Lane]) -> None:
     assert "decisions-lane1: 0 personal" in printed and "door-lane2: " in printed
 
 
-def _verdicts(lane: Lane, after: int) -> list[str]:
+def _verdicts(lane: LaneWithPerson, after: int) -> list[str]:
     """Return the verdicts of the records after a number of records."""
     records = read_log(lane.config.decisions_path)[after:]
     return [record["verdict"] for record in records if "verdict" in record]

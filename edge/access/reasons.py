@@ -26,7 +26,7 @@ class Reason(Code):
     TOO_SMALL = "too-small", "the face is too small; come closer"
     NOT_NEAREST = "not-nearest", "another face is nearer to the camera"
 
-    # Grant held back; the votes are kept
+    # Grant held; the votes are kept
     OTHER_LANE = "other-lane", "the person may be at another lane; step in front of one lane"
     ONE_AT_A_TIME = "one-at-a-time", "another person is too near; step up one at a time"
 

@@ -107,9 +107,8 @@ def _run(args: argparse.Namespace) -> int:
     requests.install()
     common.log_in_background()
     _make_socket_folder(config)
-    lock = acquire_lock(
-        config.door_lock_path, "edge-door", "door.name"
-    )  # before hardware and audit log
+    # Before hardware and audit log.
+    lock = acquire_lock(config.door_lock_path, "edge-door", "door.name")
     notifier = SystemdNotifier()
     service = _open(config)
     try:

@@ -24,7 +24,7 @@ from edge.errors import ConfigError, DoorError
 from edge.names import NAME_MAX, name_key
 from edge.subject import PersonRights, RightsChange
 from edge.system.accounts import account_name
-from edge.system.kept_account import Work, keep_account
+from edge.system.privileged_child import Work, start_privileged_child
 from edge.system.text import format_count
 
 _LOADED_S, _POLL_S = 5.0, 0.05
@@ -49,7 +49,7 @@ def change_rights(
     announce_change(config, list(wanted), program, f"{program} by {common.calling_account()}")
     with edit_credentials(config.people_path, config.people_key_path) as editor:
         pending = begin_change(editor, wanted)
-    with _kept_account(config, partial(_end, config, pending)) as end:
+    with _keep_privileges(config, partial(_end, config, pending)) as end:
         try:
             await_door(config)
             yield done
@@ -85,7 +85,7 @@ def remove_rights(config: TerminalConfig, program: str) -> Iterator[set[str]]:
     before: dict[str, PersonEntry] = {}
     with contextlib.suppress(DoorError):  # a damaged file is reported after the people are erased
         before = _read_entries(config)
-    with _kept_account(config, partial(_remove, config, program, before)) as remove:
+    with _keep_privileges(config, partial(_remove, config, program, before)) as remove:
         yield erased
         if erased:
             remove(sorted(erased))
@@ -134,13 +134,13 @@ def _read_entries(config: TerminalConfig) -> dict[str, PersonEntry]:
 
 
 @contextlib.contextmanager
-def _kept_account(config: TerminalConfig, work: Work) -> Iterator[Work]:
-    """Yield the work, done in another process if this one will become the gallery's owner."""
+def _keep_privileges(config: TerminalConfig, work: Work) -> Iterator[Work]:
+    """Yield the work; a child process does it if this one will become the gallery's owner."""
     is_root = os.geteuid() == 0
     if not is_root or not config.state.exists() or config.state.stat().st_uid == 0:
         yield work
         return
-    with keep_account(work) as asked:
+    with start_privileged_child(work) as asked:
         yield asked
 
 

@@ -244,7 +244,7 @@ class TerminalConfig(Section):
 
     @property
     def door_outputs_path(self) -> Path:
-        """Which outputs the door process opened, for `edge-door safe-state`."""
+        """File of the outputs that the door process opened, for `edge-door safe-state`."""
         return self.socket_path.parent / DOOR_OUTPUTS
 
     @property

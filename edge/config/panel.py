@@ -63,16 +63,23 @@ class PanelFormatConfig(Section):
         places = [place for part in fields for place in range(part.start, part.start + part.length)]
         places += [parity.bit for parity in self.parity]
         if max(places) >= self.bits:
-            raise ValueError(f"bit {max(places)} is not in a frame of {self.bits} bits, from 0")
+            raise ValueError(
+                f"bit {max(places)} is outside the frame; write at most {self.bits - 1}"
+            )
         if len(set(places)) < len(places):
             raise ValueError("two of facility code, card number and parity use the same bit")
         for index, parity in enumerate(self.parity):
             mask = int(parity.mask, 16)
             own, later = self._mask(parity.bit), self.parity[index + 1 :]
             if mask >> self.bits or not mask & own:
-                raise ValueError(f"the mask {parity.mask} must fit and contain bit {parity.bit}")
+                raise ValueError(
+                    f"the mask {parity.mask} must fit into {self.bits} bits and contain bit "
+                    f"{parity.bit}"
+                )
             if any(mask & self._mask(other.bit) for other in later):
-                raise ValueError(f"the mask {parity.mask} contains a parity bit that comes later")
+                raise ValueError(
+                    f"the mask {parity.mask} contains a later parity bit; change the order"
+                )
         return self
 
     def _mask(self, bit: int) -> int:

@@ -84,7 +84,7 @@ class PolicyConfig(Section):
         False,
         title="One at a time",
         description="A grant waits while a second face of at least `detector.min_face_px` is in "
-        "the zone, or was within the last second. Recorded as `one-at-a-time`.",
+        "`detector.zone`, or was within the last second. Recorded as `one-at-a-time`.",
     )
     min_expected_similarity: float | None = Field(
         None,

@@ -24,7 +24,7 @@ _SENT_S = 10.0  # longest frame: 256 bits at the longest interval, and its gap
 
 @dataclass(frozen=True, slots=True)
 class PanelSettings:
-    """How an access control panel is asked, and what its grant switches."""
+    """Settings of requests to an access control panel, and of its grants."""
 
     card_format: PanelCardFormat
     switch_relay: bool  # True: a grant of the panel also energises the relay

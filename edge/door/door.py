@@ -207,7 +207,11 @@ class Door:
     def _wait_zones(self, deadline: float) -> bool:
         while not self.zones.begin_request():
             if (now := self.clock()) >= deadline:
-                log.error("the zones were not free in time: another door process holds them")
+                log.error(
+                    "the zones are not free after %g s: another door process holds them; the "
+                    "request is refused; if it repeats, restart that edge-door",
+                    _ZONES_S,
+                )
                 return False
             self.zones.wait(self.wait_s(deadline - now))
             self.update()

@@ -33,7 +33,7 @@ _GRANTING = (PanelVerdict.GRANTED, PanelVerdict.SENT)
 
 @dataclass(frozen=True, slots=True)
 class PanelWaiting:
-    """The panel decides."""
+    """Answer to a request that the panel decides about."""
 
     until: float  # monotonic seconds
 

@@ -130,7 +130,9 @@ class SharedZones:
         """Save the engine's state; the returned save ends with it."""
         pending = PendingSave()
         if len(self._waiting) >= _WAITING_MAX:
-            pending.end("another door process does not release the zones")
+            pending.end(
+                f"{_WAITING_MAX} saves wait: another door process holds the zones; restart it"
+            )
             return pending
         self._waiting.append(pending)
         self._retry_at = -math.inf

@@ -26,7 +26,7 @@ from edge.gallery.enrollment.consistency import MatchThresholds
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.store import GalleryStore, open_store
-from edge.recogniser.lane_faces import LaneBoard
+from edge.recogniser.lane_faces import LaneFaceFiles
 from edge.recogniser.lane_guard import LaneGuard
 from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.networks import TerminalNetworks, open_networks
@@ -140,13 +140,13 @@ def open_lane_guard(config: TerminalConfig, networks: TerminalNetworks) -> LaneG
     """
     if config.instance is None:
         return None
-    board = LaneBoard(
+    files = LaneFaceFiles(
         config.lane_faces_folder,
         config.instance,
         networks.bundle.model_digest,
         networks.embedder.dimension(),
     )
-    return LaneGuard(board, config.policy.cooldown_s)
+    return LaneGuard(files, config.policy.cooldown_s)
 
 
 def open_model_migration(

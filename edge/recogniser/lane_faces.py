@@ -41,7 +41,7 @@ _NAME = re.compile(r"([A-Za-z0-9-]{1,32})\.faces")
 class LaneFace:
     """Newest face of one track at a lane."""
 
-    lane: str  # name of the recogniser
+    instance: str  # name of the recogniser
     seen_at: float  # monotonic seconds
     rank: float  # see edge/recogniser/lane_guard.py
     embedding: NDArray[np.float32]  # (D,) unit norm, of the track; zeros: not known yet
@@ -57,13 +57,13 @@ class OtherLanes:
     faces: list[LaneFace]
 
 
-class LaneBoard:
-    """Files of the lanes of one terminal; `lane` is the name of the own one."""
+class LaneFaceFiles:
+    """Files of the lanes of one terminal; `instance` is the name of the own recogniser."""
 
-    def __init__(self, folder: Path, lane: str, model: str, dimension: int) -> None:
+    def __init__(self, folder: Path, instance: str, model: str, dimension: int) -> None:
         """Open the folder; `model` is the digest of the embedder. Raises ConfigError."""
-        self.lane = lane
-        self._folder, self._path = folder, folder / f"{lane}.faces"
+        self.instance = instance
+        self._folder, self._path = folder, folder / f"{instance}.faces"
         self._model, self._dimension = bytes.fromhex(model)[:16], dimension
         self._size = _HEADER.size + FACES_MAX * (_FACE.size + 4 * dimension)
         self.no_embedding = np.zeros(dimension, np.float32)
@@ -87,7 +87,7 @@ class LaneBoard:
             if not self._has_failed:
                 log.error(
                     "%s: cannot write, so other lanes may grant access to a person at this one: "
-                    "%s; free the memory or the folder",
+                    "%s; free memory, or check the rights of the folder",
                     self._path,
                     error,
                 )
@@ -136,13 +136,13 @@ class LaneBoard:
         known = (_MAGIC, self._model, self._dimension)
         if (magic, model, dimension) != known or count > FACES_MAX or not _is_fresh(written_at, at):
             return None
-        lane, offset, faces = path.stem, _HEADER.size, []
+        instance, offset, faces = path.stem, _HEADER.size, []
         for _ in range(count):
             seen_at, rank, has_grant, subject = _FACE.unpack_from(content, offset)
             offset += _FACE.size
             embedding = np.frombuffer(content, "<f4", self._dimension, offset)
             offset += 4 * self._dimension
-            face = LaneFace(lane, seen_at, rank, embedding, subject, has_grant)
+            face = LaneFace(instance, seen_at, rank, embedding, subject, has_grant)
             if _is_valid(face) and (has_grant or _is_fresh(seen_at, at)):
                 faces.append(face)
         return faces

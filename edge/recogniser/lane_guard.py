@@ -12,12 +12,12 @@ counts whose name comes first. A camera may see a person larger for some frames:
 smoothed over `_SETTLE_S`, and the lower one of both counts here, the higher one at other lanes.
 
 A face that is still too small to be recognised at the other lane has no embedding there: it counts
-as this person. Another camera may not see a person who waits in its lane behind another one. While
-another lane is running, a face in the outer 30 % of the frame on either side is not granted access
-either.
+as this person. The camera of another lane may not see a person who waits there behind another one.
+So a face in the outer 30 % of the frame on either side is not granted access while another lane is
+running.
 
-Claims prevent two grants at the same time: a lane publishes that it grants, then reads the other
-lanes again.
+A lane publishes its grant, then reads the other lanes again: two lanes never grant access at the
+same time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 
 from edge.access.reasons import Reason
 from edge.face.track import Track
-from edge.recogniser.lane_faces import FRESH_S, NO_SUBJECT, LaneBoard, LaneFace
+from edge.recogniser.lane_faces import FRESH_S, NO_SUBJECT, LaneFace, LaneFaceFiles
 from edge.values import Face, Zone
 
 _SETTLE_S = 0.3  # time constant of the rank of a track
@@ -74,7 +74,7 @@ def _is_same_person(one: LaneFace, other: LaneFace, threshold: float) -> bool:
 def _is_ahead(other: LaneFace, own: LaneFace) -> bool:
     """Return True if a face of another lane has the higher rank; of equal ranks the first name."""
     if other.rank == own.rank:
-        return other.lane < own.lane
+        return other.instance < own.instance
     return other.rank > own.rank
 
 
@@ -107,8 +107,8 @@ class LaneGuard:
     All times are those of frames, in monotonic seconds. Not thread-safe.
     """
 
-    def __init__(self, board: LaneBoard, cooldown_s: float) -> None:
-        self._board, self._cooldown_s = board, cooldown_s
+    def __init__(self, files: LaneFaceFiles, cooldown_s: float) -> None:
+        self._files, self._cooldown_s = files, cooldown_s
         self._seen: dict[int, _Seen] = {}  # by track
         self._subjects: dict[int, bytes] = {}  # by track: digest of the identified subject
         self._granted: dict[int, _Granted] = {}  # by track
@@ -133,14 +133,16 @@ class LaneGuard:
         for track in tracks:
             embedding = track.embedding
             if embedding is None and track.face.width_px < min_face_px:
-                embedding = self._board.no_embedding
+                embedding = self._files.no_embedding
             if embedding is None or at - track.seen_at > FRESH_S:
                 continue
             rank = lane_rank(track.face, frame_width_px, zone)
             smooth = self._smooth(track, rank)
             subject = self._subjects.get(track.number, NO_SUBJECT)
             seen[track.number] = _Seen(
-                LaneFace(self._board.lane, track.seen_at, max(rank, smooth), embedding, subject),
+                LaneFace(
+                    self._files.instance, track.seen_at, max(rank, smooth), embedding, subject
+                ),
                 smooth,
                 min(rank, smooth),
                 is_central(track.face, frame_width_px, zone),
@@ -159,14 +161,14 @@ class LaneGuard:
             return None
         self.note_subject(track, subject)
         own = replace(seen.own_face, subject=self._subjects[track])
-        others = self._board.read(at)
+        others = self._files.read(at)
         if (others.running and not seen.is_central) or is_at_other_lane(
             own, others.faces, threshold
         ):
             return Reason.OTHER_LANE
         self._granted[track] = _Granted(replace(own, has_grant=True), at)
         self._write(at)
-        if not is_at_other_lane(own, self._board.read(at).faces, threshold):
+        if not is_at_other_lane(own, self._files.read(at).faces, threshold):
             return None
         self.revoke(track)
         self._write(at)
@@ -182,7 +184,7 @@ class LaneGuard:
 
     def close(self) -> None:
         """Remove the published faces."""
-        self._board.close()
+        self._files.close()
 
     def _smooth(self, track: Track, rank: float) -> float:
         """Return the smoothed rank of a track after a frame."""
@@ -207,7 +209,7 @@ class LaneGuard:
         """Publish grants first, then faces by rank: the number of faces is limited."""
         others = [seen.face for number, seen in self._seen.items() if number not in self._granted]
         others.sort(key=lambda face: -face.rank)
-        self._board.write([granted.face for granted in self._granted.values()] + others, at)
+        self._files.write([granted.face for granted in self._granted.values()] + others, at)
 
 
 def _digest(subject: str) -> bytes:

@@ -24,7 +24,7 @@
 6. search   find the best match in the gallery
 7. decide   during a model migration: if the new model finds no match, search by the previous model.
             Apply threshold, margin, mask rule and rate limit; check liveness; vote
-            (edge/recogniser/face_decider.py). A grant may be held back: the person is at another
+            (edge/recogniser/face_decider.py). A grant may be held: the person is at another
             lane (edge/recogniser/lane_guard.py), or not alone while `one_at_a_time` is set
 
 Every face gets a result. A face that is refused or skipped in a step does not take the next ones.

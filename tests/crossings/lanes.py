@@ -16,7 +16,7 @@ import numpy as np
 
 from edge.door.controller import Controller, OperatorCommand
 from edge.door.timing import DoorTiming
-from edge.recogniser.lane_faces import LaneBoard
+from edge.recogniser.lane_faces import LaneFaceFiles
 from edge.recogniser.lane_guard import LaneGuard
 from edge.values import FaceResult, Grant, Verdict
 from tests.crossings.scene import (
@@ -58,7 +58,7 @@ class Walker:
 
 @dataclass(frozen=True, slots=True)
 class LaneScene:
-    """Two lanes with the views of their cameras."""
+    """Scene of two lanes with the views of their cameras."""
 
     walkers: tuple[Walker, ...]
     spacing: float  # metres between the cameras
@@ -197,13 +197,13 @@ class _Lane:
 
 
 def cross_lanes(scene: LaneScene, folder: Path, *, is_guarded: bool = True) -> LaneOutcome:
-    """Run a scene with the boards of the lanes in a folder."""
+    """Run a scene with the files of the lanes in a folder."""
     lanes = []
     for lane in range(LANES):
         guard = None
         if is_guarded:
-            board = LaneBoard(folder, f"lane-{lane}", "ab" * 32, DIMENSION)
-            guard = LaneGuard(board, cooldown_s=2.0)
+            files = LaneFaceFiles(folder, f"lane-{lane}", "ab" * 32, DIMENSION)
+            guard = LaneGuard(files, cooldown_s=2.0)
         lanes.append(_Lane(scene, lane, guard))
     while any(lane.world.at < scene.views[0].seconds for lane in lanes):
         min(lanes, key=lambda lane: lane.next_at).step()

@@ -53,7 +53,7 @@ TWO_DOORS = make_terminal(
 
 
 @dataclass
-class Process:
+class SimulatedDoorProcess:
     """Door process; a kill closes its files as the kernel does."""
 
     keeper: ZoneKeeper
@@ -279,14 +279,14 @@ class SharedWorld:
 
     # ------------------------------------------------------------ parts
 
-    def _start(self, door: str) -> Process:
+    def _start(self, door: str) -> SimulatedDoorProcess:
         rules = replace(build_rules(self._terminal), doors=frozenset({door}))
         lockout = LockoutRule(5, 300.0, 60.0, 3600.0)
         settings = AccessSettings(rules, door, {}, lockout, has_contact=True, panel=None)
         lock = ZoneLock(self._folder / "zones.lock", lambda: self._at)
         file = ZoneFile(self._folder / "zones.json")
         keeper = ZoneKeeper(settings, file, lock, lambda: self._at, self._wall, self._statuses)
-        return Process(keeper, lock, file)
+        return SimulatedDoorProcess(keeper, lock, file)
 
     def _begin_again(self, door: str) -> None:
         self._processes[door] = self._start(door)

@@ -13,7 +13,7 @@ from edge.access.voting import Voting
 from edge.audit.decision import decision_fields
 from edge.config import TerminalConfig
 from edge.recogniser.decision_log import DecisionLog, LogThrottle
-from edge.recogniser.lane_faces import LaneBoard, LaneFace
+from edge.recogniser.lane_faces import LaneFace, LaneFaceFiles
 from edge.recogniser.lane_guard import LaneGuard
 from edge.system.wallclock import WallClock
 from edge.values import (
@@ -33,17 +33,17 @@ MODEL = "ab" * 32
 
 
 def guard(folder: Path, name: str = "here") -> LaneGuard:
-    return LaneGuard(LaneBoard(folder, name, MODEL, ADA.size), RULES.cooldown_s)
+    return LaneGuard(LaneFaceFiles(folder, name, MODEL, ADA.size), RULES.cooldown_s)
 
 
 class OtherLane:
     """Another lane that sees a face at the times of a run."""
 
     def __init__(self, folder: Path) -> None:
-        self._board = LaneBoard(folder, "there", MODEL, ADA.size)
+        self._files = LaneFaceFiles(folder, "there", MODEL, ADA.size)
 
     def see(self, at: float, rank: float, embedding: np.ndarray = ADA) -> None:
-        self._board.write([LaneFace("there", at, rank, embedding)], at)
+        self._files.write([LaneFace("there", at, rank, embedding)], at)
 
 
 def test_voting_hold_keeps_the_votes() -> None:

@@ -15,37 +15,39 @@ from hypothesis import strategies as st
 from edge.config import TerminalConfig
 from edge.errors import ConfigError
 from edge.recogniser.build import open_lane_guard
-from edge.recogniser.lane_faces import FACES_MAX, LaneBoard, LaneFace
+from edge.recogniser.lane_faces import FACES_MAX, LaneFace, LaneFaceFiles
 
 MODEL, DIMENSION = "ab" * 32, 8
 ADA = np.eye(1, DIMENSION, dtype=np.float32)[0]
 SUBJECT = b"0123456789abcdef"
 
 
-def board(folder: Path, lane: str, model: str = MODEL, dimension: int = DIMENSION) -> LaneBoard:
-    return LaneBoard(folder, lane, model, dimension)
+def files(
+    folder: Path, instance: str, model: str = MODEL, dimension: int = DIMENSION
+) -> LaneFaceFiles:
+    return LaneFaceFiles(folder, instance, model, dimension)
 
 
 def lane_face(at: float = 5.0, rank: float = 0.25, **changes: object) -> LaneFace:
     return LaneFace("a", at, rank, ADA, SUBJECT, **changes)  # type: ignore[arg-type]
 
 
-def test_board_other_lane_reads_what_was_written(tmp_path: Path) -> None:
-    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+def test_files_other_lane_reads_what_was_written(tmp_path: Path) -> None:
+    first, second = files(tmp_path / "x", "a"), files(tmp_path / "x", "b")
     first.write([lane_face()], 5.0)
     (found,) = second.read(5.1).faces
-    assert (found.lane, found.seen_at, found.rank, found.subject) == ("a", 5.0, 0.25, SUBJECT)
+    assert (found.instance, found.seen_at, found.rank, found.subject) == ("a", 5.0, 0.25, SUBJECT)
     assert np.array_equal(found.embedding, ADA) and not found.has_grant
     assert first.read(5.1).faces == []  # its own faces are not those of another lane
 
 
-def test_board_file_is_private_and_of_one_size(tmp_path: Path) -> None:
+def test_files_file_is_private_and_of_one_size(tmp_path: Path) -> None:
     folder = tmp_path / "x"
-    first, path = board(folder, "a"), folder / "a.faces"
+    first, path = files(folder, "a"), folder / "a.faces"
     first.write([lane_face()], 5.0)
     size = path.stat().st_size
     first.write([lane_face()] * (FACES_MAX + 5), 5.1)
-    assert path.stat().st_size == size and len(board(folder, "b").read(5.1).faces) == FACES_MAX
+    assert path.stat().st_size == size and len(files(folder, "b").read(5.1).faces) == FACES_MAX
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert list(folder.iterdir()) == [path]
@@ -54,28 +56,28 @@ def test_board_file_is_private_and_of_one_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [4.4, 5.6, float("nan"), float("inf")])
-def test_board_old_and_future_faces_do_not_count(tmp_path: Path, at: float) -> None:
-    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+def test_files_old_and_future_faces_do_not_count(tmp_path: Path, at: float) -> None:
+    first, second = files(tmp_path / "x", "a"), files(tmp_path / "x", "b")
     first.write([lane_face(), lane_face(has_grant=True)], 5.0)
     assert second.read(at).running == 0 and second.read(at).faces == []
 
 
-def test_board_grant_counts_longer_than_its_face(tmp_path: Path) -> None:
-    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+def test_files_grant_counts_longer_than_its_face(tmp_path: Path) -> None:
+    first, second = files(tmp_path / "x", "a"), files(tmp_path / "x", "b")
     first.write([lane_face(at=3.0), lane_face(at=3.0, has_grant=True)], 5.0)
     assert [found.has_grant for found in second.read(5.1).faces] == [True]
 
 
 @pytest.mark.parametrize(("model", "dimension"), [("cd" * 32, DIMENSION), (MODEL, 16)])
-def test_board_other_model_is_ignored(tmp_path: Path, model: str, dimension: int) -> None:
-    board(tmp_path / "x", "a").write([lane_face()], 5.0)
-    assert board(tmp_path / "x", "b", model, dimension).read(5.0).running == 0
+def test_files_other_model_is_ignored(tmp_path: Path, model: str, dimension: int) -> None:
+    files(tmp_path / "x", "a").write([lane_face()], 5.0)
+    assert files(tmp_path / "x", "b", model, dimension).read(5.0).running == 0
 
 
 @given(data=st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_board_damaged_file_gives_valid_faces(tmp_path: Path, data: st.DataObject) -> None:
-    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+def test_files_damaged_file_gives_valid_faces(tmp_path: Path, data: st.DataObject) -> None:
+    first, second = files(tmp_path / "x", "a"), files(tmp_path / "x", "b")
     first.write([lane_face(), lane_face(rank=0.5)], 5.0)
     path = tmp_path / "x" / "a.faces"
     content = bytearray(path.read_bytes())
@@ -90,8 +92,8 @@ def test_board_damaged_file_gives_valid_faces(tmp_path: Path, data: st.DataObjec
 
 
 @pytest.mark.parametrize("kind", ["folder", "link", "fifo", "empty", "large"])
-def test_board_foreign_files_are_ignored(tmp_path: Path, kind: str) -> None:
-    second, path = board(tmp_path / "x", "b"), tmp_path / "x" / "a.faces"
+def test_files_foreign_files_are_ignored(tmp_path: Path, kind: str) -> None:
+    second, path = files(tmp_path / "x", "b"), tmp_path / "x" / "a.faces"
     if kind == "folder":
         path.mkdir()
     elif kind == "link":
@@ -103,10 +105,10 @@ def test_board_foreign_files_are_ignored(tmp_path: Path, kind: str) -> None:
     assert second.read(5.0).running == 0
 
 
-def test_board_failed_write_is_logged_once(
+def test_files_failed_write_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = board(tmp_path / "x", "a")
+    first = files(tmp_path / "x", "a")
     (tmp_path / "x" / "a.faces").mkdir()
     for _ in range(3):
         first.write([lane_face()], 5.0)
@@ -114,16 +116,16 @@ def test_board_failed_write_is_logged_once(
     first.close()
 
 
-def test_board_removed_folder_is_made_again(tmp_path: Path) -> None:
-    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+def test_files_removed_folder_is_made_again(tmp_path: Path) -> None:
+    first, second = files(tmp_path / "x", "a"), files(tmp_path / "x", "b")
     first.close()
     assert not (tmp_path / "x").exists() and second.read(5.0).running == 0
     second.write([lane_face()], 5.0)
-    assert board(tmp_path / "x", "a").read(5.0).running == 1
+    assert files(tmp_path / "x", "a").read(5.0).running == 1
 
 
 @pytest.mark.parametrize("kind", ["open", "file", "link"])
-def test_board_folder_of_others_is_refused(tmp_path: Path, kind: str) -> None:
+def test_files_folder_of_others_is_refused(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "x"
     if kind == "open":
         folder.mkdir()
@@ -134,11 +136,11 @@ def test_board_folder_of_others_is_refused(tmp_path: Path, kind: str) -> None:
         (tmp_path / "y").mkdir(mode=0o700)
         folder.symlink_to(tmp_path / "y")
     with pytest.raises(ConfigError, match="folder"):
-        board(folder, "a")
+        files(folder, "a")
 
 
-def test_board_lane_without_faces_is_running(tmp_path: Path) -> None:
-    first, second = board(tmp_path / "x", "a"), board(tmp_path / "x", "b")
+def test_files_lane_without_faces_is_running(tmp_path: Path) -> None:
+    first, second = files(tmp_path / "x", "a"), files(tmp_path / "x", "b")
     first.write([], 5.0)
     assert (second.read(5.1).running, second.read(5.6).running) == (1, 0)
     first.write([], 6.0)

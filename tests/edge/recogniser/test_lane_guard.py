@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge.access.reasons import Reason
 from edge.face.track import Track
-from edge.recogniser.lane_faces import LaneBoard, LaneFace
+from edge.recogniser.lane_faces import LaneFace, LaneFaceFiles
 from edge.recogniser.lane_guard import LaneGuard, is_at_other_lane, lane_rank
 from edge.values import Face, Probe
 
@@ -38,7 +38,7 @@ class LaneView:
     """Guard of a lane whose camera sees one track."""
 
     def __init__(self, folder: Path, name: str, embedding: np.ndarray = ADA) -> None:
-        self.guard = LaneGuard(LaneBoard(folder, name, MODEL, DIMENSION), COOLDOWN_S)
+        self.guard = LaneGuard(LaneFaceFiles(folder, name, MODEL, DIMENSION), COOLDOWN_S)
         self.embedding = embedding
         self._tracks: list[Track] = []
 
@@ -160,9 +160,9 @@ def test_guard_revoked_grant_frees_other_lane(folder: Path) -> None:
     assert right.ask(1.2) is None
 
 
-def test_guard_claim_during_decision_holds(folder: Path) -> None:
-    class LateBoard(LaneBoard):
-        """Board on which the other lane claims the person between check and claim."""
+def test_guard_grant_during_decision_holds(folder: Path) -> None:
+    class LateFiles(LaneFaceFiles):
+        """Files in which the other lane publishes a grant between check and grant."""
 
         meanwhile: LaneView | None = None
 
@@ -174,14 +174,14 @@ def test_guard_claim_during_decision_holds(folder: Path) -> None:
             super().write(faces, at)
 
     left, right = LaneView(folder, "left"), LaneView(folder, "right")
-    board = LateBoard(folder, "right", MODEL, DIMENSION)
-    right.guard = LaneGuard(board, COOLDOWN_S)
+    files = LateFiles(folder, "right", MODEL, DIMENSION)
+    right.guard = LaneGuard(files, COOLDOWN_S)
     left.see(1.0, 320, 80)
     right.see(1.0, 320, 120)
-    board.meanwhile = left
+    files.meanwhile = left
     assert right.ask(1.0) is Reason.OTHER_LANE
     left.publish(1.4)
-    assert right.ask(1.4) is Reason.OTHER_LANE  # the claim of the left lane came first
+    assert right.ask(1.4) is Reason.OTHER_LANE  # the left lane published its grant first
 
 
 @pytest.mark.parametrize("end", ["silence", "close"])

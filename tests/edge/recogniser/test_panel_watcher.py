@@ -16,7 +16,7 @@ from edge.values import Grant
 GRANT = Grant("g1", "Ada", 7, 99.9, "main")
 
 
-class AskedDoor:
+class PolledDoor:
     """Door and audit log in memory."""
 
     def __init__(self) -> None:
@@ -37,9 +37,9 @@ class AskedDoor:
         self.outcomes.append(fields["outcome"])
 
 
-class Setup:
+class WatcherSetup:
     def __init__(self) -> None:
-        self.door, self.now = AskedDoor(), 100.0
+        self.door, self.now = PolledDoor(), 100.0
         self.watcher = PanelWatcher(
             self.door,  # type: ignore[arg-type]
             self.door,  # type: ignore[arg-type]
@@ -53,13 +53,13 @@ class Setup:
 
 
 @pytest.fixture
-def setup() -> Setup:
-    made = Setup()
+def setup() -> WatcherSetup:
+    made = WatcherSetup()
     made.watcher.watch(PanelGrant(GRANT, 3, 100.0, 104.0))
     return made
 
 
-def test_panel_answer_is_asked_ten_times_a_second(setup: Setup) -> None:
+def test_panel_answer_is_asked_ten_times_a_second(setup: WatcherSetup) -> None:
     assert all(setup.update_at(100 + step / 50) is None for step in range(11))
     assert setup.door.asked == 3 and setup.door.outcomes == []
 
@@ -74,7 +74,7 @@ def test_panel_answer_is_asked_ten_times_a_second(setup: Setup) -> None:
     ],
 )
 def test_panel_answer_is_recorded_once(
-    setup: Setup, verdict: PanelVerdict, is_retried: bool, caplog: pytest.LogCaptureFixture
+    setup: WatcherSetup, verdict: PanelVerdict, is_retried: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     setup.door.verdict = verdict.value
     with caplog.at_level(logging.INFO):
@@ -84,7 +84,7 @@ def test_panel_answer_is_recorded_once(
     assert setup.door.outcomes == [verdict.value] and setup.door.asked == 1
 
 
-def test_panel_without_answer_ends_in_time(setup: Setup) -> None:
+def test_panel_without_answer_ends_in_time(setup: WatcherSetup) -> None:
     setup.door.is_down = True
     assert setup.update_at(103) is None
     refused = setup.update_at(105)

@@ -64,7 +64,7 @@ timings = st.builds(
 )
 
 
-class Lines:
+class PulseLines:
     """Levels of D0 and D1 over time, as a kernel would report their edges."""
 
     def __init__(self, idle: int) -> None:
@@ -100,7 +100,7 @@ def test_sent_card_is_decoded_with_jitter(
     card_format: CardFormat, facility: int, number: int, timing: WaveTiming, data: st.DataObject
 ) -> None:
     card = card_format.encode(facility, number)
-    lines, steps = Lines(timing.idle_levels), build_wave(card, timing)
+    lines, steps = PulseLines(timing.idle_levels), build_wave(card, timing)
     late = st.integers(0, timing.pulse_us * 200)  # up to a fifth of a pulse
     lines.run(steps, data.draw(st.lists(late, min_size=len(steps), max_size=len(steps))))
     pulses = lines.pulses(timing)
@@ -110,7 +110,7 @@ def test_sent_card_is_decoded_with_jitter(
 
 @pytest.mark.parametrize("card_format", FORMATS)
 def test_sent_card_has_exact_times(card_format: CardFormat) -> None:
-    lines = Lines(TIMING.idle_levels)
+    lines = PulseLines(TIMING.idle_levels)
     steps = build_wave(card_format.encode(12, 3456), TIMING)
     lines.run(steps)
     pulses = lines.pulses(TIMING)
@@ -136,12 +136,12 @@ def test_custom_format_has_right_parities(facility: int, number: int) -> None:
         ({"interval_us": 199}, "greater than or equal to 200"),
         ({"pulse_us": 100, "interval_us": 199}, "interval_us"),
         ({"interval_us": 20_001}, "less than or equal to 20000"),
-        ({"format": {**CUSTOM, "bits": 34}}, "bit 34 is not in a frame of 34 bits"),
+        ({"format": {**CUSTOM, "bits": 34}}, "bit 34 is outside the frame; write at most 33"),
         ({"format": {**CUSTOM, "number": {"start": 13, "length": 20}}}, "use the same bit"),
-        ({"format": {**CUSTOM, "parity": LATER_FIRST}}, "comes later"),
+        ({"format": {**CUSTOM, "parity": LATER_FIRST}}, "a later parity bit"),
         (
             {"format": {**CUSTOM, "parity": [{"bit": 1, "mask": "0x1", "odd": True}]}},
-            "must fit and contain bit 1",
+            "must fit into 35 bits and contain bit 1",
         ),
         ({"switch_relay": True}, "switch_relay"),
     ],
@@ -154,7 +154,7 @@ def test_wiegand_panel_config_is_checked(keys: dict[str, Any], message: str) -> 
 # ---------------------------------------------------------------- adapter
 
 
-class Output:
+class ScriptedOutput:
     """Waveform output of a test: busy until the test ends it."""
 
     def __init__(self) -> None:
@@ -177,11 +177,11 @@ class Output:
         self.is_running = False
 
 
-class Setup:
+class PanelSetup:
     """Opened panel with an output and a clock of the test."""
 
     def __init__(self) -> None:
-        self.output, self.now = Output(), 100.0
+        self.output, self.now = ScriptedOutput(), 100.0
         self.panel = WiegandPanel(lambda: self.output, TIMING, lambda: self.now)
         self.card = FORMATS[0].encode(12, 3456)
         assert self.panel.report(self.card) is None  # not open
@@ -193,7 +193,7 @@ class Setup:
 
 
 def test_sent_card_is_answered_when_it_is_over() -> None:
-    setup = Setup()
+    setup = PanelSetup()
     assert setup.poll() == [] and setup.panel.report(setup.card) == 1
     assert setup.panel.report(setup.card) is None
     assert setup.poll() == [] and setup.output.sent == [build_wave(setup.card, TIMING)]
@@ -204,7 +204,7 @@ def test_sent_card_is_answered_when_it_is_over() -> None:
 
 
 def test_old_card_is_not_sent() -> None:
-    setup = Setup()
+    setup = PanelSetup()
     assert setup.panel.report(setup.card) == 1
     setup.now += 1.5
     assert setup.poll() == [PanelAnswered(PanelVerdict.NO_ANSWER, 1)]
@@ -212,7 +212,7 @@ def test_old_card_is_not_sent() -> None:
 
 
 def test_failed_output_is_closed_and_opened_again() -> None:
-    setup = Setup()
+    setup = PanelSetup()
     setup.output.fails = True
     assert setup.panel.report(setup.card) == 1
     with pytest.raises(DoorError, match="gone"):
@@ -226,7 +226,7 @@ def test_failed_output_is_closed_and_opened_again() -> None:
 
 
 def test_wave_that_hangs_is_an_error() -> None:
-    setup = Setup()
+    setup = PanelSetup()
     setup.panel.report(setup.card)
     assert setup.poll() == []
     setup.now += 60

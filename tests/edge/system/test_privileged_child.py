@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 
 from edge.errors import MfsaError
-from edge.system.kept_account import keep_account
+from edge.system.privileged_child import start_privileged_child
 
 
 def test_work_runs_in_another_process(tmp_path: Path) -> None:
     def work(names: list[str]) -> None:
         (tmp_path / "done").write_text(f"{os.getpid()} {' '.join(names)}")
 
-    with keep_account(work) as asked:
+    with start_privileged_child(work) as asked:
         assert not (tmp_path / "done").exists()
         asked(["Ada", "Zo\u00eb"])
         pid, *names = (tmp_path / "done").read_text().split()
     assert names == ["Ada", "Zo\u00eb"] and int(pid) != os.getpid()
 
 
-def test_work_is_not_run_unasked(tmp_path: Path) -> None:
-    """As after a crash of the process that asks."""
-    with keep_account(lambda names: (tmp_path / "done").touch()):
+def test_work_without_request_is_not_run(tmp_path: Path) -> None:
+    """A crash of the parent closes the connection as well."""
+    with start_privileged_child(lambda names: (tmp_path / "done").touch()):
         pass
     assert not (tmp_path / "done").exists()
 
@@ -32,5 +32,5 @@ def test_error_of_the_work_is_raised(error: Exception) -> None:
     def work(names: list[str]) -> None:
         raise error
 
-    with keep_account(work) as asked, pytest.raises(MfsaError, match="the disk is full"):
+    with start_privileged_child(work) as asked, pytest.raises(MfsaError, match="the disk is full"):
         asked([])

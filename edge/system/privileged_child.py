@@ -1,4 +1,4 @@
-"""Work of a process that gives up its account, done by a child that keeps it."""
+"""Child process that keeps the account of root while its parent gives it up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Work = Callable[[list[str]], None]  # gets names; raises MfsaError
 
 
 @contextlib.contextmanager
-def keep_account(work: Work) -> Iterator[Work]:
+def start_privileged_child(work: Work) -> Iterator[Work]:
     """Yield a function that runs `work` in a child process with the present account.
 
     It can be called once. The child gets nothing but names, and waits for them until this process
