@@ -86,7 +86,7 @@ FIELDS: tuple[RecordField, ...] = (
     RecordField(
         "others_in_zone",
         _PUBLIC,
-        "in a grant, or `one-at-a-time`: other faces in the detection zone, of at least `min_face_px`",
+        "in a grant, or `one-at-a-time`: other faces in `detector.zone`, of at least `min_face_px`",
         in_details=True,
     ),
     RecordField("lane", _PUBLIC, "lane of a door with several lanes", in_details=True),
