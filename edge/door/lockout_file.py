@@ -12,7 +12,7 @@ from pydantic import Field
 from edge.access.lockout import KEYS_MAX, LOCKS_MAX, LockoutCount
 from edge.door.state_file import PendingSave, StateFile, load_state
 from edge.frozen_model import FrozenModel, Sha256
-from edge.system.wallclock import WallClock
+from edge.system.wallclock import LATEST, WallClock
 
 _RETRY_S = 1.0
 _FAILURES_MAX = 100
@@ -35,8 +35,8 @@ class SavedLockoutCount(FrozenModel):
         return cls(
             failures=count.failures,
             locks=count.locks,
-            since_s=round(count.since - now, 3),
-            locked_s=round(count.locked_until - now, 3),
+            since_s=_clamp(count.since - now),
+            locked_s=_clamp(count.locked_until - now),
         )
 
     def count(self, saved_at: float) -> LockoutCount:
@@ -49,7 +49,7 @@ class LockoutDocument(FrozenModel):
     """Content of the file; `wall` is the time of the save, None if the clock was not trusted."""
 
     version: Literal[1]
-    wall: Annotated[float, Field(allow_inf_nan=False)] | None
+    wall: Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)] | None
     readers: dict[str, SavedLockoutCount] = Field(max_length=KEYS_MAX)
     people: dict[Sha256, SavedLockoutCount] = Field(max_length=KEYS_MAX)
 
@@ -74,10 +74,15 @@ def build_document(
     present, is_trusted = wall.read()
     return LockoutDocument(
         version=1,
-        wall=round(present, 3) if is_trusted else None,
+        wall=min(round(present, 3), LATEST) if is_trusted else None,
         readers={name: SavedLockoutCount.from_count(one, now) for name, one in readers.items()},
         people={digest: SavedLockoutCount.from_count(one, now) for digest, one in people.items()},
     )
+
+
+def _clamp(seconds: float) -> float:
+    """Return a time that the file may hold: an age grows with each restart."""
+    return round(max(-_AGE_MAX_S, min(seconds, _LOCK_MAX_S)), 3)
 
 
 class LockoutFile:

@@ -45,11 +45,19 @@ def test_lockout_clock_set_back_starts_again() -> None:
     assert document.readers["entry"].count(document.saved_at(doubtful, 5.0)).locked_until == 65.0
 
 
+def test_lockout_age_beyond_limit_is_saved() -> None:
+    count = LockoutCount(1, -1e300, 0, -1e300)
+    saved = build_document({"entry": count}, {}, clock(NOW), 0.0).readers["entry"]
+    assert saved.since_s == saved.locked_s == -1e10
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"version": 2},
         {"wall": float("nan")},
+        {"wall": -1e12},
+        {"wall": 1e300},
         {"readers": {"entry": {**VALID, "failures": -1}}},
         {"readers": {"entry": {**VALID, "locks": 99}}},
         {"readers": {"entry": {**VALID, "locked_s": 1e9}}},
