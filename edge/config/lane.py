@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -11,12 +12,15 @@ from edge.config.section import Section
 DEFAULT_LANE = DEFAULT_DOOR = "main"
 PANEL = "panel"  # name of the access control panel in status and records
 _NAME_MAX = 32
+LABEL_PATTERN = rf"[A-Za-z0-9-]{{1,{_NAME_MAX}}}"  # of names in files, commands and packets
+_LABEL = re.compile(LABEL_PATTERN)
 
 
 def _check_label(label: str) -> str:
-    if not label or len(label) > _NAME_MAX or not label.replace("-", "").isalnum():
+    if not _LABEL.fullmatch(label) or not label.strip("-"):
         raise ValueError(
-            f"expected 1 to {_NAME_MAX} letters, digits and hyphens such as lab-1, found {label!r}"
+            f"expected 1 to {_NAME_MAX} ASCII letters, digits and hyphens such as lab-1, "
+            f"found {label!r}"
         )
     return label
 

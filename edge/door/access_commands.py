@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from edge.config.lane import LABEL_PATTERN
 from edge.door.card_learner import CardLearner
 from edge.door.credential_lockout import CredentialLockout
 from edge.door.credentials_file import PersonEntry
@@ -13,7 +14,7 @@ from edge.door.lane_requests import LaneRequests
 from edge.door.state_file import PendingSave
 from edge.names import is_name, name_key
 
-_OCCUPANCY = re.compile(r"([A-Za-z0-9-]{1,32})=([0-9]{1,6})")
+_OCCUPANCY = re.compile(rf"({LABEL_PATTERN})=([0-9]{{1,6}})")
 
 
 class AccessCommand(str, Enum):

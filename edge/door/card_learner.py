@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from edge.config.lane import PANEL
+from edge.config.lane import LABEL_PATTERN, PANEL
 from edge.door.credential_lockout import CredentialLockout
 from edge.door.door import Door
 from edge.door.events import CredentialRefusal, DoorEventCode, EventCause
@@ -18,7 +18,7 @@ from edge.names import name_key
 from edge.values import DoorEvent
 
 LEARN_S = 30.0  # in which the card must be presented
-_ARGUMENT = re.compile(r"([A-Za-z0-9-]{1,32})=(.+)")
+_ARGUMENT = re.compile(rf"({LABEL_PATTERN})=(.+)")
 
 
 class LearnState(str, Enum):

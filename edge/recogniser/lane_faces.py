@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.config.lane import LABEL_PATTERN
 from edge.errors import ConfigError
 from edge.system.atomic_files import read_regular, write_in_memory
 
@@ -34,7 +35,7 @@ _NORM_TOLERANCE = 1e-3
 _MAGIC = b"mfsalan1"
 _HEADER = struct.Struct("<8s16sdII")  # magic, model, monotonic seconds, faces, dimension
 _FACE = struct.Struct("<dd?7x16s")  # monotonic seconds, rank, grant, digest of the subject
-_NAME = re.compile(r"([A-Za-z0-9-]{1,32})\.faces")
+_NAME = re.compile(rf"({LABEL_PATTERN})\.faces")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -63,6 +63,10 @@ def test_defaults_restrict_nothing() -> None:
         ({"spans": [{"days": ["mon"], "begin": "08:00", "end": "09:00"}]}, "changes nothing"),
         ({"mode": "card"}, "face"),
         ({"lanes": [{"name": "in 1"}]}, "letters, digits and hyphens"),
+        ({"lanes": [{"name": "süd"}]}, "ASCII letters"),
+        ({"lanes": [{"name": "lane²"}]}, "ASCII letters"),
+        ({"lanes": [{"name": "lane٣"}]}, "ASCII letters"),
+        ({"lanes": [{"name": "---"}]}, "ASCII letters"),
     ],
 )
 def test_conflicting_rules_are_refused(access: dict[str, Any], message: str) -> None:
