@@ -126,6 +126,14 @@ class PanelRequests:
         if self._pending is not None and self._door.clock() >= self._pending.until:
             self._finish(self._pending, PanelVerdict.NO_ANSWER)
 
+    def update_people(self) -> None:
+        """End a request after a change of people: its rights may be gone.
+
+        Raises DoorError if the relay fails.
+        """
+        if self._pending is not None and self._pending.grant is not None:
+            self._finish(self._pending, PanelVerdict.NO_ANSWER)
+
     # ---------------------------------------------------------------- parts
 
     def _find_card(self, grant: Grant, credentials: Credentials) -> CardRead | DoorRefusal:

@@ -76,6 +76,8 @@ class ReaderRequests:
     def update_people(self) -> None:
         """Take a change of people: their requests end, their lockouts do not."""
         self._door.zones.end_requests()
+        if self._access.panel is not None:
+            self._access.panel.update_people()
         self.lockout.update_people(self._access.credentials)
 
     def close(self) -> None:

@@ -151,6 +151,19 @@ def test_panel_grant_switches_relay_if_set(tmp_path: Path, panel: PanelInMemory)
         assert not lane.is_unlocked and len(lane.records("unlocked")) == 1
 
 
+def test_change_of_people_ends_panel_request(tmp_path: Path, panel: PanelInMemory) -> None:
+    with panel_door(tmp_path, panel, switch_relay=True) as lane:
+        grant_id = ask(lane)
+        paths = DoorPaths.in_folder(tmp_path)
+        with edit_credentials(paths.people, paths.people_key) as editor:
+            editor.remove_person("Ada")
+        until(lambda: bool(lane.records("people-changed")))
+        panel.answer(PanelVerdict.GRANTED)
+        until(lambda: lane.client.panel_verdict(grant_id) is not None)
+        assert lane.client.panel_verdict(grant_id) == PanelVerdict.NO_ANSWER
+        assert not lane.records("unlocked") and not lane.is_unlocked
+
+
 def test_lockdown_overrules_panel_grant(tmp_path: Path, panel: PanelInMemory) -> None:
     with panel_door(tmp_path, panel, switch_relay=True) as lane:
         ask(lane)
