@@ -69,7 +69,7 @@ class LaneResult:
     walks: int
     grants: int  # for the person of the lane
     wrong: int  # for the person of the other lane
-    held: int  # people of the other lane who were held back
+    held: int  # people of the other lane who were held
 
     def row(self) -> list[str]:
         """Return the row of the table."""
@@ -97,7 +97,7 @@ COLUMNS = (
     "frame to relay, ms",
     "grants",
     "at the wrong lane",
-    "held back",
+    "held",
 )
 
 
