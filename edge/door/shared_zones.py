@@ -75,6 +75,7 @@ class SharedZones:
         self._retry_at = self._view_at = -math.inf
         self._has_file = False
         self._failed = ""  # latest problem of reading
+        self._has_save_failed = False  # the latest save
 
     def load(self) -> None:
         """Take the state of the previous run; waits for the disk."""
@@ -225,9 +226,14 @@ class SharedZones:
         if save.pending.written:
             self._engine.mark_saved(0, save.revision)
             self._has_file = True
+            if self._has_save_failed:
+                log.warning("the state of the zones is saved again")
+            self._has_save_failed = False
             return
-        log.error("%s", save.pending.error)
-        self._report(DoorEventCode.ZONES_NOT_SAVED, EventCause.DISK, save.pending.error)
+        if not self._has_save_failed:  # once, not at each retry
+            log.error("%s", save.pending.error)
+            self._report(DoorEventCode.ZONES_NOT_SAVED, EventCause.DISK, save.pending.error)
+        self._has_save_failed = True
         self._saved, self._retry_at = None, self._clock() + _RETRY_S
 
     def _take(self, read: PendingRead) -> None:

@@ -153,6 +153,20 @@ def test_unwritable_zones_keep_the_door_locked(tmp_path: Path) -> None:
         until(lambda: bool(lane.records("zones-not-saved")))
 
 
+def test_unwritable_zones_are_reported_once(tmp_path: Path) -> None:
+    (tmp_path / "zones.json").mkdir()
+    with lane_door(tmp_path, EXIT) as lane:
+        for _ in range(3):
+            assert lane.client.command("reset-anti-passback", "again") is None
+            assert lane.client.warning
+        until(lambda: bool(lane.records("zones-not-saved")))
+        (tmp_path / "zones.json").rmdir()
+        until(lambda: (tmp_path / "zones.json").is_file())
+        assert lane.client.command("reset-anti-passback", "start") is None
+        assert not lane.client.warning
+    assert len(lane.records("zones-not-saved")) == 1
+
+
 def test_unsaved_grant_ends_its_request(tmp_path: Path) -> None:
     (tmp_path / "zones.json").mkdir()
     with lane_door(tmp_path, {**EXIT, "mode": "card-and-face"}, reader_lane="in") as lane:
