@@ -22,7 +22,7 @@ _POLL_S = 0.2
 _NOT_LEARNED = {
     LearnState.REFUSED.value: "the card belongs to another person",
     LearnState.TIMED_OUT.value: "no card was presented in time",
-    LearnState.NONE.value: "edge-door was restarted",
+    LearnState.NONE.value: "edge-door was restarted, or another card is being learned",
 }
 
 
@@ -50,10 +50,10 @@ def _learn_card(args: argparse.Namespace) -> int:
         if refused is not None:
             raise DoorError(f"learn-card: the door refused: {describe_refusal(refused)}")
         print(f"present the card at reader {args.reader} within {LEARN_S:.0f} s", flush=True)
-        state, digest = client.learned_card()
+        state, digest = client.learned_card(target)
         while state == LearnState.WAITING:
             time.sleep(_POLL_S)
-            state, digest = client.learned_card()
+            state, digest = client.learned_card(target)
     if state != LearnState.LEARNED:
         raise DoorError(f"learn-card: {_NOT_LEARNED.get(state, state)}; nothing was changed")
     with edit_credentials(config.people_path, config.people_key_path) as editor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +19,7 @@ from edge.names import name_key
 from edge.values import DoorEvent
 
 LEARN_S = 30.0  # in which the card must be presented
+ABANDONED_S = 3.0  # without a question of its client a request ends
 _ARGUMENT = re.compile(rf"({LABEL_PATTERN})=(.+)")
 
 
@@ -51,9 +53,12 @@ class CardLearner:
         self._learning: Learning | None = None
         self._state = LearnState.NONE
         self._digest = ""  # of a learned card, until an operator fetched it
+        self._target = ""  # `READER=NAME` of the latest request
+        self._fetched_at = -math.inf
 
     def find_flaw(self, argument: str) -> str:
         """Return why `READER=NAME` cannot be learned now; empty if it can."""
+        self.update()
         found = _ARGUMENT.fullmatch(argument)
         if found is None:
             return f"expected a reader and a person such as entry=Ada, found {argument!r}"
@@ -75,7 +80,8 @@ class CardLearner:
     def start(self, argument: str) -> None:
         """Wait for a card, after `find_flaw` found none."""
         reader, _, person = argument.partition("=")
-        self._learning = Learning(reader, person, self._door.clock() + LEARN_S)
+        self._target, self._fetched_at = argument, self._door.clock()
+        self._learning = Learning(reader, person, self._fetched_at + LEARN_S)
         self._state, self._digest = LearnState.WAITING, ""
 
     def take(self, reader: str, card: CardRead) -> bool:
@@ -99,16 +105,24 @@ class CardLearner:
         return True
 
     def update(self) -> None:
-        """End a request whose time is over."""
-        if self._learning is not None and self._door.clock() >= self._learning.until:
+        """End a request whose time is over, or whose client is gone."""
+        if self._learning is None:
+            return
+        if self._door.clock() >= min(self._learning.until, self._fetched_at + ABANDONED_S):
             self._learning, self._state = None, LearnState.TIMED_OUT
 
-    def fetch(self) -> tuple[LearnState, str]:
-        """Return the state, and the digest of a learned card once."""
+    def fetch(self, target: str) -> tuple[LearnState, str]:
+        """Return the state of a request for `READER=NAME`, and the digest of its card once.
+
+        A request that another one replaced has no state: its card is never one of another person.
+        """
         self.update()
+        if target != self._target:
+            return LearnState.NONE, ""
+        self._fetched_at = self._door.clock()
         found = self._state, self._digest
         if self._learning is None:
-            self._state, self._digest = LearnState.NONE, ""
+            self._state, self._digest, self._target = LearnState.NONE, "", ""
         return found
 
     def _record(self, learning: Learning, refusal: CredentialRefusal | None) -> None:

@@ -52,12 +52,12 @@ class DoorClient:
         """
         return protocol.parse_verdict(self._request("verdict", {"id": grant_id})[1])
 
-    def learned_card(self) -> tuple[str, str]:
-        """Return the state of `learn-card`, and the digest of the card once it was presented.
+    def learned_card(self, target: str) -> tuple[str, str]:
+        """Return the state of `learn-card` for `READER=NAME`, and the digest of the card once it was presented.
 
         Raises DoorError if the door process does not answer.
         """
-        return protocol.parse_learned(self._request("learned", {})[1])
+        return protocol.parse_learned(self._request("learned", {"target": target})[1])
 
     def status(self) -> dict[str, Any]:
         """Return `state`, `reason`, `relocks_in_s`, `alarms`, `records_lost`, `clock`, `inputs`

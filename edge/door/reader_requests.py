@@ -67,6 +67,7 @@ class ReaderRequests:
         if self._access.panel is not None:
             self._access.panel.update()
         self._conditions.update()
+        self.learner.update()
         self.lockout.update()
 
     def restore_lockouts(self) -> None:

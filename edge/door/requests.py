@@ -95,7 +95,7 @@ class RequestHandler:
         if kind == "verdict":
             return self._verdict(fields)
         if kind == "learned":
-            return self._learned(uid)
+            return self._learned(fields, uid)
         if kind == "status":
             shown = self.status() if uid in self.operators else self._client_status()
             return protocol.encode("status", shown)
@@ -132,11 +132,11 @@ class RequestHandler:
             return protocol.encode("refused", {"reason": refusal})
         return protocol.encode("claim", {"person": self._access.claimed_person(lane) or ""})
 
-    def _learned(self, uid: int) -> bytes:
+    def _learned(self, fields: Mapping[str, Any], uid: int) -> bytes:
         """Hand the digest of a learned card to an operator."""
         if uid not in self.operators:
             return protocol.encode("refused", {"reason": NO_OPERATOR})
-        state, digest = self._readers.learner.fetch()
+        state, digest = self._readers.learner.fetch(str(fields.get("target", "")))
         return protocol.encode("learned", {"state": state.value, "digest": digest})
 
     def _verdict(self, fields: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ import pytest
 from edge.audit.reader import read_log
 from edge.cli import door as command
 from edge.config import load_config
-from edge.door.card_learner import LEARN_S
+from edge.door.card_learner import ABANDONED_S, LEARN_S
 from edge.door.credentials_file import read_document
 from tests.doors import CLOCK, until
 from tests.lanes import BENS_CARD, LAB, NO_CARD, LaneDoor, lane_door, make_people
@@ -206,6 +206,26 @@ def test_learning_ends_in_time(tmp_path: Path, call: Call) -> None:
             )
             CLOCK.advance(LEARN_S)
         assert "no card was presented in time" in said[0]
+        lane.type_until(f"card {BENS_CARD}", "unlocked")
+
+
+def test_learned_card_is_of_its_request_only(tmp_path: Path) -> None:
+    make_people(tmp_path)
+    with lane_door(tmp_path, FALLBACK) as lane:
+        assert lane.client.command("learn-card", "a test", "entry=Ada") is None
+        lane.type_until(f"card {NO_CARD}", "card-learned")
+        assert lane.client.learned_card("entry=Ben") == ("none", "")
+        state, digest = lane.client.learned_card("entry=Ada")
+        assert state == "learned" and digest
+
+
+def test_learning_without_its_client_ends(tmp_path: Path) -> None:
+    make_people(tmp_path)
+    with lane_door(tmp_path, FALLBACK) as lane:
+        assert lane.client.command("learn-card", "a test", "entry=Ada") is None
+        CLOCK.advance(ABANDONED_S)
+        assert lane.client.command("learn-card", "a test", "entry=Ben") is None
+        CLOCK.advance(ABANDONED_S)
         lane.type_until(f"card {BENS_CARD}", "unlocked")
 
 
