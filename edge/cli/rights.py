@@ -165,45 +165,60 @@ def _owner(config: TerminalConfig) -> int:
 
 
 def announce_change(config: TerminalConfig, names: list[str], program: str, reason: str) -> None:
-    """Let the door record operator and reason before a change. Raises DoorError if refused."""
+    """Let each running door record operator and reason before a change.
+
+    Raises DoorError if one refuses.
+    """
     listed = ", ".join(names)
     if len(listed) > NAME_MAX:
         listed = format_count(len(names), "person", "people")
-    client = DoorClient(config.socket_path)
-    try:
-        refused = client.command(AccessCommand.CHANGE_PEOPLE.value, reason, listed)
-    except DoorError as error:
-        print(f"{program}: the change is not in the audit log: {error}", file=sys.stderr)
-        return
-    finally:
-        client.close()
-    if refused is not None:
-        raise DoorError(f"rights: the door refused: {describe_refusal(refused)}")
+    absent: list[DoorError] = []
+    unrecorded: list[DoorError] = []
+    recorded = 0
+    for path in config.find_door_sockets():
+        with closing(DoorClient(path)) as client:
+            try:
+                refused = client.command(AccessCommand.CHANGE_PEOPLE.value, reason, listed)
+            except DoorError as error:
+                (absent if _is_absent(error) else unrecorded).append(error)
+                continue
+        if refused is not None:
+            raise DoorError(f"{path}: rights: the door refused: {describe_refusal(refused)}")
+        recorded += 1
+    for problem in [*unrecorded, *([] if recorded or unrecorded else absent)]:
+        print(f"{program}: the change is not in the audit log: {problem}", file=sys.stderr)
 
 
 def await_door(config: TerminalConfig) -> None:
-    """Wait until a running door uses the file as it is. Raises DoorError if it takes too long."""
-    client = DoorClient(config.socket_path)
+    """Wait until each running door of the terminal uses the file of people as it is.
+
+    Raises DoorError if it takes too long, or a door that runs does not answer.
+    """
     ends_at = time.monotonic() + _LOADED_S
-    try:
-        while not _is_loaded(client, config):
-            if time.monotonic() >= ends_at:
-                raise DoorError(
-                    f"{config.people_path}: edge-door has not loaded the change in "
-                    f"{_LOADED_S:.0f} s; see edge-door status"
-                )
-            time.sleep(_POLL_S)
-    finally:
-        client.close()
+    for path in config.find_door_sockets():
+        with closing(DoorClient(path)) as client:
+            while (problem := _find_delay(client, config)) is not None:
+                if time.monotonic() >= ends_at:
+                    raise DoorError(
+                        f"{path}: edge-door has not loaded the change of {config.people_path} in "
+                        f"{_LOADED_S:.0f} s: {problem}; see edge-door status"
+                    )
+                time.sleep(_POLL_S)
 
 
-def _is_loaded(client: DoorClient, config: TerminalConfig) -> bool:
+def _find_delay(client: DoorClient, config: TerminalConfig) -> str | None:
+    """Return why a door does not use the file as it is yet, None if it does or does not run."""
     try:
         status: dict[str, Any] = client.status()
-    except DoorError:  # not running: it reads the file at its start
-        return True
-    access = status.get("access", {})
-    return bool(access.get("people_version") == file_version(config.people_path))
+    except DoorError as error:  # a door that does not run reads the file at its start
+        return None if _is_absent(error) else str(error)
+    loaded = status.get("access", {}).get("people_version")
+    return None if loaded == file_version(config.people_path) else "it uses an earlier version"
+
+
+def _is_absent(error: DoorError) -> bool:
+    """Return True if no door process listens; one that is late or closes the connection runs."""
+    return isinstance(error.__cause__, (FileNotFoundError, ConnectionRefusedError))
 
 
 def read_rights(config: TerminalConfig) -> dict[str, PersonRights] | None:

@@ -7,6 +7,7 @@ models.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -283,6 +284,14 @@ class TerminalConfig(Section):
     @property
     def socket_path(self) -> Path:
         return self._socket_path(self.door.name)
+
+    def find_door_sockets(self) -> list[Path]:
+        """Return the sockets of this door, and of those that share its state and were started."""
+        default = self._socket_path(DEFAULT_DOOR)
+        folders = {self.door_state / DOORS, default.parent}
+        named = (other / default.name for folder in folders for other in sorted(folder.glob("*")))
+        others = filter(os.path.exists, (default, *named))
+        return list(dict.fromkeys((self.socket_path, *others)))
 
     def _socket_path(self, door: str) -> Path:
         """Return the socket of a door of the terminal, by name."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge.cli.rights import change_rights
+from edge.cli.rights import await_door, change_rights
 from edge.config import TerminalConfig, load_config
-from edge.door.credentials_file import read_document
-from edge.errors import ConfigError
+from edge.door import protocol
+from edge.door.credentials_file import file_version, read_document
+from edge.errors import ConfigError, DoorError
 from edge.subject import PersonRights
 from tests.lanes import LaneDoor, lane_door, make_people
 from tests.processes import TIMEOUT_S
@@ -94,6 +99,82 @@ def test_change_waits_for_the_door(config: TerminalConfig, lane: LaneDoor) -> No
     (announced,) = lane.records("operator-command")
     assert (announced["reason"], announced["target"]) == ("change-people", "Vic")
     assert announced["note"].startswith("edge-enroll by ")
+
+
+class SlowDoor:
+    """Door of another lane that loads people late, or never."""
+
+    def __init__(self, path: Path, config: TerminalConfig, loads_after: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._config, self._left = config, loads_after
+        self.announced: list[str] = []
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client = self._listener.accept()[0]
+            except OSError:
+                return
+            with client:
+                while packet := client.recv(protocol.PACKET_MAX):
+                    client.send(self._answer(*protocol.decode(packet)))
+
+    def _answer(self, kind: str, fields: Mapping[str, Any]) -> bytes:
+        if kind == "command":
+            self.announced.append(fields["argument"])
+            return protocol.encode("done", {})
+        self._left -= 1
+        version = file_version(self._config.people_path) if self.has_loaded else ""
+        return protocol.encode("status", {"access": {"people_version": version}})
+
+    @property
+    def has_loaded(self) -> bool:
+        return self._left <= 0
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(TIMEOUT_S)
+
+
+@pytest.fixture
+def open_lane(tmp_path: Path, config: TerminalConfig) -> Iterator[Callable[[str, int], SlowDoor]]:
+    with ExitStack() as stack:
+
+        def open_(place: str, loads_after: int) -> SlowDoor:
+            door = SlowDoor(tmp_path / place / "door.sock", config, loads_after)
+            stack.callback(door.close)
+            return door
+
+        yield open_
+
+
+@pytest.mark.parametrize("place", ["lane2", "doors/lane2"])
+def test_change_waits_for_the_other_doors(
+    config: TerminalConfig, lane: LaneDoor, open_lane: Callable[[str, int], SlowDoor], place: str
+) -> None:
+    other = open_lane(place, 4)
+    with change_rights(config, {"Vic": {"groups": ("staff",)}}, "edge-enroll") as done:
+        assert other.has_loaded and other.announced == ["Vic"]
+        done.add("Vic")
+    assert lane.face("Vic") is None
+
+
+def test_change_door_without_answer_is_named(config: TerminalConfig, tmp_path: Path) -> None:
+    """A door that is too busy to answer runs: it may admit people by their earlier rights."""
+    path = tmp_path / "lane2" / "door.sock"
+    path.parent.mkdir()
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with pytest.raises(DoorError, match=r"lane2/door\.sock: edge-door has not loaded"):
+            await_door(config)
+    await_door(config)  # not running: the socket of an ended process
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its account")
