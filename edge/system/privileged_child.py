@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 
 from edge.errors import MfsaError
 
+_DONE, _FAILED = b"done", b"failed: "  # answers; a process that was killed gives none
+
 Work = Callable[[list[str]], None]  # gets names; raises MfsaError
 
 
@@ -19,7 +21,8 @@ def start_privileged_child(work: Work) -> Iterator[Work]:
     """Yield a function that runs `work` in a child process with the present account.
 
     It can be called once. The child gets nothing but names, and waits for them until this process
-    ends. Call this before threads start. Raises OSError.
+    ends. Call this before threads start. The function raises MfsaError unless the child confirms
+    that all is done. Raises OSError.
     """
     ours, theirs = socket.socketpair()
     child = os.fork()
@@ -35,26 +38,34 @@ def start_privileged_child(work: Work) -> Iterator[Work]:
 
 
 def _ask(connection: socket.socket, names: list[str]) -> None:
-    connection.sendall(json.dumps(names).encode())
-    connection.shutdown(socket.SHUT_WR)
-    if message := _read(connection):
-        raise MfsaError(message.decode())
+    answer = b""
+    with contextlib.suppress(ConnectionError):  # the child has ended
+        connection.sendall(json.dumps(names).encode())
+        connection.shutdown(socket.SHUT_WR)
+        answer = _read(connection)
+    if answer.startswith(_FAILED):
+        raise MfsaError(answer.removeprefix(_FAILED).decode())
+    if answer != _DONE:
+        raise MfsaError(
+            "the process that changes the rights of people was ended before it was done; check "
+            "them with edge-door person list, then run this again"
+        )
 
 
 def _serve(connection: socket.socket, work: Work) -> int:
     """Run the work once; return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process decides what Ctrl-C ends
-    message = ""
+    answer = _DONE
     try:
         if asked := _read(connection):
             work([str(name) for name in json.loads(asked)])
     except MfsaError as error:
-        message = str(error)
+        answer = _FAILED + str(error).encode()
     except BaseException as error:
-        message = repr(error)
+        answer = _FAILED + repr(error).encode()
     with contextlib.suppress(OSError):
-        connection.sendall(message.encode())
-    return 1 if message else 0
+        connection.sendall(answer)
+    return int(answer != _DONE)
 
 
 def _read(connection: socket.socket) -> bytes:

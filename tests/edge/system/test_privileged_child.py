@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,23 @@ def test_error_of_the_work_is_raised(error: Exception) -> None:
 
     with start_privileged_child(work) as asked, pytest.raises(MfsaError, match="the disk is full"):
         asked([])
+
+
+def test_work_of_a_killed_process_fails() -> None:
+    with (
+        start_privileged_child(lambda names: os.kill(os.getpid(), signal.SIGKILL)) as asked,
+        pytest.raises(MfsaError, match="was ended before it was done"),
+    ):
+        asked(["Ada"])
+
+
+def test_process_killed_before_work_fails(tmp_path: Path) -> None:
+    children = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children")
+    before = set(children.read_text().split())
+    with start_privileged_child(lambda names: (tmp_path / "done").touch()) as asked:
+        (child,) = set(children.read_text().split()) - before
+        os.kill(int(child), signal.SIGKILL)
+        os.waitid(os.P_PID, int(child), os.WEXITED | os.WNOWAIT)
+        with pytest.raises(MfsaError, match="was ended before it was done"):
+            asked(["Ada"])
+    assert not (tmp_path / "done").exists()
