@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +20,13 @@ from edge.door.credentials_file import (
     write_document,
 )
 from edge.door.readers.events import PIN_DIGITS_MAX, CardRead
-from edge.errors import ConfigError, DoorError
+from edge.errors import AlreadyRunningError, ConfigError, DoorError
 from edge.names import check_name, name_key, normalize_name
 from edge.subject import PersonRights
 from edge.system.lockfile import acquire_lock
 
 PIN_DIGITS_MIN = 4
+_LOCKED_S, _POLL_S = 10.0, 0.02  # longest wait for another change
 _CREDENTIALS = {"name", "cards", "pin", "duress_pin", "panel_card"}
 
 
@@ -61,8 +63,10 @@ class CredentialEditor:
         self.add_card_digest(name, self._hasher.hash_card(card))
 
     def add_card_digest(self, name: str, digest: str) -> None:
-        """Add a card that the door process learned, by its digest under the same key."""
+        """Add a card, unless the person has it, by its digest under the key of the file."""
         person = self._get(name)
+        if digest in person.cards:
+            return
         if any(digest in other.cards for other in self.document.people):
             raise DoorError("the card is in use already; remove it from its holder first")
         self._update(name, {"cards": (*person.cards, digest)})
@@ -160,14 +164,29 @@ def _change(name: str, person: PersonEntry | None, changes: Mapping[str, Any]) -
         raise ConfigError(problems) from None
 
 
+def _acquire(path: Path) -> int:
+    """Return a descriptor that holds the lock file. Raises DoorError if it stays locked."""
+    ends_at = time.monotonic() + _LOCKED_S
+    while True:
+        try:
+            return acquire_lock(path, "change of credentials", "door.state")
+        except AlreadyRunningError as error:
+            if time.monotonic() >= ends_at:
+                raise DoorError(
+                    f"{path}: another command has been changing people for {_LOCKED_S:.0f} s; "
+                    "wait until it has ended, then run this again"
+                ) from error
+        time.sleep(_POLL_S)
+
+
 @contextlib.contextmanager
 def edit_credentials(path: Path, key_path: Path) -> Iterator[CredentialEditor]:
     """Lock the file, edit it and write it if the block ends without an exception.
 
     The key file is made if there is none, after an empty file: a key without a file is damage.
-    Raises DoorError, AlreadyRunningError.
+    Another change that takes a moment is awaited. Raises DoorError, LockFileError.
     """
-    lock = acquire_lock(path.with_suffix(".lock"), "change of credentials", "state")
+    lock = _acquire(path.with_suffix(".lock"))
     try:
         document = read_document(path, key_path)
         if not document.people:

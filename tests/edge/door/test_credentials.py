@@ -6,7 +6,9 @@ import json
 import logging
 import stat
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from edge.door.credential_editor import CredentialEditor, edit_credentials
 from edge.door.credentials import Credentials, load_credentials
 from edge.door.credentials_file import empty_document, read_document
 from edge.door.readers.card_formats import parse_card
-from edge.errors import AlreadyRunningError, ConfigError, DoorError, MfsaError
+from edge.errors import ConfigError, DoorError, MfsaError
 
 CARD = parse_card("26:12:3456")
 OTHER_CARD = parse_card("26:12:3457")
@@ -193,9 +195,33 @@ def test_failed_edit_writes_nothing(stored: tuple[Path, Path]) -> None:
     assert stored[0].read_bytes() == before
 
 
-def test_two_edits_at_once_are_refused(stored: tuple[Path, Path]) -> None:
-    with edit_credentials(*stored), pytest.raises(AlreadyRunningError):
+def test_second_edit_waits_for_the_first(
+    stored: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ExitStack()
+    first.enter_context(edit_credentials(*stored)).add_card("Ada", OTHER_CARD)
+    monkeypatch.setattr(time, "sleep", lambda seconds: first.close())
+    with edit_credentials(*stored) as changed:
+        changed.set_pin("Bob", "654321", None)
+    ada, bob = read_document(*stored).people
+    assert len(ada.cards) == 2 and bob.pin is not None
+
+
+def test_second_edit_ends_if_first_goes_on(
+    stored: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + 1))
+    with edit_credentials(*stored), pytest.raises(DoorError, match="another command has been"):
         edit_credentials(*stored).__enter__()
+
+
+def test_card_of_the_same_person_stays(stored: tuple[Path, Path]) -> None:
+    before = read_document(*stored)
+    with edit_credentials(*stored) as changed:
+        changed.add_card("Ada", CARD)
+    assert read_document(*stored) == before
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"version": 2}', b"[" * 5000])
