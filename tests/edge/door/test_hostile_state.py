@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.door.door_states import DoorStates
+from edge.door.hardware import load_outputs
 from tests.lanes import LAB, lane_door, make_people
 
 _COUNT = {"failures": 1, "locks": 16, "since_s": -1e10, "locked_s": -1e10}
@@ -30,3 +32,19 @@ def test_door_hostile_state_file_starts(tmp_path: Path, name: str, text: str) ->
     (tmp_path / name).write_bytes(text.encode(errors="surrogatepass"))
     with lane_door(tmp_path, LAB, wall=lambda: 2e9) as lane:
         assert lane.status()["state"] == "locked"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *_TEXTS,
+        '{"boot": "b", "at": 1e308, "is_unlocked": false, "is_open": false}',
+        '{"boot": "b", "at": 1e999, "is_unlocked": false, "is_open": false}',
+    ],
+)
+def test_door_hostile_runtime_file_is_ignored(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "hostile"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    states = DoorStates({"own": tmp_path / "own", "other": path}, "own", lambda: 1000.0, "b")
+    assert states.read() == {}
+    assert load_outputs(path) is None
