@@ -392,16 +392,21 @@ provision_audit_logs() {
     fi
 }
 
+# With enabled instances of lanes, services that the operator disabled stay so.
 enable_services() {
-    local service
+    local service wanted=("${ENABLED[@]}")
+    if [[ $(enabled_services) == *@* ]]; then
+        wanted=(edge-expire.timer)
+        say "unchanged" "services of lanes, enabled: $(enabled_services | paste -sd ' ')"
+    fi
     if staged; then
-        say "skipped" "enabling; for the image: systemctl --root=$root enable ${ENABLED[*]}"
+        say "skipped" "enabling; for the image: systemctl --root=$root enable ${wanted[*]}"
         return
     elif ! has systemctl; then
         return
     fi
     if booted; then run systemctl daemon-reload; fi
-    for service in "${ENABLED[@]}"; do
+    for service in "${wanted[@]}"; do
         if systemctl is-enabled --quiet "$service" 2>/dev/null; then
             say "unchanged" "$service, enabled"
         else
@@ -436,10 +441,11 @@ if [ "$network_camera" = yes ]; then
     printf "\nEnter the camera's network in %s, for lanes in %s.\n" \
         "$DROP_INS/network-camera.conf" "$LANE_DROP_INS/network-camera.conf"
 fi
+started=$(enabled_services | LC_ALL=C sort -r | paste -sd ' ') # doors first
 cat <<END
 
 Nothing was started. Next:
   sudoedit $CONFIG
   sudo $PROGRAM/bin/edge-doctor --config $CONFIG
-  sudo systemctl start edge-door edge-daemon edge-expire.timer
+  sudo systemctl start ${started:-edge-door.service edge-daemon.service} edge-expire.timer
 END

@@ -59,6 +59,13 @@ check_root() {
     [ "$(id -u)" -eq 0 ] || die "must run as root, found the account $(id -un); use sudo, or --dry-run to see the steps"
 }
 
+# Enabled services and instances of lanes, in the order of stopping.
+enabled_services() {
+    local folder=$root$UNITS/multi-user.target.wants
+    [ -d "$folder" ] || return 0
+    find "$folder" \( -name 'edge-daemon*.service' -o -name 'edge-door*.service' \) -printf '%f\n' | LC_ALL=C sort
+}
+
 # Run a command; with --dry-run, print it.
 run() {
     if dry; then

@@ -185,6 +185,19 @@ def test_second_install_changes_nothing(root: Path, bundle: Path) -> None:
     )
 
 
+def test_services_of_lanes_stay_enabled(root: Path) -> None:
+    """An update enables no service that the operator replaced by instances."""
+    first = install(root)
+    assert re.search(r"enable edge-expire\.timer edge-daemon\.service edge-door\.", first.stdout)
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir()
+    for name in INSTANCES:
+        (wants / name).symlink_to(f"/etc/systemd/system/{name.replace('lane1', '')}")
+    done = install(root)
+    assert re.search(r"enable edge-expire\.timer$", done.stdout, re.M)
+    assert f"systemctl start {' '.join(INSTANCES)} edge-expire.timer" in done.stdout
+
+
 def test_changed_unit_is_replaced(root: Path) -> None:
     install(root)
     unit = root / "etc/systemd/system/edge-door.service"
