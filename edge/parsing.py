@@ -29,7 +29,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 _VALUES_MAX = 20_000  # also counts what aliases repeat
 _DEPTH_MAX = 32
-_SIZE_MAX = 1 << 20
+YAML_SIZE_MAX = 1 << 20
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Truth values of YAML 1.1, text in YAML 1.2.
 _SWITCHES = frozenset({"yes", "no", "on", "off"})
@@ -63,8 +63,8 @@ def read_yaml(text: str) -> Document:
     refused. Raises ConfigError with line and column, without the line's text: it may hold a
     password.
     """
-    if len(text) > _SIZE_MAX:
-        raise ConfigError(f"larger than {_SIZE_MAX >> 20} MiB")
+    if len(text) > YAML_SIZE_MAX:
+        raise ConfigError(f"larger than {YAML_SIZE_MAX >> 20} MiB")
     builder = _Builder()
     try:
         node = _compose(text)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edge.errors import ConfigError
-from edge.parsing import Document, read_yaml
+from edge.parsing import YAML_SIZE_MAX, Document, read_yaml
+from edge.system.atomic_files import read_regular
 from edge.validation_messages import Place
 
 EXTENDS = "extends"
@@ -50,7 +51,8 @@ def read_config_files(path: Path) -> ConfigFiles:
 
 def _read(path: Path, advice: str = "") -> Document:
     try:
-        text = path.read_text(encoding="utf-8")
+        content = read_regular(Path(os.path.realpath(path)), YAML_SIZE_MAX)
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"{path}: cannot read the configuration ({why}){advice}") from error

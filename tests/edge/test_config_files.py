@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from edge.config import TerminalConfig, load_config, load_config_files
+from edge.config.files import read_config_files
 from edge.config.restart import check_unchanged
 from edge.door.config_reloader import ConfigReloader
 from edge.errors import ConfigError
@@ -149,3 +151,19 @@ def test_reload_reads_the_extended_file_again(tmp_path: Path) -> None:
     until(lambda: (found := reloader.poll()) is not None and not results.append(found), "reload")
     config, settings = results[0]  # type: ignore[misc]
     assert (config.door.pulse_s, settings.timing.pulse_s) == (7.0, 7.0)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "large"])
+def test_extended_fifo_or_huge_file_is_refused(tmp_path: Path, kind: str) -> None:
+    base = tmp_path / "base.yaml"
+    if kind == "fifo":
+        os.mkfifo(base)
+    else:
+        with base.open("wb") as file:
+            file.truncate(1 << 40)  # sparse
+    path = tmp_path / "lane1.yaml"
+    path.write_text("extends: base.yaml\n")
+    with pytest.raises(
+        ConfigError, match=r"cannot read the configuration \((expected a reg|larger)"
+    ):
+        read_config_files(path)
