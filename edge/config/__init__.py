@@ -155,6 +155,12 @@ class TerminalConfig(Section):
         return self.state / INSTANCES / self.instance if self.instance else self.state
 
     @property
+    def named_recognisers(self) -> tuple[str, ...]:
+        """Names of the recognisers with a name that have used the state folder."""
+        folders = (self.state / INSTANCES).glob("*")
+        return tuple(sorted(folder.name for folder in folders if folder.is_dir()))
+
+    @property
     def door_state(self) -> Path:
         """Folder that the doors of the terminal share."""
         return self.door.state or self.state

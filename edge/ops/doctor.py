@@ -32,6 +32,7 @@ from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.opening import open_gallery
 from edge.gallery.spelling import find_numbered
 from edge.recogniser.build import build_rules
+from edge.recogniser.lane_faces import unnamed_warning
 from edge.recogniser.networks import open_networks
 from edge.system.text import format_count
 from edge.system.wallclock import REMEDY
@@ -91,6 +92,14 @@ def _state(config: TerminalConfig) -> Iterator[CheckResult]:
             "state",
             f"{path}: writable, {free_mb} MB free" + ("" if level == OK else "; free some space"),
         )
+
+
+def _instance(config: TerminalConfig) -> Iterator[CheckResult]:
+    """Check that recognisers of one terminal know each other."""
+    if (warning := unnamed_warning(config)) is not None:
+        yield CheckResult(WARNING, "instance", warning)
+    elif config.instance is not None:
+        yield CheckResult(OK, "instance", f"{config.instance}, compared with the other lanes")
 
 
 def _bundle(config: TerminalConfig) -> Iterator[CheckResult]:
@@ -278,6 +287,7 @@ def _door(config: TerminalConfig) -> Iterator[CheckResult]:
 
 _CHECKS: dict[str, Callable[[TerminalConfig], Iterator[CheckResult]]] = {
     "state": _state,
+    "instance": _instance,
     "record": _record,
     "readers": _readers,
     "access": _access,

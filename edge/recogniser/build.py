@@ -26,7 +26,7 @@ from edge.gallery.enrollment.consistency import MatchThresholds
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.store import GalleryStore, open_store
-from edge.recogniser.lane_faces import LaneFaceFiles
+from edge.recogniser.lane_faces import LaneFaceFiles, unnamed_warning
 from edge.recogniser.lane_guard import LaneGuard
 from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.networks import TerminalNetworks, open_networks
@@ -139,6 +139,8 @@ def open_lane_guard(config: TerminalConfig, networks: TerminalNetworks) -> LaneG
     Raises ConfigError.
     """
     if config.instance is None:
+        if (warning := unnamed_warning(config)) is not None:
+            log.warning("%s", warning)
         return None
     files = LaneFaceFiles(
         config.lane_faces_folder,

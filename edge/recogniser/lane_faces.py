@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.config import TerminalConfig
 from edge.config.lane import LABEL_PATTERN
 from edge.errors import ConfigError
 from edge.system.atomic_files import read_regular, write_in_memory
@@ -69,6 +70,7 @@ class LaneFaceFiles:
         self._size = _HEADER.size + FACES_MAX * (_FACE.size + 4 * dimension)
         self.no_embedding = np.zeros(dimension, np.float32)
         self._has_failed = False
+        self._late: set[str] = set()  # other lanes that have stopped publishing
         _open_folder(folder)
 
     def write(self, faces: Sequence[LaneFace], at: float) -> None:
@@ -135,7 +137,9 @@ class LaneFaceFiles:
             return None
         magic, model, written_at, count, dimension = _HEADER.unpack_from(content)
         known = (_MAGIC, self._model, self._dimension)
-        if (magic, model, dimension) != known or count > FACES_MAX or not _is_fresh(written_at, at):
+        if (magic, model, dimension) != known or count > FACES_MAX:
+            return None
+        if not self._is_published(path.stem, written_at, at):
             return None
         instance, offset, faces = path.stem, _HEADER.size, []
         for _ in range(count):
@@ -147,6 +151,34 @@ class LaneFaceFiles:
             if _is_valid(face) and (has_grant or _is_fresh(seen_at, at)):
                 faces.append(face)
         return faces
+
+    def _is_published(self, lane: str, written_at: float, at: float) -> bool:
+        """Return True if a lane published a short time ago; the first late file is logged."""
+        if _is_fresh(written_at, at):
+            self._late.discard(lane)
+            return True
+        if lane not in self._late:
+            self._late.add(lane)
+            log.warning(
+                "lane %s: its newest faces are %.1f s old, more than %.1f s, so people there are "
+                "not compared with this lane: its recogniser hangs, was killed or has too few "
+                "frames a second; check edge-daemon@%s",
+                lane,
+                at - written_at,
+                FRESH_S,
+                lane,
+            )
+        return False
+
+
+def unnamed_warning(config: TerminalConfig) -> str | None:
+    """Return why a recogniser without a name is not compared with others, None if it is alone."""
+    if config.instance is not None or not (names := config.named_recognisers):
+        return None
+    return (
+        f"this recogniser has no `instance`, but others have: {', '.join(names)}; it does not "
+        "compare its faces with theirs; if their cameras see the same people, set `instance`"
+    )
 
 
 def _is_fresh(seen_at: float, at: float) -> bool:

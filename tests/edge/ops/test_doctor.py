@@ -191,3 +191,13 @@ def test_doctor_audit_init_keys_set_ends_warning(
     assert {each.level for each in examine(config) if each.subject == "record"} == {WARNING}
     assert audit.main(["init", "--config", str(path)]) == 0
     assert {each.level for each in examine(config) if each.subject == "record"} == {OK}
+
+
+def test_doctor_warns_of_unnamed_recogniser(write_config: Callable[..., Path]) -> None:
+    config = load_config(write_config())
+    assert not list(examine(config, ["instance"]))
+    (config.state / "instances" / "lane2").mkdir(parents=True)
+    (warned,) = examine(config, ["instance"])
+    assert warned.level == WARNING and "no `instance`, but others have: lane2" in warned.message
+    (named,) = examine(config.model_copy(update={"instance": "lane1"}), ["instance"])
+    assert named.level == OK

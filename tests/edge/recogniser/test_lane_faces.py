@@ -178,3 +178,15 @@ def test_config_lane_faces_are_in_memory(tmp_path: Path) -> None:
     assert installed.lane_faces_folder == Path("/run/mfsa-edge/lanes")
     paths = {config(tmp_path / name, name).lane_faces_folder for name in ("a", "b")}
     assert len(paths) == 2 and {path.parent for path in paths} == {Path("/dev/shm")}
+
+
+def test_late_lane_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = files(tmp_path / "x", "a"), files(tmp_path / "x", "b")
+    first.write([lane_face()], 5.0)
+    for at in (5.1, 6.0, 7.0):
+        second.read(at)
+    assert caplog.text.count("lane a: its newest faces are 1.0 s old") == 1
+    first.write([lane_face(8.0)], 8.0)
+    second.read(8.1)
+    second.read(9.0)
+    assert caplog.text.count("lane a: its newest faces are") == 2
