@@ -45,7 +45,9 @@ def pair_of(one: str, other: str) -> str:
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]
 
 
-RIGHTS = ("groups", "valid_from", "valid_until", "extended")  # fields of PersonRights
+# Fields of PersonRights. Options of the gallery's commands and columns of lists set the first ones.
+SETTABLE_RIGHTS = ("groups", "valid_from", "valid_until", "extended")
+RIGHTS = (*SETTABLE_RIGHTS, "max_uses", "mode", "anti_passback_exempt")
 RightsChange = Mapping[str, object]  # new values of some of these fields
 
 
@@ -60,11 +62,15 @@ class PersonRights:
     valid_from: date | None = None
     valid_until: date | None = None
     extended: bool = False  # the door stays open for `door.extended_pulse_s`
+    max_uses: int | None = None  # entries of a visitor
+    mode: str | None = None  # value of AuthMode, instead of the mode by schedule
+    anti_passback_exempt: bool = False
 
     @property
     def is_limited(self) -> bool:
-        """Return True if they depend on the date."""
-        return self.valid_from is not None or self.valid_until is not None
+        """Return True if a face may open less than one without an entry at the door."""
+        limits = self.valid_from, self.valid_until, self.max_uses, self.mode
+        return any(limit is not None for limit in limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ def from_json(text: bytes) -> tuple[str, SubjectRecord]:
 
 
 _FIELDS = {field.name for field in fields(SubjectRecord)} - {"unmoved_rights"}
+_SWITCHES = ("extended", "anti_passback_exempt")
 _DATES = ("valid_from", "valid_until", "erase_on")
 _WORDS = {"mask": get_args(Mask), "liveness": get_args(Challenge)}
 
@@ -122,9 +129,19 @@ def _value(key: str, value: Any) -> Any:
         return None if value is None else _consent(value)
     if key == "distinct":
         return tuple(_distinct(item) for item in _checked(list, value))
+    if key == "max_uses":
+        return None if value is None else _uses(value)
+    if key == "mode":
+        return None if value is None else _checked(str, value)
     if key in _WORDS and value not in _WORDS[key]:
         raise ValueError(f"expected {' or '.join(_WORDS[key])} for {key}, found {value!r}")
-    return _checked(bool if key == "extended" else str, value)
+    return _checked(bool if key in _SWITCHES else str, value)
+
+
+def _uses(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"expected a number of uses from 1, found {value!r}")
+    return value
 
 
 def _consent(value: Any) -> Consent:

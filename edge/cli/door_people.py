@@ -293,9 +293,6 @@ def _fields(person: PersonEntry) -> dict[str, Any]:
 def _remarks(person: PersonEntry) -> str:
     remarks = [
         *describe_rights(person.rights),
-        *([f"{person.max_uses} visits"] if person.max_uses else []),
-        *([person.mode.value] if person.mode else []),
-        *(["no anti-passback"] if person.anti_passback_exempt else []),
         *([format_count(len(person.cards), "card")] if person.cards else []),
         *(["PIN"] if person.pin else []),
         *(["duress PIN"] if person.duress_pin else []),

@@ -23,7 +23,7 @@ from edge.errors import AlreadyRunningError, RecordError
 from edge.gallery.enrollment.attributes import AttributePolicy, SubjectAttributes, parse_words
 from edge.names import parse_groups
 from edge.parsing import parse_day
-from edge.subject import RIGHTS
+from edge.subject import SETTABLE_RIGHTS
 from edge.system.lockfile import acquire_lock
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def read_attributes(args: argparse.Namespace) -> SubjectAttributes:
 
 def read_rights(args: argparse.Namespace) -> dict[str, object]:
     """Return the rights given on the command line, for one person or all of a list."""
-    given = {name: getattr(args, name) for name in RIGHTS}
+    given = {name: getattr(args, name) for name in SETTABLE_RIGHTS}
     return {
         name: value for name, value in given.items() if value is not None and value is not False
     }

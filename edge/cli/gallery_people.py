@@ -18,7 +18,7 @@ from edge.cli.rights import change_rights, describe_rights, read_rights, remove_
 from edge.config import load_config
 from edge.errors import ConfigError, DoorError, GalleryError
 from edge.names import name_key
-from edge.subject import RIGHTS, PersonRights
+from edge.subject import SETTABLE_RIGHTS, PersonRights
 from edge.system.text import format_count
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _remarks(subject: Subject, rights: _Rights) -> str:
     record = subject.record
     remarks = [
         *describe_rights((rights or {}).get(name_key(subject.name), PersonRights())),
-        *(["RIGHTS NOT MOVED, see move-rights"] if record.unmoved_rights else []),
+        *(["SETTABLE_RIGHTS NOT MOVED, see move-rights"] if record.unmoved_rights else []),
         *(["any mask"] if record.mask == "any" else []),
         *([record.liveness] if record.liveness != "as-configured" else []),
         *([f"erase on {record.erase_on}"] if record.erase_on else []),
@@ -134,7 +134,10 @@ def remove_people(args: argparse.Namespace) -> int:
 
 def set_attributes(args: argparse.Namespace) -> int:
     config = load_config(args.config)
-    attributes, rights = _changes(args, ("erase_on", "mask", "liveness")), _changes(args, RIGHTS)
+    attributes, rights = (
+        _changes(args, ("erase_on", "mask", "liveness")),
+        _changes(args, SETTABLE_RIGHTS),
+    )
     if not attributes and not rights:
         raise ConfigError("no attribute to set; see edge-gallery set --help")
     with change_rights(config, {args.subject: rights}, "edge-gallery") as done:

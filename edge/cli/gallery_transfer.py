@@ -195,7 +195,7 @@ def restore_gallery(args: argparse.Namespace) -> int:
         print(
             f"{format_count(result.unmoved, 'person has', 'people have')} other rights at the "
             "door; see edge-gallery move-rights --dry-run: until they are moved, people with a "
-            "first or last day are refused"
+            "first or last day, a number of uses or a mode are refused"
         )
     with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
         await_confirmation(config, gallery.read_position())

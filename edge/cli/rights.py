@@ -238,4 +238,7 @@ def describe_rights(rights: PersonRights) -> list[str]:
         *([f"from {rights.valid_from}"] if rights.valid_from else []),
         *([f"until {rights.valid_until}"] if rights.valid_until else []),
         *(["extended"] if rights.extended else []),
+        *([f"{rights.max_uses} visits"] if rights.max_uses else []),
+        *([rights.mode] if rights.mode else []),
+        *(["no anti-passback"] if rights.anti_passback_exempt else []),
     ]

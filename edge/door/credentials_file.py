@@ -61,7 +61,15 @@ class PersonEntry(FrozenModel):
 
     @property
     def rights(self) -> PersonRights:
-        return PersonRights(self.groups, self.valid_from, self.valid_until, self.extended)
+        return PersonRights(
+            self.groups,
+            self.valid_from,
+            self.valid_until,
+            self.extended,
+            self.max_uses,
+            None if self.mode is None else self.mode.value,
+            self.anti_passback_exempt,
+        )
 
     @property
     def attributes(self) -> RulePerson:

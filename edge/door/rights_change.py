@@ -57,7 +57,7 @@ def end_change(
     for name, one in pending.items():
         entry = people.get(name_key(name))
         if name in done:
-            rights[name] = one.after
+            rights[name] = one.after if entry is None else _keep_changed(entry.rights, one)
         elif entry is not None and _is_untouched(entry, one):
             rights[name] = one.before
     editor.set_rights(rights)
@@ -68,13 +68,17 @@ def narrow(one: PersonRights, other: PersonRights) -> PersonRights:
     shared = set(map(name_key, other.groups))
     first = max((day for day in (one.valid_from, other.valid_from) if day), default=None)
     last = min((day for day in (one.valid_until, other.valid_until) if day), default=None)
-    if first is not None and last is not None and last < first:
-        first = last = _NO_DAY
+    is_empty = first is not None and last is not None and last < first
+    if is_empty or (one.mode and other.mode and one.mode != other.mode):
+        first = last = _NO_DAY  # which of two modes is stricter depends on the credentials
     return PersonRights(
         tuple(group for group in one.groups if name_key(group) in shared),
         first,
         last,
         one.extended and other.extended,
+        min((uses for uses in (one.max_uses, other.max_uses) if uses), default=None),
+        one.mode or other.mode,
+        one.anti_passback_exempt and other.anti_passback_exempt,
     )
 
 
@@ -94,8 +98,17 @@ def take_over(
     return rights
 
 
+def _keep_changed(found: PersonRights, pending: PendingRights) -> PersonRights:
+    """Return the rights after a change, with the limits that another command has set since then."""
+    during, after = pending.during, pending.after
+    if (found.max_uses, found.mode) == (during.max_uses, during.mode):
+        return after
+    return replace(after, max_uses=found.max_uses, mode=found.mode)
+
+
 def _join(door: PersonRights, gallery: PersonRights) -> PersonRights:
-    limits = narrow(door, gallery)
+    mode = door.mode or gallery.mode
+    limits = narrow(replace(door, mode=mode), replace(gallery, mode=mode))
     groups = limits.groups if door.groups and gallery.groups else door.groups or gallery.groups
     return replace(limits, groups=groups, extended=door.extended or gallery.extended)
 

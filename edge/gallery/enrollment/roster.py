@@ -17,7 +17,7 @@ from edge.gallery.enrollment.attributes import SubjectAttributes, parse_words
 from edge.names import check_name, is_printable, name_key, normalize_name, parse_groups
 from edge.parsing import parse_day
 from edge.photofile import ENDINGS, is_picture_name
-from edge.subject import RIGHTS, RightsChange
+from edge.subject import SETTABLE_RIGHTS, RightsChange
 from edge.system.leftovers import is_leftover
 
 _FILE_BYTES_MAX = 64 << 20
@@ -213,7 +213,7 @@ def _read_cells(
         errors.append(f"photos: {error}")
     if errors:
         raise ConfigError("; ".join(errors))
-    rights = {name: attributes.pop(name) for name in RIGHTS if name in attributes}
+    rights = {name: attributes.pop(name) for name in SETTABLE_RIGHTS if name in attributes}
     subject = normalize_name(row["subject"])
     return RosterEntry(subject, photos, SubjectAttributes(**attributes), rights)
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_set_attributes_are_listed_and_shown(
     capsys.readouterr()
     assert gallery("show", "--subject", "Ada", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    unlimited = {"groups": [], "valid_from": None, "valid_until": None, "extended": True}
+    unlimited = asdict(PersonRights(extended=True)) | {"groups": []}
     assert shown["rights"] == unlimited and shown["mask"] == "any"
     assert [template["chip_kept"] for template in shown["templates"]] == [False, False]
 
@@ -199,6 +200,28 @@ def test_export_takes_rights_along(
     assert ada.rights == PersonRights(("staff",), valid_until=date(2031, 1, 1))
     with closing(opened(config)) as store:
         assert store.find_record("Ada") == SubjectRecord()
+
+
+def test_export_and_restore_keep_visitor_limits(
+    gallery: Callable[..., int], config: TerminalConfig, tmp_path: Path
+) -> None:
+    limits = PersonRights(max_uses=2, mode="pin-and-face", anti_passback_exempt=True)
+    with edit_credentials(config.people_path, config.people_key_path) as editor:
+        editor.set_rights({"Ada": limits})
+    (tmp_path / "passphrase").write_text("twelve and more\n")
+    passphrase = ["--passphrase-file", str(tmp_path / "passphrase")]
+    assert gallery("export", "--out", str(tmp_path / "people"), *passphrase) == 0
+    assert gallery("backup", str(tmp_path / "backup"), *passphrase) == 0
+    assert gallery("remove", "--subject", "Ada", "--subject", "Eve") == 0
+    assert gallery("import", str(tmp_path / "people"), *passphrase) == 0
+    assert at_door(config)["Ada"].rights == limits
+    config.people_path.unlink()
+    config.people_key_path.unlink()
+    assert gallery("restore", str(tmp_path / "backup"), "--replace", *passphrase) == 0
+    with closing(opened(config)) as store:
+        record = store.find_record("Ada")
+        assert record is not None and record.unmoved_rights == limits and limits.is_limited
+    assert gallery("move-rights") == 0 and at_door(config)["Ada"].rights == limits
 
 
 def test_move_rights_from_a_gallery_of_0_2_0(

@@ -19,6 +19,9 @@ rights = st.builds(
     days,
     days,
     st.booleans(),
+    st.one_of(st.none(), st.integers(1, 3)),
+    st.sampled_from([None, "face", "pin-and-face"]),
+    st.booleans(),
 )
 
 
@@ -30,7 +33,14 @@ def allowed_days(one: PersonRights) -> set[date]:
 @given(one=rights, other=rights)
 def test_narrow_opens_no_more_than_each(one: PersonRights, other: PersonRights) -> None:
     narrowed = narrow(one, other)
-    assert allowed_days(narrowed) == allowed_days(one) & allowed_days(other)
+    is_comparable = one.mode in (None, other.mode) or other.mode is None
+    shared = allowed_days(one) & allowed_days(other) if is_comparable else set()
+    assert allowed_days(narrowed) == shared
+    if is_comparable:
+        assert narrowed.mode == (one.mode or other.mode)
+    assert (narrowed.max_uses or 9) == min(one.max_uses or 9, other.max_uses or 9)
+    exempt = one.anti_passback_exempt and other.anti_passback_exempt
+    assert narrowed.anti_passback_exempt == exempt
     assert set(narrowed.groups) == set(one.groups) & set(other.groups)
     assert narrowed.extended == (one.extended and other.extended)
     is_limited = one.is_limited or other.is_limited

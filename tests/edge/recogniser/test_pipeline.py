@@ -594,9 +594,11 @@ def test_face_that_fills_the_frame_is_found(detector: FaceDetector, collins: np.
     [
         (PersonRights(valid_until=date(2999, 1, 1)), Verdict.REFUSED),
         (PersonRights(valid_from=date(2020, 1, 1)), Verdict.REFUSED),
+        (PersonRights(max_uses=2), Verdict.REFUSED),
+        (PersonRights(mode="pin-and-face"), Verdict.REFUSED),
         (PersonRights(groups=("staff",), extended=True), Verdict.GRANT),
     ],
-    ids=["until", "from", "groups"],
+    ids=["until", "from", "visits", "mode", "groups"],
 )
 def test_unmoved_days_are_refused(rights: PersonRights, verdict: Verdict) -> None:
     """The days are still in the gallery, and the door does not know them."""
