@@ -113,6 +113,7 @@ def import_people(
         try:
             if name_key(person.name) in here and not replace:
                 raise GalleryError("is enrolled already; use --replace, or remove it first")
+            _check_replaceable(store, person.name)
             models = [template.model or content.model for template in person.templates]
             _enroll(store, person, models, policy, wanted, replaces=replace)
         except GalleryError as error:
@@ -162,6 +163,13 @@ def _check_moved(people: Sequence[StoredSubject]) -> None:
                 f"{person.name}: the rights are still in the gallery; "
                 "run edge-gallery move-rights first"
             )
+
+
+def _check_replaceable(store: GalleryStore, name: str) -> None:
+    """Raise GalleryError if a person has rights in the gallery, which an import would drop."""
+    record = store.find_record(name)
+    if record is not None and record.unmoved_rights is not None:
+        raise GalleryError("has rights in the gallery; run edge-gallery move-rights first")
 
 
 def _people(tree: dict[str, Any]) -> dict[str, Any]:

@@ -224,6 +224,26 @@ def test_export_and_restore_keep_visitor_limits(
     assert gallery("move-rights") == 0 and at_door(config)["Ada"].rights == limits
 
 
+def test_import_keeps_rights_in_the_gallery(
+    gallery: Callable[..., int],
+    config: TerminalConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "passphrase").write_text("twelve and more\n")
+    given = [str(tmp_path / "people"), "--passphrase-file", str(tmp_path / "passphrase")]
+    assert gallery("export", "--out", *given) == 0
+    stored = SubjectRecord(unmoved_rights=PersonRights(valid_until=date(2031, 1, 1)))
+    with closing(opened(config)) as store:
+        store.update_attributes("Ada", stored)
+    assert gallery("import", *given, "--replace") == 1
+    assert "Ada: has rights in the gallery; run edge-gallery move-rights" in capsys.readouterr().err
+    with closing(opened(config)) as store:
+        assert store.find_record("Ada") == stored
+    assert gallery("move-rights") == 0 and gallery("import", *given, "--replace") == 0
+    assert at_door(config)["Ada"].valid_until == date(2031, 1, 1)
+
+
 def test_move_rights_from_a_gallery_of_0_2_0(
     gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
