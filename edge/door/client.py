@@ -53,7 +53,7 @@ class DoorClient:
         return protocol.parse_verdict(self._request("verdict", {"id": grant_id})[1])
 
     def learned_card(self, target: str) -> tuple[str, str]:
-        """Return the state of `learn-card` for `READER=NAME`, and the digest of the card once it was presented.
+        """Return the state of `learn-card` for `READER=NAME`, and once the digest of its card.
 
         Raises DoorError if the door process does not answer.
         """
