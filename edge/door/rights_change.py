@@ -69,8 +69,8 @@ def narrow(one: PersonRights, other: PersonRights) -> PersonRights:
     first = max((day for day in (one.valid_from, other.valid_from) if day), default=None)
     last = min((day for day in (one.valid_until, other.valid_until) if day), default=None)
     is_empty = first is not None and last is not None and last < first
-    if is_empty or (one.mode and other.mode and one.mode != other.mode):
-        first = last = _NO_DAY  # which of two modes is stricter depends on the credentials
+    if is_empty or one.mode != other.mode:
+        first = last = _NO_DAY  # which mode is stricter depends on the configured one
     return PersonRights(
         tuple(group for group in one.groups if name_key(group) in shared),
         first,
