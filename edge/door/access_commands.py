@@ -52,9 +52,20 @@ class AccessCommands:
             return "" if is_for_all else "expected the name of a person, found none"
         if not is_name(argument):
             return f"expected a name of printable characters, found {argument!r}"
-        if command is AccessCommand.RESET_USES and self._find(argument) is None:
-            return f"{argument!r} is not a person of this door; see edge-door person list"
-        return ""
+        if self._is_known(command, argument):
+            return ""
+        if command is AccessCommand.RESET_LOCKOUT:
+            return f"{argument!r} is not a reader or person of this door; see edge-door status"
+        return f"{argument!r} is not a person of this door; see edge-door person list"
+
+    def _is_known(self, command: AccessCommand, name: str) -> bool:
+        """Return True if a name is that of a person, or of a reader whose lockout may end."""
+        if self._find(name) is not None or command is AccessCommand.CHANGE_PEOPLE:
+            return True
+        if command is AccessCommand.RESET_ANTI_PASSBACK:
+            return self._door.zones.has_person(name_key(name))
+        readers = self._door.settings.access.reader_lanes
+        return command is AccessCommand.RESET_LOCKOUT and name in readers
 
     def execute(self, command: AccessCommand, argument: str) -> PendingSave | None:
         """Execute a command that `find_flaw` accepts; return the save to wait for, None if none."""

@@ -182,6 +182,10 @@ class ZoneKeeper:
 
     # ---------------------------------------------------------------- operators
 
+    def has_person(self, person: str) -> bool:
+        """Return True if a reset of a person would change something."""
+        return self._engine.has_person(person)
+
     def reset_person(self, person: str) -> PendingSave:
         self._engine.reset_person(person)
         return self._shared.save()

@@ -70,6 +70,12 @@ class ZoneContent:
         """Return the side of a person; None if it is unknown."""
         return self.people.get(zone, {}).get(person)
 
+    def has_person(self, person: str) -> bool:
+        """Return True if the side of a person is known in a zone, or a passage is pending."""
+        return any(person in people for people in self.people.values()) or any(
+            entry.person == person for entry in self.pending
+        )
+
     def count_of(self, zone: str) -> int:
         """Return the number of people inside."""
         return self.counts.get(zone, 0)

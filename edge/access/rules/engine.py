@@ -281,6 +281,10 @@ class RulesEngine:
         """Return the number of people inside a zone."""
         return self._ledger.count_of(zone)
 
+    def has_person(self, person: str) -> bool:
+        """Return True if a reset of a person would change something."""
+        return self._ledger.has_person(person)
+
     def reset_person(self, person: str) -> None:
         """Allow the next passage of a person in either direction in all zones."""
         self._ledger.reset_person(person)

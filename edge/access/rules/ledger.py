@@ -98,6 +98,11 @@ class ZoneLedger:
         """Return the side of a person; None if it is unknown."""
         return self._content.presence_of(person, zone)
 
+    def has_person(self, person: str) -> bool:
+        """Return True if a reset of a person would change something."""
+        own = any(grant.entry.person == person for grant in self._grants)
+        return own or self._content.has_person(person)
+
     def count_of(self, zone: str) -> int:
         """Return the number of people inside."""
         return self._content.count_of(zone)

@@ -72,6 +72,15 @@ def test_anti_passback_survives_a_restart(tmp_path: Path) -> None:
         assert (command["target"], command["note"]) == ("Ada", "left by fire exit")
 
 
+@pytest.mark.parametrize("command", ["reset-anti-passback", "reset-lockout", "reset-uses"])
+def test_reset_of_unknown_name_is_refused(tmp_path: Path, command: str) -> None:
+    with lane_door(tmp_path, EXIT) as lane:
+        assert lane.face("Ada") is None
+        refused = lane.client.command(command, "a slip of the pen", "Adaa")
+        assert refused is not None and refused.startswith("'Adaa' is not a ")
+        assert not lane.records("operator-command")
+
+
 def test_soft_anti_passback_is_recorded(tmp_path: Path) -> None:
     zones = [{"name": "lab", "anti_passback": "soft"}]
     with lane_door(tmp_path, {**EXIT, "zones": zones}) as lane:
