@@ -82,7 +82,7 @@ def main() -> None:
         def ask() -> None:
             """Request a grant, as the recogniser does."""
             client = DoorClient(config.socket_path)
-            grant = Grant("grant-1", "Ada", record_id=1, frame_at=time.monotonic())
+            grant = Grant("grant-1", "Ada", 1, time.monotonic(), lane="main")
             answers.append(client.grant(grant))
             client.close()
 

@@ -124,7 +124,7 @@ def test_interlocked_processes_never_unlock_both(write_config: WriteConfig) -> N
         answers: list[Any] = []
         while answers.count(None) < 8:
             answers += request_at_once(doors, ("Ada", "Ben"))
-        until(lambda: all(door.is_locked() for door in doors), "both lock")
+            until(lambda: all(door.is_locked() for door in doors), "both lock")
         for door in doors:
             assert door.process.stop() == 0
         left, right = (door.unlocked() for door in doors)

@@ -58,6 +58,7 @@ DOOR: dict[str, Any] = {
 }
 # Read from the configuration at each use, or by commands alone.
 OTHERS = {
+    "extends",
     "gallery.unreadable_s",
     "gallery.confirm_s",
     "record.max_pictures",

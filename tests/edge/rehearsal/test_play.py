@@ -340,4 +340,4 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as ended:
             command.main(["--config", "terminal.yaml", *arguments])
         assert ended.value.code == 2
-    assert "expected clips, --adversarial or --second-factors" in capsys.readouterr().err
+    assert "expected clips, --adversarial, --second-factors or --zones" in capsys.readouterr().err

@@ -67,7 +67,7 @@ def test_simulated_is_chosen_by_kind(tmp_path: Path) -> None:
             "[{kind: simulated, name: in, path: a}, {kind: simulated, name: in, path: b}]",
             "the name in",
         ),
-        ("[{kind: simulated, name: in, path: a, lane: lab}]", "which is not in"),
+        ("[{kind: simulated, name: in, path: a, lane: lab}]", "which does not lead"),
         ("[{kind: simulated, name: in}]", "path"),
     ],
 )
