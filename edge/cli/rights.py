@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from edge.cli import common
@@ -27,7 +28,7 @@ from edge.system.accounts import account_name
 from edge.system.privileged_child import Work, start_privileged_child
 from edge.system.text import format_count
 
-_LOADED_S, _POLL_S = 5.0, 0.05
+_LOADED_S, _LOADED_S_PER_MIB, _POLL_S = 5.0, 2.0, 0.05
 
 
 @contextlib.contextmanager
@@ -194,16 +195,25 @@ def await_door(config: TerminalConfig) -> None:
 
     Raises DoorError if it takes too long, or a door that runs does not answer.
     """
-    ends_at = time.monotonic() + _LOADED_S
+    limit_s = _LOADED_S + _LOADED_S_PER_MIB * _size_mib(config.people_path)
+    ends_at = time.monotonic() + limit_s
     for path in config.find_door_sockets():
         with closing(DoorClient(path)) as client:
             while (problem := _find_delay(client, config)) is not None:
                 if time.monotonic() >= ends_at:
                     raise DoorError(
                         f"{path}: edge-door has not loaded the change of {config.people_path} in "
-                        f"{_LOADED_S:.0f} s: {problem}; see edge-door status"
+                        f"{limit_s:.0f} s: {problem}; see edge-door status"
                     )
                 time.sleep(_POLL_S)
+
+
+def _size_mib(path: Path) -> float:
+    """Return the size of a file, 0 without it."""
+    try:
+        return path.stat().st_size / (1 << 20)
+    except OSError:
+        return 0.0
 
 
 def _find_delay(client: DoorClient, config: TerminalConfig) -> str | None:

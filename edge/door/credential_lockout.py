@@ -62,8 +62,9 @@ class CredentialLockout:
             return
         self._hasher = credentials.hasher
         if self._unknown:
-            for name in credentials.names:
-                if (count := self._unknown.get(self._hasher.hash_name(name))) is not None:
+            names = credentials.names_by_digest()
+            for digest, count in self._unknown.items():
+                if (name := names.get(digest)) is not None:
                     self._restore(_PERSON + name_key(name), name, count)
             self._unknown.clear()
         if len(self._people):

@@ -38,6 +38,7 @@ class Credentials:
         self.damage, self.version = damage, version
         self._key = key
         self.hasher = CredentialHasher(key, bytes.fromhex(document.salt))
+        self._names: dict[str, str] | None = None  # by digest
         self._people = {name_key(person.name): person for person in document.people}
         # A keyed digest cannot be chosen by an attacker: the time of a look-up reveals nothing.
         self._cards = {card: person for person in document.people for card in person.cards}
@@ -53,10 +54,12 @@ class Credentials:
         pins = sum(person.pin is not None for person in self._people.values())
         return {"people": len(self), "cards": len(self._cards), "pins": pins}
 
-    @property
-    def names(self) -> list[str]:
-        """Names of all people."""
-        return [person.name for person in self._people.values()]
+    def names_by_digest(self) -> dict[str, str]:
+        """Return the names of all people by `hash_name`; only the first call takes long."""
+        if self._names is None:
+            names = [person.name for person in self._people.values()]
+            self._names = {self.hasher.hash_name(name): name for name in names}
+        return self._names
 
     def find_person(self, name: str) -> PersonEntry | None:
         return self._people.get(name_key(name))

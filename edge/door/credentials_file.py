@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from edge.access.rules.values import AuthMode, RulePerson
 from edge.door.credential_hashes import SALT_BYTES
@@ -18,11 +19,13 @@ from edge.parsing import parse_json
 from edge.subject import PersonRights
 from edge.system.accounts import acting_as_owner
 from edge.system.atomic_files import read_regular, write_atomic
+from edge.system.strict_json import read_json
 
 _PEOPLE_MAX = 50_000
 _GROUPS_MAX, _CARDS_MAX = 64, 16
-_FILE_MAX = 64 << 20  # bytes
+PEOPLE_FILE_MAX = 64 << 20  # bytes
 _USES_MAX = 1_000_000
+_BATCH = 200  # people that are parsed at once: the interpreter lock is held meanwhile
 
 
 def _checked_name(text: str) -> str:
@@ -119,6 +122,9 @@ class CredentialDocument(FrozenModel):
         return self
 
 
+_ENTRIES = TypeAdapter(tuple[PersonEntry, ...])
+
+
 def empty_document() -> CredentialDocument:
     """Return a document without people, with a fresh salt."""
     return CredentialDocument(version=1, salt=secrets.token_hex(SALT_BYTES))
@@ -132,7 +138,7 @@ def read_document(path: Path, key_path: Path, *, is_required: bool = False) -> C
     """
     try:
         with acting_as_owner(path.parent):
-            content = read_regular(path, _FILE_MAX)
+            content = read_regular(path, PEOPLE_FILE_MAX)
     except FileNotFoundError:
         _check_absence(path, key_path, is_required=is_required)
         return empty_document()
@@ -141,10 +147,28 @@ def read_document(path: Path, key_path: Path, *, is_required: bool = False) -> C
             f"{path}: the credentials cannot be read: {error.strerror}; check its owner and mode"
         ) from error
     try:
-        return parse_json(CredentialDocument, content)
+        return _parse_document(content)
     except ValueError:
         pass  # its text shows values of the file
     raise DoorError(f"{path}: not a valid file of credentials; restore a backup, or remove it")
+
+
+def _parse_document(content: bytes) -> CredentialDocument:
+    """Return the document of a JSON text. Raises ValueError.
+
+    The door's loop runs meanwhile: no step holds the interpreter lock for long.
+    """
+    value = read_json(content.decode())
+    if not isinstance(value, dict) or not isinstance(people := value.get("people", []), list):
+        raise ValueError("expected an object with a list of people")
+    document = parse_json(CredentialDocument, json.dumps({**value, "people": []}))
+    if len(people) > _PEOPLE_MAX:
+        raise ValueError(f"more than {_PEOPLE_MAX} people")
+    entries: list[PersonEntry] = []
+    for first in range(0, len(people), _BATCH):
+        batch = json.dumps(people[first : first + _BATCH])
+        entries += _ENTRIES.validate_json(batch, strict=True)
+    return CredentialDocument(version=1, salt=document.salt, people=tuple(entries))
 
 
 def _check_absence(path: Path, key_path: Path, *, is_required: bool) -> None:
@@ -171,10 +195,19 @@ def file_version(path: Path) -> str:
 
 
 def write_document(document: CredentialDocument, path: Path) -> None:
-    """Replace the file atomically; only its owner may read it. Raises DoorError."""
+    """Replace the file atomically; only its owner may read it. Raises DoorError.
+
+    A document that could not be read again is refused.
+    """
+    content = document.model_dump_json().encode()
+    if len(content) > PEOPLE_FILE_MAX:
+        raise DoorError(
+            f"{path}: unchanged: the people need {len(content)} bytes, more than {PEOPLE_FILE_MAX}; "
+            "remove people, or use fewer groups and cards"
+        )
     try:
         with acting_as_owner(path.parent):
-            write_atomic(path, document.model_dump_json().encode(), 0o600)
+            write_atomic(path, content, 0o600)
     except OSError as error:
         raise DoorError(
             f"{path}: the credentials cannot be written: {error.strerror}; check the disk and the "

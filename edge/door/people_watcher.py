@@ -43,7 +43,9 @@ class PeopleWatcher:
             signature = self._signature()
             if signature != self._seen:
                 self._seen = signature
-                self._loaded.put(self._load())
+                loaded = self._load()
+                loaded.names_by_digest()  # here, not in the door's loop
+                self._loaded.put(loaded)
 
     def _load(self) -> Credentials:
         loaded = load_credentials(self._path, self._key_path, is_required=self._has_loaded)

@@ -17,11 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.access.rules.values import AuthMode, RulePerson
+from edge.door import credentials_file
 from edge.door.credential_editor import CredentialEditor, edit_credentials
+from edge.door.credential_hashes import CredentialHasher
 from edge.door.credentials import Credentials, load_credentials
-from edge.door.credentials_file import empty_document, read_document
+from edge.door.credentials_file import (
+    PersonEntry,
+    empty_document,
+    read_document,
+    write_document,
+)
+from edge.door.people_watcher import PeopleWatcher
 from edge.door.readers.card_formats import parse_card
 from edge.errors import ConfigError, DoorError, MfsaError
+from tests.processes import until
 
 CARD = parse_card("26:12:3456")
 OTHER_CARD = parse_card("26:12:3457")
@@ -297,3 +306,36 @@ def test_credentials_are_not_shown(
     for secret in (PIN, DURESS_PIN, "3456", ada.pin, ada.cards[0]):
         assert secret not in shown
     assert PIN not in stored[0].read_text() and "3456" not in stored[0].read_text()
+
+
+def test_large_document_is_refused_unchanged(
+    stored: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stored[0].read_bytes()
+    monkeypatch.setattr(credentials_file, "PEOPLE_FILE_MAX", len(before) + 10)
+    with (
+        pytest.raises(DoorError, match=r"unchanged: the people need \d+ bytes, more than"),
+        edit_credentials(*stored) as changed,
+    ):
+        changed.set_person("Cleo", {})
+    assert stored[0].read_bytes() == before and len(load_credentials(*stored)) == 2
+
+
+def test_people_of_several_batches_are_read(paths: tuple[Path, Path]) -> None:
+    people = tuple(PersonEntry(name=f"Person {number}") for number in range(450))
+    write_document(empty_document().model_copy(update={"people": people}), paths[0])
+    assert read_document(*paths).people == people
+
+
+def test_watcher_thread_hashes_names(
+    stored: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = PeopleWatcher(*stored)
+    try:
+        with edit_credentials(*stored) as changed:
+            changed.set_person("Cleo", {})
+        until(watcher.update, "the change is loaded")
+        monkeypatch.setattr(CredentialHasher, "hash_name", None)
+        assert set(watcher.credentials.names_by_digest().values()) == {"Ada", "Bob", "Cleo"}
+    finally:
+        watcher.close()
