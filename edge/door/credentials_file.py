@@ -202,8 +202,8 @@ def write_document(document: CredentialDocument, path: Path) -> None:
     content = document.model_dump_json().encode()
     if len(content) > PEOPLE_FILE_MAX:
         raise DoorError(
-            f"{path}: unchanged: the people need {len(content)} bytes, more than {PEOPLE_FILE_MAX}; "
-            "remove people, or use fewer groups and cards"
+            f"{path}: unchanged: the people need {len(content)} bytes, more than "
+            f"{PEOPLE_FILE_MAX}; remove people, or use fewer groups and cards"
         )
     try:
         with acting_as_owner(path.parent):
