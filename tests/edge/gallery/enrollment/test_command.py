@@ -162,6 +162,9 @@ def test_enroll_stores_attributes(terminal: Terminal) -> None:
         "valid_from": "2031-01-01",
         "valid_until": "2031-12-31",
         "extended": True,
+        "max_uses": None,
+        "mode": None,
+        "anti_passback_exempt": False,
     }
     assert shown["consent"]["words"] == "form 12" and shown["consent"]["noted_by"]
     terminal.enroll("ada1", options=("--groups", "day"))
