@@ -197,18 +197,41 @@ def test_result_compares_answers() -> None:
     assert data["answers"] == data["expected"]["answers"] == ["opens", "passes"]
 
 
-def test_command_plays_zones(
-    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        (
+            "--zones",
+            (
+                "enters-twice: 1.40 s contact of Eileen Collins: passes (1 in lab)",
+                "card of Eileen Collins: refused (already-inside)",
+                "tailgating: 1.80 s sensor of no one: tailgating (2 in lab)",
+                "face of Eileen Collins: refused (zone-full)",
+                "card of Grace Hopper: opens",
+            ),
+        ),
+        (
+            "--second-factors",
+            (
+                "card of Eileen Collins: opens",
+                "card of Grace Hopper: refused (other-person)",
+                "card of no one: refused (unknown-card)",
+                "pin of no one: refused (wrong-pin)",
+                "pin of Eileen Collins: opens",
+                "duress-pin of Eileen Collins: opens (silent alarm)",
+            ),
+        ),
+    ],
+)
+def test_command_plays_drawn_clips(
+    write_config: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    expected: tuple[str, ...],
 ) -> None:
-    assert command.main(["--config", str(write_config()), "--zones"]) == 0
+    assert command.main(["--config", str(write_config()), option]) == 0
     shown = capsys.readouterr().out
-    for words in (
-        "enters-twice: 1.40 s contact of Eileen Collins: passes (1 in lab)",
-        "card of Eileen Collins: refused (already-inside)",
-        "tailgating: 1.80 s sensor of no one: tailgating (2 in lab)",
-        "face of Eileen Collins: refused (zone-full)",
-        "card of Grace Hopper: opens",
-    ):
+    for words in expected:
         assert words in shown
 
 
@@ -232,22 +255,6 @@ def test_command_compares_expected_answers(
     assert command.main([*base, "--expect", "opens"]) == 0
     assert command.main([*base, "--expect", "opens", "--expect", "passes"]) == 1
     assert "expected of the door: opens, passes; found: opens" in capsys.readouterr().out
-
-
-def test_command_plays_second_factors(
-    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command.main(["--config", str(write_config()), "--second-factors"]) == 0
-    shown = capsys.readouterr().out
-    for words in (
-        "card of Eileen Collins: opens",
-        "card of Grace Hopper: refused (other-person)",
-        "card of no one: refused (unknown-card)",
-        "pin of no one: refused (wrong-pin)",
-        "pin of Eileen Collins: opens",
-        "duress-pin of Eileen Collins: opens (silent alarm)",
-    ):
-        assert words in shown
 
 
 def test_command_presents_card_at_a_clip(
