@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge.config.osdp import OsdpPeripheralConfig
-from edge.config.section import ConfigPath, Section
+from edge.config.section import Section
+from edge.config.wiegand_lines import OnesLine, WiegandChip, ZerosLine
 
 
 class PanelParityConfig(Section):
@@ -90,17 +91,9 @@ class WiegandPanelConfig(Section):
     """Two lines to an access control panel, which decides; lgpio sends the pulses."""
 
     kind: Literal["wiegand"]
-    chip: ConfigPath = Field(
-        title="GPIO chip",
-        description="GPIO character device of both lines.",
-        examples=["/dev/gpiochip0"],
-    )
-    d0: int | str = Field(
-        title="D0",
-        description="Line of the zeros: number or name, as `gpioinfo` shows.",
-        examples=["144"],
-    )
-    d1: int | str = Field(title="D1", description="Line of the ones.", examples=["112"])
+    chip: WiegandChip
+    d0: ZerosLine
+    d1: OnesLine
     active_high: bool = Field(
         False,
         title="Active level",

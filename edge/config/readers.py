@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from edge.config.lane import ReaderSection
 from edge.config.osdp import OsdpReaderConfig
 from edge.config.section import ConfigPath, Section
+from edge.config.wiegand_lines import OnesLine, WiegandChip, ZerosLine
 
 _STANDARD_BITS = (26, 34, 37)
 _STABLE = ("/dev/input/by-id/", "/dev/input/by-path/")
@@ -43,17 +44,9 @@ class WiegandReaderConfig(ReaderSection):
     """A Wiegand reader on two lines of the GPIO character device; needs the extra `readers`."""
 
     kind: Literal["wiegand"]
-    chip: ConfigPath = Field(
-        title="GPIO chip",
-        description="GPIO character device of both lines.",
-        examples=["/dev/gpiochip0"],
-    )
-    d0: int | str = Field(
-        title="D0",
-        description="Line of the zeros: number or name, as `gpioinfo` shows.",
-        examples=["144"],
-    )
-    d1: int | str = Field(title="D1", description="Line of the ones.", examples=["112"])
+    chip: WiegandChip
+    d0: ZerosLine
+    d1: OnesLine
     pull: Literal["up", "external"] = Field(
         "external", title="Pull resistor", description="Resistor that holds the lines high."
     )
