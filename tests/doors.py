@@ -132,8 +132,13 @@ class RunningDoor:
         self.pause()
         self.service.close()
 
+    def read_records(self) -> list[dict[str, Any]]:
+        """Read the audit log, once what was recorded before this call is on disk or has failed."""
+        self.service.door.log.newest.done.wait(TIMEOUT_S)
+        return read_log(self.record_path)
+
     def events(self) -> list[str]:
-        return [r["event"] for r in read_log(self.record_path) if "event" in r]
+        return [r["event"] for r in self.read_records() if "event" in r]
 
 
 def grant(name: str = "g1", age: float = 0.0, clock: Callable[[], float] = CLOCK) -> Grant:
@@ -169,7 +174,7 @@ def passing() -> Iterator[None]:
 
 
 def records(terminal: RunningDoor, event: str) -> list[dict[str, Any]]:
-    return [r for r in read_log(terminal.record_path) if r.get("event") == event]
+    return [r for r in terminal.read_records() if r.get("event") == event]
 
 
 class FileInputs:

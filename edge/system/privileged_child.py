@@ -25,16 +25,17 @@ def start_privileged_child(work: Work) -> Iterator[Work]:
     that all is done. Raises OSError.
     """
     ours, theirs = socket.socketpair()
-    child = os.fork()
-    if child == 0:
-        ours.close()
-        os._exit(_serve(theirs, work))
-    theirs.close()
-    try:
-        yield lambda names: _ask(ours, names)
-    finally:
-        ours.close()
-        os.waitpid(child, 0)
+    with ours:
+        with theirs:
+            child = os.fork()
+            if child == 0:
+                ours.close()
+                os._exit(_serve(theirs, work))
+        try:
+            yield lambda names: _ask(ours, names)
+        finally:
+            ours.close()
+            os.waitpid(child, 0)
 
 
 def _ask(connection: socket.socket, names: list[str]) -> None:
