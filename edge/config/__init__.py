@@ -13,9 +13,9 @@ from pathlib import Path
 from pydantic import Field
 
 from edge.config import renamed
-from edge.config.access import AccessConfig, check_rules, lanes_through
+from edge.config.access import AccessConfig, lanes_through
 from edge.config.door import DoorConfig
-from edge.config.files import read_config_files
+from edge.config.files import ConfigFiles, find_extending, read_config_files
 from edge.config.lane import DEFAULT_DOOR, Label
 from edge.config.panel_check import check_panel
 from edge.config.policy import LivenessConfig, PolicyConfig
@@ -27,6 +27,7 @@ from edge.config.recognition import (
     OrtEngineConfig,
 )
 from edge.config.retention import EnrollmentConfig, GalleryConfig, RecordConfig
+from edge.config.rules_check import check_rules
 from edge.config.section import ConfigPath, Section, absolute, restart
 from edge.errors import ConfigError
 from edge.parsing import validate
@@ -318,12 +319,33 @@ def load_config_files(path: Path) -> tuple[TerminalConfig, tuple[Path, ...]]:
     """Return the config, and the files that were read: the requested one, then the extended."""
     files = read_config_files(path)
     try:
-        config = validate(TerminalConfig, files.document, Renamed(renamed.KEYS, renamed.VALUES))
-        config = absolute(config, files.folder)
-        _check(config)
+        return _build(files), files.paths
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return config, files.paths
+        raise ConfigError(f"{path}: {_explain(error, find_extending(path))}") from error
+
+
+def _build(files: ConfigFiles) -> TerminalConfig:
+    """Return the config of files; raises ConfigError."""
+    config = validate(TerminalConfig, files.document, Renamed(renamed.KEYS, renamed.VALUES))
+    config = absolute(config, files.folder)
+    _check(config)
+    return config
+
+
+def _explain(error: ConfigError, lanes: list[Path]) -> str:
+    """Return the error of a file; the common part of complete files is no error itself."""
+    if not lanes:
+        return str(error)
+    names, paths = ", ".join(lane.name for lane in lanes), " ".join(map(str, lanes))
+    try:
+        for lane in lanes:
+            _build(read_config_files(lane))
+    except ConfigError:
+        return f"{error}; if this file is only the common part of {names}, use these files instead"
+    return (
+        f"this is the common part of {names} and not complete by itself; use a file of these, "
+        f"and check all: edge-door check --config {paths}"
+    )
 
 
 def _check(config: TerminalConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -47,6 +48,16 @@ def read_config_files(path: Path) -> ConfigFiles:
             raise ConfigError(f"{error}; {paths[-1]} extends this file") from error
         paths.append(base)
     return ConfigFiles(reduce(_merge, reversed(documents)), tuple(paths))
+
+
+def find_extending(path: Path) -> list[Path]:
+    """Return the readable YAML files in the folder of a file that extend it, sorted by name."""
+    target, found = os.path.realpath(path), []
+    for other in sorted(path.parent.glob("*.yaml")):
+        with contextlib.suppress(ConfigError):
+            if target in map(os.path.realpath, read_config_files(other).paths[1:]):
+                found.append(other)
+    return found
 
 
 def _read(path: Path, advice: str = "") -> Document:

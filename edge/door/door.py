@@ -23,7 +23,7 @@ from edge.door.inputs import POLL_S
 from edge.door.record import DoorAuditLog, LockState, PreviousRun
 from edge.door.relay import RelayOutput
 from edge.door.schedule_clock import ScheduleClock
-from edge.door.settings import DoorSettings
+from edge.door.settings import DoorSettings, describe_unknown
 from edge.door.state_file import PendingSave
 from edge.door.zone_file import ZoneFile
 from edge.door.zone_keeper import ZoneKeeper
@@ -89,7 +89,7 @@ class Door:
         elif previous.last_event not in (None, DoorEventCode.STOPPED):
             self.append(DoorEventCode.GAP, EventCause.UNCLEAN_STOP)
         for account in self.settings.unknown_accounts:
-            log.error("%s: no such account on this machine, ignored; create it", account)
+            log.error("ignored: %s", describe_unknown(account))
             self.append(DoorEventCode.ACCOUNT_IGNORED, EventCause.UNKNOWN_ACCOUNT, note=account)
         confirmation = confirmation_field(self.wall.trust)
         self.append(DoorEventCode.STARTED, self.controller.reason, more=confirmation)

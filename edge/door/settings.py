@@ -12,7 +12,14 @@ from edge.config import TerminalConfig
 from edge.door.access_settings import AccessSettings, build_access_settings
 from edge.door.timing import DoorTiming, build_timing
 from edge.errors import ConfigError
-from edge.system.accounts import account_name, account_uid
+from edge.system.accounts import (
+    RECOGNISER_ACCOUNT,
+    account_name,
+    account_uid,
+    list_login_accounts,
+)
+
+_CLIENTS, _OPERATORS = "door.clients", "door.operators"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +38,7 @@ class DoorSettings:
     def check_accounts(self) -> None:
         """Raise ConfigError if a configured account does not exist."""
         if self.unknown_accounts:
-            raise ConfigError(
-                f"{', '.join(self.unknown_accounts)}: no such account on this machine; "
-                "create it or remove it from the configuration"
-            )
+            raise ConfigError("; ".join(map(describe_unknown, self.unknown_accounts)))
 
 
 def build_settings(config: TerminalConfig) -> DoorSettings:
@@ -43,8 +47,8 @@ def build_settings(config: TerminalConfig) -> DoorSettings:
     Accounts that do not exist are left out of `clients` and `operators`.
     """
     door, record = config.door, config.record
-    clients, unknown_clients = _look_up(door.clients, "door.clients")
-    operators, unknown_operators = _look_up(door.operators, "door.operators")
+    clients, unknown_clients = _look_up(door.clients, _CLIENTS)
+    operators, unknown_operators = _look_up(door.operators, _OPERATORS)
     own = {uid: account_name(uid) for uid in (0, os.geteuid())}
     return DoorSettings(
         timing=build_timing(door),
@@ -56,6 +60,20 @@ def build_settings(config: TerminalConfig) -> DoorSettings:
         retention=Retention(record.delete_after_days, record.redact_after_days),
         unknown_accounts=unknown_clients + unknown_operators,
     )
+
+
+def describe_unknown(account: str) -> str:
+    """Return a message for an entry "key: name" of `unknown_accounts`, with the remedy."""
+    found = list_login_accounts()
+    if not account.startswith(_CLIENTS):
+        remedy = "create it with `sudo useradd --groups mfsa-door NAME`"
+    elif account_uid(RECOGNISER_ACCOUNT) is None:
+        remedy = f"run systemd/install.sh, which creates {RECOGNISER_ACCOUNT} for edge-daemon"
+    else:
+        remedy = "write the account that runs edge-daemon"
+        found.insert(0, RECOGNISER_ACCOUNT)
+    here = f", or write an account of this machine: {', '.join(found)}" if found else ""
+    return f"{account}: no such account on this machine; {remedy}{here}; or remove the name"
 
 
 def _look_up(names: tuple[str, ...], key: str) -> tuple[dict[int, str], tuple[str, ...]]:

@@ -8,6 +8,10 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
+RECOGNISER_ACCOUNT = "mfsa-edge"  # made by systemd/mfsa-edge.sysusers
+_LOGIN_UIDS = range(1000, 60000)
+_LISTED_MAX = 8
+
 
 def account_name(uid: int) -> str:
     """Return the name of an account, its number if it has no name."""
@@ -23,6 +27,12 @@ def account_uid(name: str) -> int | None:
         return pwd.getpwnam(name).pw_uid
     except (KeyError, OSError, ValueError):  # ValueError: a name that no account can have
         return None
+
+
+def list_login_accounts() -> list[str]:
+    """Return names of accounts of people on this machine, at most 8."""
+    names = [one.pw_name for one in pwd.getpwall() if one.pw_uid in _LOGIN_UIDS]
+    return sorted(names)[:_LISTED_MAX]
 
 
 @contextlib.contextmanager

@@ -6,9 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from edge.access.rules.settings import build_access_rules
-from edge.config.access import AccessConfig, check_rules
+from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
 from edge.config.panel_check import check_panel
+from edge.config.rules_check import check_rules
 from edge.door.access_settings import build_access_settings
 from edge.errors import ConfigError
 

@@ -49,6 +49,20 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
+def test_common_part_names_its_lane_files(tmp_path: Path) -> None:
+    write(tmp_path, lane2=LANE.replace("left", "right"))
+    found = refusal(tmp_path / "terminal.yaml")
+    assert "common part of lane.yaml, lane2.yaml" in found and "no lane of" not in found
+    lanes = f"{tmp_path / 'lane.yaml'} {tmp_path / 'lane2.yaml'}"
+    assert f"edge-door check --config {lanes}" in found
+
+
+def test_error_in_common_part_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, terminal=COMMON.replace("pulse_s: 2.0", "pulse_s: -2"))
+    found = refusal(tmp_path / "terminal.yaml")
+    assert "door.pulse_s" in found and "only the common part of lane.yaml" in found
+
+
 def test_sections_merge_and_other_values_replace(tmp_path: Path) -> None:
     config, files = load_config_files(write(tmp_path))
     assert (config.terminal, config.door.name, config.door.pulse_s) == ("hall", "left", 2.0)

@@ -12,6 +12,7 @@ import pytest
 
 from edge.config import load_config
 from edge.door import config_reloader
+from edge.door import settings as door_settings
 from edge.door.client import DoorClient
 from edge.door.config_reloader import ConfigReloader
 from edge.door.settings import build_settings
@@ -44,6 +45,34 @@ def test_unknown_accounts_are_ignored_at_start(tmp_path: Path, write_config: Wri
 def test_unknown_accounts_are_refused_at_reload(write_config: WriteConfig) -> None:
     with pytest.raises(ConfigError, match=f"door.operators: {STRANGER}: no such account"):
         reload(ConfigReloader(write_config(door={"operators": [STRANGER]})))
+
+
+@pytest.mark.parametrize(
+    ("key", "installed", "remedy"),
+    [
+        (
+            "clients",
+            True,
+            "the account that runs edge-daemon, or write an account of this machine: d",
+        ),
+        ("clients", False, "run systemd/install.sh, which creates mfsa-edge"),
+        ("operators", True, "create it with `sudo useradd --groups mfsa-door NAME`"),
+    ],
+)
+def test_unknown_account_names_the_remedy(
+    write_config: WriteConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    installed: bool,
+    remedy: str,
+) -> None:
+    monkeypatch.setattr(door_settings, "RECOGNISER_ACCOUNT", "daemon" if installed else STRANGER)
+    remedy = remedy.replace("mfsa-edge", "daemon" if installed else STRANGER)
+    settings = build_settings(load_config(write_config(door={key: [STRANGER]})))
+    with pytest.raises(ConfigError) as caught:
+        settings.check_accounts()
+    assert f"door.{key}: {STRANGER}: no such account on this machine" in str(caught.value)
+    assert remedy in str(caught.value)
 
 
 def test_operator_names_are_looked_up_early(tmp_path: Path) -> None:
