@@ -53,3 +53,7 @@ def demo(argv: list[str] | None = None) -> int:
 
 def rehearse(argv: list[str] | None = None) -> int:
     return run_command("rehearse", argv)
+
+
+def console(argv: list[str] | None = None) -> int:
+    return run_command("console", argv)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from edge.config import renamed
 from edge.config.access import AccessConfig, lanes_through
+from edge.config.console import ConsoleConfig
 from edge.config.door import DoorConfig
 from edge.config.files import ConfigFiles, find_extending, read_config_files
 from edge.config.lane import DEFAULT_DOOR, Label
@@ -38,6 +39,7 @@ DOOR_LOCK, DOOR_OUTPUTS, DOOR_STATE = "door.lock", "wiring.json", "door.state"
 # In the folder of a recogniser.
 DAEMON_LOCK, GALLERY_CONFIRMED = "daemon.lock", "gallery.confirmed"
 DECISIONS, PICTURES, DOOR_LOG = "decisions", "pictures", "door"
+CONSOLE_LOG = "console"
 # Folders with one folder for each instance of the recogniser, and for each door but the default.
 INSTANCES, DOORS = "instances", "doors"
 
@@ -144,6 +146,12 @@ class TerminalConfig(Section):
     record: RecordConfig = Field(
         RecordConfig(), title="Audit log", description="Audit logs and evidence pictures."
     )
+    console: ConsoleConfig = Field(
+        ConsoleConfig(),
+        title="Console",
+        description="Web pages for operators and for the terminal's screen.",
+        json_schema_extra=restart("console"),
+    )
 
     @property
     def camera_lane(self) -> str:
@@ -204,6 +212,16 @@ class TerminalConfig(Section):
     @property
     def door_record_path(self) -> Path:
         return self.door_folder / DOOR_LOG
+
+    @property
+    def console_folder(self) -> Path:
+        """Folder of the console's own files."""
+        return self.console.state or self.state / "console"
+
+    @property
+    def console_record_path(self) -> Path:
+        """Folder of the audit log of the console: logins, commands and changes by its users."""
+        return self.console_folder / CONSOLE_LOG
 
     @property
     def people_path(self) -> Path:

@@ -12,7 +12,7 @@ from pydantic.config import JsonDict
 from edge.frozen_model import FrozenModel
 from edge.validation_messages import Place
 
-Process = Literal["recogniser", "door"]
+Process = Literal["recogniser", "door", "console"]
 
 
 def restart(*processes: Process) -> JsonDict:

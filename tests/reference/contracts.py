@@ -35,6 +35,7 @@ EXITS = {DONE: "done", FAILED: "refused or failed", USAGE: "wrong usage or confi
 # Content, writer and format, by property of the configuration.
 FILES: dict[str, tuple[str, str, str]] = {
     "clock_path": ("latest believed time", "recogniser, commands", "JSON"),
+    "console_record_path": ("audit log of the console", "console", "`mfsa-edge record 1`"),
     "daemon_lock_path": ("lock of the running recogniser", "recogniser", "lock file"),
     "decisions_path": ("audit log of decisions", "recogniser", "`mfsa-edge record 1`"),
     "door_lock_path": ("lock of the running door process", "door process", "lock file"),

@@ -1,0 +1,1 @@
+"""Page of the terminal's own screen."""
