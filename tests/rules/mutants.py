@@ -82,10 +82,27 @@ class CountsAgain(RulesEngine):
     """Counts each entry of a person, also of one who is inside already."""
 
     def granted(self, allowed: Allowed, moment: Moment, doors: DoorStatuses) -> None:
-        if self._rules.lanes[allowed.lane].passage is None:  # the side is known again at once
-            for person in allowed.people:
-                self.reset_person(person.name)
+        if self._rules.lanes[allowed.lane].passage is None:
+            self._ledger.content.counted.clear()
         super().granted(allowed, moment, doors)
+
+
+class CountsAfterReset(RulesEngine):
+    """Leaves a person in the number of people after a reset."""
+
+    def reset_person(self, person: str) -> None:
+        counts = dict(self._ledger.content.counts)
+        super().reset_person(person)
+        self._ledger.content.counts.update(counts)
+
+
+class CountsExitAfterReset(RulesEngine):
+    """Counts the exit of a person whom a reset has taken out of the number."""
+
+    def reset_all(self) -> None:
+        super().reset_all()
+        self._ledger.content.people.clear()
+        self._ledger.content.counted.clear()
 
 
 class FullZoneRefusesExit(RulesEngine):
@@ -158,6 +175,8 @@ MUTANTS = (
     IgnoresMask,
     AcceptsForeignPin,
     CountsAgain,
+    CountsAfterReset,
+    CountsExitAfterReset,
     KeepsCancelled,
     FullZoneRefusesExit,
     IgnoresOtherDoor,

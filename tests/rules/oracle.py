@@ -32,7 +32,8 @@ class Picture:
 
     side: dict[tuple[str, str], tuple[str, float | None]] = field(default_factory=dict)
     count: dict[str, int] = field(default_factory=dict)
-    counted: set[tuple[str, str]] = field(default_factory=set)  # sides that the count agrees with
+    inside: set[tuple[str, str]] = field(default_factory=set)  # people whom the count has by name
+    outside: set[tuple[str, str]] = field(default_factory=set)  # people whom it lacks
     used: dict[str, int] = field(default_factory=dict)
     open: list[dict[str, Any]] = field(default_factory=list)  # grants without a passage
     known: bool = True
@@ -69,6 +70,7 @@ class Oracle:
 
     def _replay(self, found: Picture, fact: dict[str, Any]) -> None:
         what = fact["what"]
+        everyone = {who for who, _ in found.side} | {one["who"] for one in found.open}
         if what == "grant":
             self._replay_grant(found, fact)
         elif what == "open":
@@ -81,7 +83,8 @@ class Oracle:
                 self._go(found, mine[0], fact["wall"])
             elif lane["zone"]:
                 self._bump(found, lane["zone"], lane["direction"])
-                self._doubt(found, lane["zone"])
+                places = found.outside if lane["direction"] == "in" else found.inside
+                places -= {here for here in places if here[1] == lane["zone"]}
                 found.tailgates += lane["direction"] == "in"
         elif what == "relock":
             for grant in found.open:
@@ -93,35 +96,52 @@ class Oracle:
         elif what == "corrupt":
             found.side, found.count, found.used = {}, {}, {}
             found.open = found.open if fact.get("running") else []  # its process knows its grants
-            found.counted = set()
+            found.inside, found.outside = set(), set()
             found.known = False
         elif what == "reset":
-            self._settle(found, fact, [one for one in found.open if one["who"] == fact["who"]])
-            found.side = {at: where for at, where in found.side.items() if at[0] != fact["who"]}
+            self._reset(found, fact, {who for who in everyone if who == fact["who"]})
         elif what == "reset-all":
-            self._settle(found, fact, found.open)
-            found.side, found.known = {}, True
+            self._reset(found, fact, everyone)
+            found.known = True
         elif what == "occupancy":
-            self._settle(found, fact, [one for one in found.open if one["zone"] == fact["zone"]])
-            found.count[fact["zone"]] = fact["people"]
-            self._doubt(found, fact["zone"])
+            zone = fact["zone"]
+            self._settle(found, fact, [one for one in found.open if one["zone"] == zone])
+            found.count[zone] = fact["people"]
+            found.outside = {here for here in found.outside if here[1] != zone}
+            if len([here for here in found.inside if here[1] == zone]) > fact["people"]:
+                found.inside = {here for here in found.inside if here[1] != zone}
 
-    def _settle(self, found: Picture, fact: dict[str, Any], grants: list[dict[str, Any]]) -> None:
+    def _reset(self, found: Picture, fact: dict[str, Any], who: set[str]) -> None:
+        """Forget where people are; the count loses them, and keeps those on their way in."""
+        coming = self._settle(found, fact, [one for one in found.open if one["who"] in who])
+        found.side = {here: where for here, where in found.side.items() if here[0] not in who}
+        for here in [here for here in found.inside if here[0] in who]:
+            found.count[here[1]] -= 1
+            found.inside.discard(here)
+            found.outside.add(here)
+        for here in {(one["who"], one["zone"]) for one in coming if one["way"] == "in"}:
+            if here[1]:
+                self._bump(found, here[1], "in")
+                found.outside.discard(here)
+
+    def _settle(
+        self, found: Picture, fact: dict[str, Any], grants: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
         """End the grants of other doors: a reset at a door does not wait for them."""
         doors = {one["name"]: one["door"] for one in self.rules["lanes"]}
-        self._end(
-            found,
-            [one for one in grants if doors[one["lane"]] != fact.get("at", doors[one["lane"]])],
-        )
+        ended = [one for one in grants if doors[one["lane"]] != fact.get("at", doors[one["lane"]])]
+        self._end(found, ended)
+        return ended
 
     def _end(self, found: Picture, grants: list[dict[str, Any]]) -> None:
         """End grants whose passage is unknown: their people are inside."""
         for grant in grants:
+            here = (grant["who"], grant["zone"])
             if grant["zone"]:
                 if grant["way"] == "in":
                     self._count(found, grant)
-                found.side[grant["who"], grant["zone"]] = ("in", grant["wall"])
-                found.counted.add((grant["who"], grant["zone"]))
+                found.side[here] = ("in", grant["wall"])
+                found.outside.discard(here)
             found.used[grant["who"]] = found.used.get(grant["who"], 0) + grant["use"]
         found.open = [grant for grant in found.open if grant not in grants]
 
@@ -160,18 +180,20 @@ class Oracle:
         if grant["zone"]:
             self._count(found, grant)
             found.side[grant["who"], grant["zone"]] = (grant["way"], wall)
-            found.counted.add((grant["who"], grant["zone"]))
         found.used[grant["who"]] = found.used.get(grant["who"], 0) + grant["use"]
 
     def _count(self, found: Picture, grant: dict[str, Any]) -> None:
-        """Count a passage unless the person is known to be there already."""
+        """Count a passage of a person; the count never falls below those it has by name."""
         here = (grant["who"], grant["zone"])
-        if here not in found.counted or found.side.get(here, ("",))[0] != grant["way"]:
-            self._bump(found, grant["zone"], grant["way"])
-
-    @staticmethod
-    def _doubt(found: Picture, zone: str) -> None:
-        found.counted = {here for here in found.counted if here[1] != zone}
+        if grant["way"] == "in" and here not in found.inside:
+            self._bump(found, grant["zone"], "in")
+        elif grant["way"] == "out" and here not in found.outside:
+            others = [one for one in found.inside if one[1] == here[1] and one != here]
+            if found.count.get(here[1], 0) > len(others):
+                self._bump(found, grant["zone"], "out")
+        found.inside.discard(here)
+        found.outside.discard(here)
+        (found.inside if grant["way"] == "in" else found.outside).add(here)
 
     @staticmethod
     def _bump(found: Picture, zone: str, way: str) -> None:

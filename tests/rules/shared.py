@@ -31,6 +31,7 @@ from tests.rules.world import (
     YARD,
     answer_of,
     build_rules,
+    compare_people,
     make_lane,
     make_terminal,
     person_of,
@@ -318,12 +319,7 @@ class SharedWorld:
             self._compare_file(json.loads(path.read_text()), now)
 
     def _compare_file(self, state: dict[str, Any], now: Picture) -> None:
-        side = {
-            (who, zone): ("in" if presence["is_inside"] else "out", presence["wall_s"])
-            for zone, people in state["people"].items()
-            for who, presence in people.items()
-        }
-        assert side == now.side
+        compare_people(state, now)
         assert state["used"] == {who: uses for who, uses in now.used.items() if uses}
         pending = sorted((each["person"], each["lane"]) for each in state["pending"])
         assert pending == sorted((grant["who"], grant["lane"]) for grant in now.open)

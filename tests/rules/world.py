@@ -369,12 +369,8 @@ class World:
         """Compare the state with that of the oracle."""
         now = self._oracle.picture(now=self._at)
         state = json.loads(_text(self._engine.state(self._at)))
-        side = {
-            (who, zone): ("in" if presence["is_inside"] else "out", presence["wall_s"])
-            for zone, people in state["people"].items()
-            for who, presence in people.items()
-        }
-        assert side == now.side and state["is_known"] == now.known
+        compare_people(state, now)
+        assert state["is_known"] == now.known
         assert {k: n for k, n in state["counts"].items() if n} == _positive(now.count)
         assert state["used"] == _positive(now.used)
         assert [each["person"] for each in state["pending"]] == [g["who"] for g in now.open]
@@ -388,6 +384,20 @@ class World:
 
     def _statuses(self) -> dict[str, DoorStatus]:
         return {door: DoorStatus(moved, moved) for door, moved in self._doors.items()}
+
+
+def compare_people(state: dict[str, Any], now: Picture) -> None:
+    """Compare the people of a saved state with those of the oracle. Raises AssertionError."""
+    found = {
+        (who, zone): one for zone, people in state["people"].items() for who, one in people.items()
+    }
+    sides = {here: one for here, one in found.items() if one["is_inside"] is not None}
+    assert now.side == {
+        here: ("in" if one["is_inside"] else "out", one["wall_s"]) for here, one in sides.items()
+    }
+    counted = {here: one["is_inside"] for here, one in found.items() if one["is_counted"]}
+    assert now.inside == {here for here, is_inside in counted.items() if is_inside}
+    assert now.outside == {here for here, is_inside in counted.items() if not is_inside}
 
 
 def _text(content: ZoneContent) -> bytes:

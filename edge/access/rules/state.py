@@ -23,9 +23,9 @@ class StrictModel(FrozenModel):
 class Presence(StrictModel):
     """Side of a person after the last passage."""
 
-    is_inside: bool
+    is_inside: bool | None  # None: forgotten by a reset
     wall_s: UnixSeconds | None  # time of the passage; None: the clock was not trusted
-    is_counted: bool = True  # the number of people agrees with this side
+    is_counted: bool = True  # the number of people has those inside, and lacks all others
 
 
 class PendingPassage(StrictModel):

@@ -43,7 +43,10 @@ def test_reset_at_one_door_counts_at_both(tmp_path: Path) -> None:
         assert left.face("Ada") is None
         right.door.zones.reset_person("Ada")
         right.settle()
+        assert right.door.zones.zones["lab"][0] == 0
         assert left.face("Ada") is None
+    with two_doors(tmp_path, ZONE) as (left, _):
+        assert left.door.zones.zones["lab"][0] == 1
 
 
 @pytest.mark.parametrize("text", ["{", ""])

@@ -15,7 +15,7 @@ from edge.access.rules.state import PendingPassage, Presence, parse_state
 NAMES = st.text(min_size=1, max_size=12)
 PRESENCES = st.builds(
     Presence,
-    is_inside=st.booleans(),
+    is_inside=st.none() | st.booleans(),
     wall_s=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     is_counted=st.booleans(),
 )

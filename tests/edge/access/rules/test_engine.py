@@ -403,7 +403,7 @@ def test_full_zone_refuses_entry_never_exit() -> None:
     terminal = Terminal(**zone(max_people=1))
     terminal.grant("in")
     assert terminal.show("in", Factor.FACE, BEN) == "zone-full"
-    terminal.grant("out", BEN)
+    terminal.grant("out")
     assert terminal.show("in", Factor.FACE, BEN) == "allowed"
 
 
@@ -444,6 +444,55 @@ def test_occupancy_set_counts_all_again() -> None:
     assert terminal.engine.occupancy("lab") == 1
 
 
+def test_occupancy_set_keeps_people_inside() -> None:
+    terminal = Terminal(**zone(max_people=9))
+    terminal.grant("in")
+    terminal.engine.set_occupancy("lab", 2)  # Ada, and one that no one knows
+    terminal.grant("in")
+    assert terminal.engine.occupancy("lab") == 2
+    terminal.grant("out", BEN)
+    assert terminal.engine.occupancy("lab") == 1
+    terminal.grant("out", RulePerson("Cleo"))  # no one else can be inside
+    assert terminal.engine.occupancy("lab") == 1
+    terminal.grant("out")
+    assert terminal.engine.occupancy("lab") == 0
+
+
+@pytest.mark.parametrize(("lane", "people"), [("in", 3), ("out", 2)])
+@pytest.mark.parametrize("reset", ["reset_person", "reset_all"])
+def test_reset_takes_person_out_of_number(lane: str, people: int, reset: str) -> None:
+    terminal = Terminal(**zone(max_people=9))
+    terminal.engine.set_occupancy("lab", 2)
+    terminal.grant("in")
+    assert terminal.engine.occupancy("lab") == 3
+    getattr(terminal.engine, reset)(*["Ada"] if reset == "reset_person" else [])
+    assert terminal.engine.occupancy("lab") == 2
+    terminal.restart()
+    terminal.grant(lane)
+    assert terminal.engine.occupancy("lab") == people
+    terminal.grant("out")
+    assert terminal.engine.occupancy("lab") == 2
+
+
+def test_reset_keeps_number_of_person_outside() -> None:
+    terminal = Terminal(**zone(max_people=9))
+    terminal.grant("in", BEN)
+    terminal.grant("out")
+    terminal.engine.reset_person("Ada")
+    assert terminal.engine.occupancy("lab") == 1
+
+
+def test_number_set_before_a_reset_stays() -> None:
+    terminal = Terminal(**zone(max_people=9))
+    terminal.grant("in")
+    terminal.grant("in", BEN)
+    terminal.engine.set_occupancy("lab", 1)  # fewer than are known: any of them has left
+    terminal.engine.reset_person("Ada")
+    assert terminal.engine.occupancy("lab") == 1
+    terminal.grant("in")
+    assert terminal.engine.occupancy("lab") == 2
+
+
 def test_unknown_passage_counts_all_again() -> None:
     lanes = [LAB[0], {**LAB[1], "passage": "sensor"}]
     terminal = Terminal(zones=[{"name": "lab", "max_people": 3}], lanes=lanes)
@@ -451,6 +500,19 @@ def test_unknown_passage_counts_all_again() -> None:
     terminal.engine.passed("out", terminal.moment)  # it may have been Ada
     terminal.grant("in")
     assert terminal.engine.occupancy("lab") == 1
+
+
+def test_unknown_entry_keeps_people_inside() -> None:
+    lanes = [{**LAB[0], "passage": "sensor"}, LAB[1]]
+    terminal = Terminal(zones=[{"name": "lab", "max_people": 9}], lanes=lanes)
+    terminal.grant("out", BEN)
+    terminal.grant("in")
+    for _ in range(2):  # Ada, and one that may be Ben
+        terminal.engine.passed("in", terminal.moment)
+    terminal.engine.reset_person("Ada")
+    assert terminal.engine.occupancy("lab") == 1
+    terminal.grant("out", BEN)
+    assert terminal.engine.occupancy("lab") == 0
 
 
 def test_person_on_the_way_in_counts() -> None:
