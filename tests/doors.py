@@ -50,6 +50,8 @@ TIMING = make_timing(pulse_s=PULSE_S, rex_pulse_s=PULSE_S)
 def make_settings(**changes: Any) -> DoorSettings:
     """Return settings without accounts, with changes."""
     settings = DoorSettings(
+        terminal="terminal",
+        instance=None,
         timing=TIMING,
         schedule=Schedule(),
         access=build_access_settings(AccessConfig(), DoorConfig()),

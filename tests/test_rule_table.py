@@ -38,6 +38,9 @@ ACCESS: dict[str, Any] = {
     "people_damage": "people.json: not a valid file of credentials",
 }
 STATUS: dict[str, Any] = {
+    "terminal": "terminal",
+    "door": "main",
+    "instance": None,
     "state": "locked",
     "reason": "normal",
     "relocks_in_s": 0.0,

@@ -117,6 +117,8 @@ class BenchDoor:
 
 def _settings() -> DoorSettings:
     return DoorSettings(
+        terminal="bench",
+        instance=None,
         timing=build_timing(DoorConfig(pulse_s=PULSE_S, extended_pulse_s=PULSE_S)),
         schedule=Schedule(),
         access=build_access_settings(AccessConfig(), DoorConfig()),

@@ -12,14 +12,14 @@ from typing import Any
 from edge.access.rules.values import AuthMode
 from edge.cli import common
 from edge.cli.door_commands import add_reason
+from edge.cli.door_find_card import add_command as add_find_card
+from edge.cli.door_find_card import card_argument
 from edge.cli.door_learn_card import add_command as add_learn_card
 from edge.cli.rights import announce_change, await_door, describe_rights, find_enrolled
 from edge.config import TerminalConfig, load_config
 from edge.door.access_settings import build_access_settings
 from edge.door.credential_editor import CredentialEditor, edit_credentials
 from edge.door.credentials_file import PersonEntry, read_document
-from edge.door.readers.card_formats import parse_card
-from edge.door.readers.events import CardRead
 from edge.door.readers.panel_cards import check_panel_card
 from edge.errors import ConfigError, DoorError
 from edge.names import name_key, parse_groups
@@ -66,6 +66,7 @@ def add_commands(commands: Any) -> None:
         "--not-enrolled", action="store_true", help="only people who are not in the gallery"
     )
     add_learn_card(actions)
+    add_find_card(actions)
     _add_attributes(subs["set"])
     _add_credentials(subs["set"])
     for name, action in (
@@ -105,7 +106,7 @@ def _add_attributes(sub: argparse.ArgumentParser) -> None:
 def _add_credentials(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--card",
-        type=_card,
+        type=card_argument,
         action="append",
         default=[],
         metavar="CARD",
@@ -114,7 +115,7 @@ def _add_credentials(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument(
         "--remove-card",
-        type=_card,
+        type=card_argument,
         action="append",
         default=[],
         metavar="CARD",
@@ -299,13 +300,6 @@ def _remarks(person: PersonEntry) -> str:
         *(["panel card"] if person.panel_card else []),
     ]
     return f"  ({', '.join(remarks)})" if remarks else ""
-
-
-def _card(text: str) -> CardRead:
-    try:
-        return parse_card(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _panel_card(text: str) -> str:

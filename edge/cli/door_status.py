@@ -17,7 +17,11 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     """Return the lines that `edge-door status` prints."""
     reason, relocks_in_s = status["reason"], status["relocks_in_s"]
     soon = f", locks in {relocks_in_s:.1f} s" if relocks_in_s else ""
-    lines = [f"{status['state']} ({reason}){soon}: {sentence_of(LockReason, reason)}"]
+    instance = f", instance {status['instance']}" if status["instance"] else ""
+    lines = [
+        f"door {status['door']} of terminal {status['terminal']}{instance}",
+        f"{status['state']} ({reason}){soon}: {sentence_of(LockReason, reason)}",
+    ]
     if doubt := status["clock"]["doubt"]:
         lines.append(f"  CLOCK: {describe_doubt(ClockDoubt(doubt))}; {REMEDY}")
     for name, active in status["inputs"].items():

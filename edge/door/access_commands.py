@@ -25,7 +25,20 @@ class AccessCommand(str, Enum):
     SET_ZONE = "set-zone"  # argument: ZONE=PEOPLE
     RESET_LOCKOUT = "reset-lockout"  # argument: reader or person, empty for all
     LEARN_CARD = "learn-card"  # argument: READER=NAME
+    FIND_CARD = "find-card"  # argument: name of the holder, empty for none; announces the question
     CHANGE_PEOPLE = "change-people"  # argument: name; announces a change of the file
+
+    @property
+    def without_argument(self) -> str:
+        """Target in the record of a command without an argument."""
+        return "none" if self is AccessCommand.FIND_CARD else "all"
+
+
+# Commands with an argument that may be empty, and those of which the door has only the record.
+_OPTIONAL = frozenset(
+    {AccessCommand.RESET_ANTI_PASSBACK, AccessCommand.RESET_LOCKOUT, AccessCommand.FIND_CARD}
+)
+_ANNOUNCED = frozenset({AccessCommand.CHANGE_PEOPLE, AccessCommand.FIND_CARD})
 
 
 class AccessCommands:
@@ -48,8 +61,7 @@ class AccessCommands:
         if command is AccessCommand.LEARN_CARD:
             return self._learner.find_flaw(argument)
         if not argument:
-            is_for_all = command in (AccessCommand.RESET_ANTI_PASSBACK, AccessCommand.RESET_LOCKOUT)
-            return "" if is_for_all else "expected the name of a person, found none"
+            return "" if command in _OPTIONAL else "expected the name of a person, found none"
         if not is_name(argument):
             return f"expected a name of printable characters, found {argument!r}"
         if self._is_known(command, argument):
@@ -60,7 +72,7 @@ class AccessCommands:
 
     def _is_known(self, command: AccessCommand, name: str) -> bool:
         """Return True if a name is that of a person, or of a reader whose lockout may end."""
-        if self._find(name) is not None or command is AccessCommand.CHANGE_PEOPLE:
+        if self._find(name) is not None or command in _ANNOUNCED:
             return True
         if command is AccessCommand.RESET_ANTI_PASSBACK:
             return self._door.zones.has_person(name_key(name))

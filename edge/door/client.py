@@ -60,8 +60,8 @@ class DoorClient:
         return protocol.parse_learned(self._request("learned", {"target": target})[1])
 
     def status(self) -> dict[str, Any]:
-        """Return `state`, `reason`, `relocks_in_s`, `alarms`, `records_lost`, `clock`, `inputs`
-        and `reload_refused`.
+        """Return `terminal`, `door`, `instance`, `state`, `reason`, `relocks_in_s`, `alarms`,
+        `records_lost`, `clock`, `inputs`, `reload_refused`, and `access` for operators.
 
         Raises DoorError if the door process does not answer.
         """

@@ -230,6 +230,9 @@ class Door:
         controller, now = self.controller, self.clock()
         levels = controller.levels.items()
         return {
+            "terminal": self.settings.terminal,
+            "door": self.settings.access.door,
+            "instance": self.settings.instance,
             "state": self._lock_state().lock,
             "reason": controller.reason,
             "relocks_in_s": round(max(0.0, controller.relocks_at - now), 3),

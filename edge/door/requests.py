@@ -194,7 +194,7 @@ class RequestHandler:
             operator=operator,
             note=request.note,
         )
-        record = door.log.append(event, {"target": request.argument or "all"})
+        record = door.log.append(event, {"target": request.argument or command.without_argument})
         if not (door.wait_recorded(record, deadline) or door.settings.unlock_unrecorded):
             return DoorRefusal.NOT_RECORDED, ""
         save = self._access_commands.execute(command, request.argument)

@@ -26,6 +26,8 @@ _CLIENTS, _OPERATORS = "door.clients", "door.operators"
 class DoorSettings:
     """Behaviour of the door, and the accounts with rights to it: names by user id."""
 
+    terminal: str
+    instance: str | None  # of the recogniser in the same file
     timing: DoorTiming
     schedule: Schedule
     access: AccessSettings
@@ -51,6 +53,8 @@ def build_settings(config: TerminalConfig) -> DoorSettings:
     operators, unknown_operators = _look_up(door.operators, _OPERATORS)
     own = {uid: account_name(uid) for uid in (0, os.geteuid())}
     return DoorSettings(
+        terminal=config.terminal,
+        instance=config.instance,
         timing=build_timing(door),
         schedule=build_schedule(door.schedule),
         access=build_access_settings(config.access, door),

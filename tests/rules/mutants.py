@@ -97,7 +97,7 @@ class CountsAfterReset(RulesEngine):
 
 
 class CountsExitAfterReset(RulesEngine):
-    """Counts the exit of a person whom a reset has taken out of the number."""
+    """Counts the exit of a person that a reset has taken out of the number."""
 
     def reset_all(self) -> None:
         super().reset_all()

@@ -32,8 +32,8 @@ class Picture:
 
     side: dict[tuple[str, str], tuple[str, float | None]] = field(default_factory=dict)
     count: dict[str, int] = field(default_factory=dict)
-    inside: set[tuple[str, str]] = field(default_factory=set)  # people whom the count has by name
-    outside: set[tuple[str, str]] = field(default_factory=set)  # people whom it lacks
+    inside: set[tuple[str, str]] = field(default_factory=set)  # people that the count has by name
+    outside: set[tuple[str, str]] = field(default_factory=set)  # people that it lacks
     used: dict[str, int] = field(default_factory=dict)
     open: list[dict[str, Any]] = field(default_factory=list)  # grants without a passage
     known: bool = True

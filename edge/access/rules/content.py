@@ -84,7 +84,7 @@ class ZoneContent:
         return self.counts.get(zone, 0)
 
     def inside(self, zone: str) -> set[str]:
-        """Return the people whom the number has by name; it may have others."""
+        """Return the people that the number has by name; it may have others."""
         people = self.people.get(zone, {})
         return {person for person in self.counted.get(zone, ()) if people[person].is_inside}
 

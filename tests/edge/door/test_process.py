@@ -96,12 +96,14 @@ def test_invalid_config_pauses_under_systemd(
 
 def test_status_lines_name_all_parts() -> None:
     status = {
+        "terminal": "hall", "door": "left", "instance": "lane1",
         "state": "locked", "reason": "normal", "relocks_in_s": 0.0,
         "alarms": ["max-unlock-exceeded"], "records_lost": 3,
         "reload_refused": "door.pulse_s: too long", "inputs": {"contact": True},
         "clock": {"doubt": "far-ahead", "confirmed": 0.0},
     }  # fmt: skip
     assert status_lines(status) == [
+        "door left of terminal hall, instance lane1",
         "locked (normal): no reason to unlock",
         f"  CLOCK: {describe_doubt(ClockDoubt.AHEAD)}; {REMEDY}",
         "  contact: active",
@@ -113,10 +115,12 @@ def test_status_lines_name_all_parts() -> None:
 
 def test_status_of_other_version_is_printed() -> None:
     status = {
+        "terminal": "hall", "door": "main", "instance": None,
         "state": "locked", "reason": "rest", "relocks_in_s": 0.0, "alarms": ["kept-open"],
         "records_lost": 0, "reload_refused": "", "inputs": {}, "clock": {"doubt": ""},
     }  # fmt: skip
     assert status_lines(status) == [
+        "door main of terminal hall",
         "locked (rest): unknown code",
         "  ALARM: kept-open: unknown code",
     ]
