@@ -8,6 +8,7 @@
     ├── PhotoError           a photo or person cannot be enrolled, with a reason code
     ├── GalleryError         the gallery cannot be opened, read or written
     ├── DoorError            the door process cannot be reached, or its hardware fails
+    ├── RecogniserError      the recogniser process cannot be reached
     ├── RecordError          the audit log cannot be written
     ├── LockFileError        a lock file cannot be opened
     └── AlreadyRunningError  another process uses this terminal
@@ -72,6 +73,10 @@ class GalleryError(MfsaError):
 
 class DoorError(MfsaError, OSError):
     """The door process cannot be reached, or its hardware fails."""
+
+
+class RecogniserError(MfsaError, OSError):
+    """The recogniser process cannot be reached, or gives an unknown answer."""
 
 
 class RecordError(MfsaError, OSError):

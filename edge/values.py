@@ -141,6 +141,7 @@ class Decision:
     mask_worn: float
     votes: int  # frames that agree
     frame_at: float  # monotonic seconds of the newest voting frame
+    progress: float = 0.0  # share of the votes that a grant needs, 0..1; for display
 
 
 class LivenessState(str, Enum):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from edge.access.reasons import Reason
 from edge.audit.provisioning import provision_log
 from edge.audit.writer import AuditLogWriter
 from edge.chip import SIZE
 from edge.portraits import COLLINS, HOPPER, Portrait, load_chip, load_portrait
+from edge.recogniser.live_server import LiveServer
+from tests.live import make_face, make_frame, make_message, make_scene, make_shown
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,6 +81,20 @@ def test_read_audit_log_verifies(tmp_path: Path) -> None:
     segment = next(folder.glob("*.log"))
     segment.write_bytes(segment.read_bytes().replace(b"below-threshold", b"above-threshold", 1))
     assert "finding:" in run("read_audit_log", folder, "--key", key, code=1)
+
+
+def test_live_view_prints_prompts(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    config = write_config()
+    assert "cannot be reached" in run("live_view", "--config", config, code=1)
+    (tmp_path / "state").mkdir()
+    faces = make_shown(1, make_face(10)), make_shown(2, make_face(300, width=90), Reason.TOO_DARK)
+    scene = make_scene(make_frame(), faces)
+    server = LiveServer(tmp_path / "state" / "live.sock", make_message(scene))
+    try:
+        shown = run("live_view", "--config", config, "--count", "1")
+    finally:
+        server.close()
+    assert shown == "pending: the face is too dark; more light is needed (0%)\n"
 
 
 def test_evaluate_model_measures_masks(bundle_path: Path, tmp_path: Path) -> None:

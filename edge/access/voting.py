@@ -125,9 +125,14 @@ class Voting:
             return replace(decision, verdict=Verdict.REFUSED, reason=reason)
         valid = [vote for vote in votes if vote.at >= liveness.since]
         own = [vote for vote in valid if vote.subject == subject]
-        counted = replace(decision, votes=len(own), match=_mark_claimed(decision.match, own))
         needed = min_votes_for(decision.mask_worn, rules)
         weight, total = sum(vote.weight for vote in own), sum(vote.weight for vote in valid)
+        counted = replace(
+            decision,
+            votes=len(own),
+            match=_mark_claimed(decision.match, own),
+            progress=min(1.0, len(own) / needed, weight / (needed * _FULL_VOTE)),
+        )
         is_enough = (
             len(own) >= needed
             and weight >= needed * _FULL_VOTE

@@ -25,7 +25,8 @@ from edge.camera.capture import FrameSlot
 from edge.codes import Code
 from edge.errors import CameraError
 from edge.system.accounts import account_name
-from edge.system.unix_sockets import listen, peer_uid
+from edge.system.stream_server import StreamServer
+from edge.system.unix_sockets import peer_uid, receive_exactly
 from edge.values import FRAME_AGE_MAX_S, Frame
 
 log = logging.getLogger(__name__)
@@ -70,12 +71,11 @@ class FrameServer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Listen at `path`; the caller holds the lock file of its folder. Raises CameraError."""
-        self._path, self._stall_s, self._session_s, self._clock = path, stall_s, session_s, clock
+        self._stall_s, self._session_s, self._clock = stall_s, session_s, clock
         self._slot = FrameSlot()
         self._stopped = False
         self.session: FrameSession | None = None
-        self._listener = _listen(path)
-        threading.Thread(target=self._accept, name="frame-server", daemon=True).start()
+        self._server = _open_server(path, self._admit)
 
     def publish(self, frame: Frame) -> None:
         """Offer the newest frame to the session; never waits."""
@@ -83,20 +83,7 @@ class FrameServer:
 
     def close(self) -> None:
         self._stopped = True
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._path.unlink(missing_ok=True)
-
-    def _accept(self) -> None:
-        while not self._stopped:
-            try:
-                peer, _ = self._listener.accept()
-                self._admit(peer)
-            except (OSError, RuntimeError) as error:  # out of descriptors or threads for a while
-                if not self._stopped:
-                    log.warning("a client of the camera was not served: %s", error)
-                    time.sleep(_POLL_S)
+        self._server.close()
 
     def _admit(self, peer: socket.socket) -> None:
         uid = peer_uid(peer)
@@ -208,15 +195,11 @@ class RemoteCamera:
         self._socket.close()
 
     def _receive(self, size: int) -> bytearray:
-        data = bytearray(size)
-        view, got = memoryview(data), 0
-        while got < size:
-            count = self._socket.recv_into(view[got:])
-            if not count:
-                raise CameraError(
-                    "edge-daemon closed the connection; it stopped, or refuses this account"
-                )
-            got += count
+        data = receive_exactly(self._socket, size)
+        if data is None:
+            raise CameraError(
+                "edge-daemon closed the connection; it stopped, or refuses this account"
+            )
         return data
 
 
@@ -233,9 +216,9 @@ def _is_disconnected(peer: socket.socket) -> bool:
     return bool(ready.poll(0)) and not peer.recv(1, socket.MSG_PEEK)
 
 
-def _listen(path: Path) -> socket.socket:
+def _open_server(path: Path, admit: Callable[[socket.socket], None]) -> StreamServer:
     try:
-        return listen(path, socket.SOCK_STREAM, 0o600, 16)
+        return StreamServer(path, 0o600, admit)
     except OSError as error:
         raise CameraError(
             f"{path}: cannot listen: {error.strerror or error}; check the folder and its rights"

@@ -299,6 +299,11 @@ class TerminalConfig(Section):
         return self.recogniser_folder / "enroll.sock"
 
     @property
+    def live_socket_path(self) -> Path:
+        """Socket of the live view, for accounts in the recogniser's group."""
+        return self.recogniser_folder / "live.sock"
+
+    @property
     def lane_faces_folder(self) -> Path:
         """Folder in memory for the faces of the lanes: in /run for a state folder in /var/lib."""
         if self.state.is_relative_to(_STATE_FOLDER):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.values import Zone
+
 
 def iou(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     """Return the intersection over union of two boxes (4,); faster than with arrays."""
@@ -12,6 +14,16 @@ def iou(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     u0, v0, u1, v1 = other.tolist()
     common = max(0.0, min(x1, u1) - max(x0, u0)) * max(0.0, min(y1, v1) - max(y0, v0))
     return float(common / max(1e-6, (x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0) - common))
+
+
+def is_centre_in_zone(
+    box_xyxy: NDArray[np.floating], image_shape: tuple[int, ...], zone: Zone
+) -> bool:
+    """Return True if the centre of a box in pixels is in the zone of an image (H,W,...)."""
+    height, width = image_shape[:2]
+    x, y = (box_xyxy[:2] + box_xyxy[2:]) / 2 / (width, height)
+    left, top, right, bottom = zone
+    return bool(left <= x <= right and top <= y <= bottom)
 
 
 def suppress_overlaps(

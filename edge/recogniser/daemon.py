@@ -18,6 +18,7 @@ from edge.config.policy import NoLivenessConfig
 from edge.config.recognition import ReplayCameraConfig
 from edge.config.restart import check_unchanged
 from edge.door.client import DoorClient
+from edge.door.events import DoorRefusal
 from edge.errors import MfsaError
 from edge.gallery.confirmation import forget_confirmation, read_confirmation
 from edge.gallery.database import EVIDENCE, Position
@@ -30,6 +31,7 @@ from edge.recogniser.evidence import EvidenceExplainer
 from edge.recogniser.frame_sharing import FrameSharing
 from edge.recogniser.gallery_follower import GalleryFollower
 from edge.recogniser.grant_requester import RETRY_GRANT_S, GrantOutcome, GrantRequester
+from edge.recogniser.live_publisher import LivePublisher
 from edge.recogniser.networks import open_explainer, open_networks
 from edge.recogniser.panel_watcher import PanelGrant, PanelWatcher
 from edge.system.lockfile import acquire_lock
@@ -92,6 +94,7 @@ class Daemon:
         self._notifier = notifier or SystemdNotifier()
         self._capture = _open_capture(config)
         self._sharing = FrameSharing(config, self._records)
+        self._live = LivePublisher(config, self._recogniser, self._capture, clock)
         self._camera_lost_at: float | None = None
         self.frames = 0
         self._record_start(confirmed)
@@ -131,8 +134,10 @@ class Daemon:
         self.frames += 1
         if self._sharing.is_active:
             self._sharing.publish(frame)
+            self._live.show_enrollment(frame)
             return
         results = self._recogniser.pipeline.recognise(frame, self._claims.read())
+        self._live.show_frame(frame, results)
         for result in results:
             if result.is_conclusive:
                 self._act(frame, result)
@@ -150,6 +155,7 @@ class Daemon:
     def close(self) -> None:
         self._notifier.stopping()
         self._sharing.close()
+        self._live.close()
         self._capture.close()
         self._recogniser.close()
         self._evidence.close()
@@ -179,9 +185,10 @@ class Daemon:
             self._records.save_picture(record_id, result, explanation)
 
     def _request_grant(self, result: FaceResult, subject: str, record_id: int | None) -> None:
-        outcome = GrantOutcome(is_unlocked=False)
+        outcome = GrantOutcome(is_unlocked=False, refusal=DoorRefusal.NOT_RECORDED)
         if record_id is not None or self._records.grants_unrecorded:
             outcome = self._grants.request(result.decision, subject, record_id or NOT_RECORDED)
+        self._live.show_answer(result.track, result.decision.frame_at, outcome)
         if outcome.wanted is Reason.PANEL_DECIDES and outcome.grant is not None:
             watched = PanelGrant(outcome.grant, result.track, self._clock(), outcome.until)
             self._panel.watch(watched)
@@ -194,11 +201,14 @@ class Daemon:
             self._enroll_for_new_model(result.track, subject)
 
     def _follow_panel(self) -> None:
-        """Let a person try again after a refusal by the panel."""
-        if (refused := self._panel.update()) is not None:
-            retry_s = self._clock() - refused.asked_at + RETRY_GRANT_S
-            subject = refused.grant.subject
-            self._recogniser.pipeline.revoke_grant(refused.track, subject, retry_s)
+        """Show the answer of the panel; let a person try again after a refusal."""
+        if (answered := self._panel.update()) is None:
+            return
+        asked, is_granted = answered.asked, answered.is_granted
+        self._live.show_panel_answer(asked.track, answered.verdict, is_granted=is_granted)
+        if not is_granted:
+            retry_s = self._clock() - asked.asked_at + RETRY_GRANT_S
+            self._recogniser.pipeline.revoke_grant(asked.track, asked.grant.subject, retry_s)
 
     def _enroll_for_new_model(self, track: int, subject: str) -> None:
         """Enroll a person for the new model who was granted access by the previous one."""
@@ -228,6 +238,7 @@ class Daemon:
             settings.apply(recogniser.pipeline, recogniser.migration)
             self._follower.update_config(config)
             self._records.update_config(config)
+            self._live.update_config(config)
             log.info("configuration and gallery were read again")
         self._notifier.ready()
 
@@ -243,6 +254,7 @@ class Daemon:
 
     def _note_camera(self, lost: str | None) -> None:
         """Record when the camera was lost and when it came back; the capture logs it."""
+        self._live.note_camera(is_lost=lost is not None)
         if lost is not None and self._camera_lost_at is None:
             self._camera_lost_at = self._clock()
             self._records.append_event(

@@ -19,6 +19,7 @@ from edge.values import Decision, Grant
 log = logging.getLogger(__name__)
 
 RETRY_GRANT_S = 1.0  # a grant that did not open the door is requested again after this time
+UNREACHABLE = "unreachable"  # instead of a refusal
 _UNLOCKED = "unlocked"
 
 
@@ -27,9 +28,16 @@ class GrantOutcome:
     """Answer of the door. `wanted` is what the person must do if the request waits."""
 
     is_unlocked: bool
+    refusal: str = ""  # code; empty if the door unlocked or the request waits
     wanted: Reason | None = None
+    missing: tuple[str, ...] = ()  # factors of a request that waits
     until: float = 0.0  # monotonic seconds until which the face waits
     grant: Grant | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """True if the door was requested and answered."""
+        return self.grant is not None and self.refusal != UNREACHABLE
 
 
 class GrantRequester:
@@ -52,20 +60,33 @@ class GrantRequester:
             masked=mask_state(decision.mask_worn) != "unmasked",
             claimed=decision.match is not None and decision.match.is_claimed,
         )
-        wanted = None
+        outcome, text = self._send(grant)
+        self._log(record_id, text, outcome.wanted)
+        self._records.append_event(door_fields(grant, text))
+        return outcome
+
+    def _send(self, grant: Grant) -> tuple[GrantOutcome, str]:
+        """Return the answer of the door, and its text for records."""
         try:
             refusal = self._door.grant(grant)
-            text = _UNLOCKED if refusal is None else f"refused: {refusal}"
-            if (waiting := self._door.waiting) is not None:
-                wanted = wanted_from(waiting)
-                text = f"waiting: {wanted}"
         except DoorError as error:
-            waiting, text = None, "unreachable"
             self._throttle.error("door", str(error))
-        self._log(record_id, text, wanted)
-        self._records.append_event(door_fields(grant, text))
-        until = 0.0 if waiting is None else waiting.until
-        return GrantOutcome(text == _UNLOCKED, wanted, until, grant)
+            outcome = GrantOutcome(is_unlocked=False, refusal=UNREACHABLE, grant=grant)
+            return outcome, UNREACHABLE
+        if (waiting := self._door.waiting) is not None:
+            wanted = wanted_from(waiting)
+            outcome = GrantOutcome(
+                is_unlocked=False,
+                wanted=wanted,
+                missing=waiting.missing,
+                until=waiting.until,
+                grant=grant,
+            )
+            return outcome, f"waiting: {wanted}"
+        if refusal is None:
+            return GrantOutcome(is_unlocked=True, grant=grant), _UNLOCKED
+        outcome = GrantOutcome(is_unlocked=False, refusal=refusal, grant=grant)
+        return outcome, f"refused: {refusal}"
 
     def _log(self, record_id: int, text: str, wanted: Reason | None) -> None:
         if wanted is not None:

@@ -31,6 +31,18 @@ class PanelGrant:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class PanelOutcome:
+    """Answer of the panel to a grant; `verdict` is a code."""
+
+    asked: PanelGrant
+    verdict: str
+
+    @property
+    def is_granted(self) -> bool:
+        return self.verdict in _GRANTING
+
+
 class PanelWatcher:
     """Asks the door for the answer to one grant at a time, at most ten times a second."""
 
@@ -50,8 +62,8 @@ class PanelWatcher:
         """Follow a grant from now on."""
         self._watched = grant
 
-    def update(self) -> PanelGrant | None:
-        """Record an answer that arrived; return its grant if the panel did not grant access."""
+    def update(self) -> PanelOutcome | None:
+        """Record and return an answer that arrived, also that none came in time."""
         watched, now = self._watched, self._clock()
         if watched is None or now < self._next_at:
             return None
@@ -63,7 +75,7 @@ class PanelWatcher:
         verdict = verdict or PanelVerdict.NO_ANSWER
         log.info("decision %d: %s", watched.grant.record_id, sentence_of(PanelVerdict, verdict))
         self._records.append_event(door_fields(watched.grant, verdict))
-        return None if verdict in _GRANTING else watched
+        return PanelOutcome(watched, verdict)
 
     def _ask(self, grant_id: str) -> str | None:
         try:

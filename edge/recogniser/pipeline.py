@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 from edge.access import policy
 from edge.access.reasons import Reason
 from edge.face import quality
+from edge.face.boxes import is_centre_in_zone
 from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.face.liveness import crop_frame
@@ -185,10 +186,8 @@ class Pipeline:
         return Reason.TOO_SMALL if is_small else None
 
     def _is_in_zone(self, frame: Frame, face: Face) -> bool:
-        height, width = frame.image.shape[:2]
-        x, y = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2 / (width, height)
-        left, top, right, bottom = self._settings.face_filter.zone
-        return bool(left <= x <= right and top <= y <= bottom)
+        zone = self._settings.face_filter.zone
+        return is_centre_in_zone(face.box_xyxy, frame.image.shape, zone)
 
     def _refuse_all_but_nearest(self, frame: Frame, faces: Iterable[FaceInFrame]) -> None:
         """Refuse all faces in the zone except that of the nearest track.

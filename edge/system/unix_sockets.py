@@ -17,6 +17,18 @@ def peer_uid(peer: socket.socket) -> int:
     )
 
 
+def receive_exactly(peer: socket.socket, size: int) -> bytearray | None:
+    """Return `size` bytes, None if the peer closes the connection before. Raises OSError."""
+    data = bytearray(size)
+    view, received = memoryview(data), 0
+    while received < size:
+        count = peer.recv_into(view[received:])
+        if not count:
+            return None
+        received += count
+    return data
+
+
 def listen(path: Path, kind: socket.SocketKind, mode: int, backlog: int) -> socket.socket:
     """Replace the socket that an ended process left at `path` and listen there.
 

@@ -35,6 +35,10 @@ def test_door_process_loads_no_large_library(module: str) -> None:
     )
 
 
+def test_live_client_loads_no_large_library() -> None:
+    assert not {"numpy", "cv2", "onnxruntime", "torch"} & loaded_by("edge.live.client")
+
+
 def test_engine_build_needs_jetson_packages_only() -> None:
     absent = {
         "torch",

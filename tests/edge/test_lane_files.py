@@ -53,8 +53,8 @@ def test_instances_and_doors_share_no_own_file(write_config: WriteConfig, tmp_pa
     own = (
         "gallery_confirmed_path", "decisions_path", "clock_path", "pictures_path",
         "daemon_lock_path", "handover_path", "enroll_lock_path", "enroll_socket_path",
-        "door_record_path", "door_lock_path", "door_outputs_path", "socket_path",
-        "lockouts_path",
+        "live_socket_path", "door_record_path", "door_lock_path", "door_outputs_path",
+        "socket_path", "lockouts_path",
     )  # fmt: skip
     for name in own:
         assert len({getattr(config, name) for config in configs}) == 3, name

@@ -13,6 +13,7 @@ from edge.config import TerminalConfig
 from edge.door import protocol
 from edge.engine import sidecar
 from edge.gallery import schema
+from edge.live import protocol as live_protocol
 from tests.codes import ENUMS
 from tests.reference.parsers import Command
 
@@ -47,6 +48,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "gallery_path": ("gallery", "gallery commands", f"SQLite, schema {schema.SCHEMA}"),
     "handover_path": ("record for the recogniser to write", "`edge-enroll`", "JSON"),
     "key_path": ("gallery key", "installer, `edge-gallery`", "32 bytes"),
+    "live_socket_path": ("live view", "recogniser", f"protocol {live_protocol.VERSION}"),
     "lockouts_path": ("failures and lockouts of readers", "door process", "JSON, version 1"),
     "people_key_path": ("key of cards and PINs", "`edge-door`", "32 bytes"),
     "people_path": ("people, cards and PINs of the door", "`edge-door`", "JSON, version 1"),

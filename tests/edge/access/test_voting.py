@@ -57,6 +57,16 @@ def test_poor_faces_take_more_frames() -> None:
     assert verdicts.index("grant") == 10  # 11 * 0.1 is the weight of three full votes
 
 
+@pytest.mark.parametrize(
+    ("weight", "shares"), [(1.0, [1 / 3, 2 / 3, 1.0]), (0.1, [0.1 / 1.05, 0.2 / 1.05, 0.3 / 1.05])]
+)
+def test_progress_counts_votes_by_weight(weight: float, shares: list[float]) -> None:
+    voting = Voting(RULES)
+    found = [vote(voting, at / 10, weight=weight).progress for at in range(3)]
+    assert found == pytest.approx(shares)
+    assert vote(voting, 0.3, match=None).progress == 0
+
+
 def test_frames_too_far_apart_never_open() -> None:
     assert "grant" not in run(Voting(RULES), [0.6 * i for i in range(8)])
 

@@ -10,7 +10,7 @@ import pytest
 from edge.door.readers.panel_events import PanelVerdict
 from edge.errors import DoorError
 from edge.recogniser.decision_log import LogThrottle
-from edge.recogniser.panel_watcher import PanelGrant, PanelWatcher
+from edge.recogniser.panel_watcher import PanelGrant, PanelOutcome, PanelWatcher
 from edge.values import Grant
 
 GRANT = Grant("g1", "Ada", 7, 99.9, "main")
@@ -47,7 +47,7 @@ class WatcherSetup:
             lambda: self.now,
         )
 
-    def update_at(self, now: float) -> PanelGrant | None:
+    def update_at(self, now: float) -> PanelOutcome | None:
         self.now = now
         return self.watcher.update()
 
@@ -78,8 +78,9 @@ def test_panel_answer_is_recorded_once(
 ) -> None:
     setup.door.verdict = verdict.value
     with caplog.at_level(logging.INFO):
-        refused = setup.update_at(101)
-    assert (refused is not None) is is_retried and verdict.sentence in caplog.text
+        answered = setup.update_at(101)
+    assert answered is not None and answered.is_granted is not is_retried
+    assert verdict.sentence in caplog.text
     assert setup.update_at(102) is None
     assert setup.door.outcomes == [verdict.value] and setup.door.asked == 1
 
@@ -87,6 +88,6 @@ def test_panel_answer_is_recorded_once(
 def test_panel_without_answer_ends_in_time(setup: WatcherSetup) -> None:
     setup.door.is_down = True
     assert setup.update_at(103) is None
-    refused = setup.update_at(105)
-    assert refused is not None and refused.track == 3
+    answered = setup.update_at(105)
+    assert answered is not None and not answered.is_granted and answered.asked.track == 3
     assert setup.door.outcomes == ["no-answer-of-panel"]

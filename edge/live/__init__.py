@@ -1,0 +1,1 @@
+"""Live view of the recogniser for other processes: protocol and client, without numpy."""
