@@ -16,7 +16,7 @@ from edge.names import is_printable
 COLUMNS = (
     "time", "record", "id", "what", "reason", "subject", "operator", "note", "score", "threshold",
     "votes", "liveness", "decision", "outcome", "grant_id", "frame", "model", "engine", "lost",
-    "erased", "other", "hash",
+    "erased", "other", "hash", "user",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WALL_MAX = 1e12

@@ -63,6 +63,12 @@ FIELDS: tuple[RecordField, ...] = (
         in_details=True,
     ),
     RecordField("operator", _PERSONAL, "account of the operator"),
+    RecordField(
+        "user",
+        _PERSONAL,
+        "user of the console for whom `operator` sent a command",
+        in_details=True,
+    ),
     RecordField("account", _PERSONAL, "account that ran an enrollment", in_details=True),
     RecordField("note", _PERSONAL, "reason that an operator or enrollment gave"),
     RecordField("liveness", _PERSONAL, "state of each liveness layer"),

@@ -20,7 +20,7 @@ from edge.cli.audit_filter import has_name, warn_of_invalid_segments
 from edge.config import TerminalConfig
 from edge.system.accounts import acting_as_owner
 
-_NAME_FIELDS = ("subject", "operator", "other")
+_NAME_FIELDS = ("subject", "operator", "user", "other")
 
 
 def erase(config: TerminalConfig, args: argparse.Namespace) -> int:

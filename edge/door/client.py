@@ -67,12 +67,15 @@ class DoorClient:
         """
         return self._request("status", {})[1]
 
-    def command(self, command: str, note: str, argument: str = "") -> str | None:
+    def command(self, command: str, note: str, argument: str = "", *, user: str = "") -> str | None:
         """Send an operator's command; return why it was refused, None if it was done.
+
+        `user`: user of the console for whom this account sends it, for the audit log.
 
         Raises DoorError if the door process does not answer.
         """
-        kind, fields = self._request("command", protocol.command_fields(command, note, argument))
+        request = protocol.command_fields(command, note, argument, user)
+        kind, fields = self._request("command", request)
         self.warning = str(fields.get("note", ""))
         return None if kind == "done" else str(fields.get("reason", "refused"))
 

@@ -172,13 +172,13 @@ class Door:
         *,
         note: str | None = None,
         operator: str | None = None,
+        user: str | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> PendingRecord:
         """Record an event that happens now."""
         note = note if note is None else note[:NOTE_MAX]
-        return self.log.append(
-            DoorEvent(event, reason, self.clock(), operator=operator, note=note), more
-        )
+        by: dict[str, Any] = {"operator": operator, "user": user, "note": note}
+        return self.log.append(DoorEvent(event, reason, self.clock(), **by), more)
 
     def wait_recorded(self, record: PendingRecord, deadline: float) -> bool:
         """Wait until a record is on disk; False if it is not by then.

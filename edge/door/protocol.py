@@ -15,6 +15,8 @@ from edge.values import Grant
 VERSION = 1
 PACKET_MAX = 16384
 _TEXT_MAX = 256
+_USER_MAX = 64
+_COMMAND = {"command", "argument", "note"}
 _GRANT: dict[str, tuple[type, ...]] = {
     "id": (str,),
     "subject": (str,),
@@ -138,21 +140,27 @@ class CommandRequest:
     command: str
     argument: str  # name, reader or zone; empty if there is none
     note: str  # the operator's reason
+    user: str = ""  # user of the console that sent the command; stated by its account
 
 
-def command_fields(command: str, note: str, argument: str) -> dict[str, Any]:
-    return {"command": command, "argument": argument, "note": note}
+def command_fields(command: str, note: str, argument: str, user: str) -> dict[str, Any]:
+    fields = {"command": command, "argument": argument, "note": note}
+    return {**fields, "user": user} if user else fields
 
 
 def parse_command(fields: dict[str, Any]) -> CommandRequest:
     """Return a command with the operator's reason for it. Raises DoorError."""
-    if fields.keys() != {"command", "argument", "note"}:
+    if fields.keys() - {"user"} != _COMMAND:
         raise DoorError("malformed: expected a command, its argument and a reason")
     if not all(isinstance(value, str) for value in fields.values()):
-        raise DoorError("malformed: expected texts as command, argument and reason")
+        raise DoorError("malformed: expected texts as command, argument, reason and user")
     check_reason(fields["note"])
     if fields["argument"] and not _is_plain(fields["argument"]):
         raise DoorError("malformed: the argument is not of the expected length or characters")
+    if "user" in fields and not (
+        0 < len(fields["user"]) <= _USER_MAX and _is_plain(fields["user"])
+    ):
+        raise DoorError(f"malformed: expected a user of 1 to {_USER_MAX} printable characters")
     return CommandRequest(**fields)
 
 

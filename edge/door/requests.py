@@ -151,31 +151,32 @@ class RequestHandler:
             return NO_OPERATOR, ""
         operator = self._door.settings.operators.get(uid, str(uid))
         if request.command == TRUST_CLOCK:
-            return self._trust_clock(request.note, operator)
+            return self._trust_clock(request, operator)
         if (command := _COMMANDS.get(request.command)) is None:
             return f"expected one of {', '.join([*_COMMANDS, TRUST_CLOCK])}", ""
         if isinstance(command, AccessCommand):
             return self._change_access(command, request, operator)
-        return self._operate(command, request.note, operator)
+        return self._operate(command, request, operator)
 
-    def _operate(self, command: OperatorCommand, note: str, operator: str) -> _Answer:
+    def _operate(
+        self, command: OperatorCommand, request: protocol.CommandRequest, operator: str
+    ) -> _Answer:
         """Execute a command. One that unlocks is recorded first, one that restricts is done first.
 
         The answer waits until the new state is on disk: a restart reads it from there.
         """
         door = self._door
         deadline = self._deadline()
-        record = door.append(
-            DoorEventCode.OPERATOR_COMMAND, command.value, operator=operator, note=note
-        )
+        by = _origin(request, operator)
+        record = door.append(DoorEventCode.OPERATOR_COMMAND, command.value, **by)
         is_recorded = command is OperatorCommand.LOCKDOWN or door.wait_recorded(record, deadline)
         if command in _UNLOCKING and not (is_recorded or door.settings.unlock_unrecorded):
             return DoorRefusal.NOT_RECORDED, ""
         refusal = door.controller.execute(command, door.clock())
         door.switch_relays()
         if refusal is not None:
-            event = DoorEvent(DoorEventCode.REFUSED, refusal, door.clock(), operator=operator)
-            door.log.append_refusal(event)
+            by["note"] = None  # is in the record of the command
+            door.log.append_refusal(DoorEvent(DoorEventCode.REFUSED, refusal, door.clock(), **by))
             return refusal, ""
         is_recorded = door.wait_recorded(door.log.newest, deadline)
         return None, "" if is_recorded else NOT_YET_RECORDED
@@ -191,8 +192,7 @@ class RequestHandler:
             DoorEventCode.OPERATOR_COMMAND,
             command.value,
             door.clock(),
-            operator=operator,
-            note=request.note,
+            **_origin(request, operator),
         )
         record = door.log.append(event, {"target": request.argument or command.without_argument})
         if not (door.wait_recorded(record, deadline) or door.settings.unlock_unrecorded):
@@ -201,7 +201,7 @@ class RequestHandler:
         is_saved = save is None or door.wait_saved(save, deadline)
         return None, "" if is_saved and record.written else NOT_YET_RECORDED
 
-    def _trust_clock(self, note: str, operator: str) -> _Answer:
+    def _trust_clock(self, request: protocol.CommandRequest, operator: str) -> _Answer:
         """Trust the present clock once the command is recorded: it may unlock the door."""
         door = self._door
         now, doubt = door.wall.read_with_doubt()
@@ -210,8 +210,7 @@ class RequestHandler:
         record = door.append(
             DoorEventCode.CLOCK_TRUSTED,
             EventCause.OPERATOR,
-            operator=operator,
-            note=note,
+            **_origin(request, operator),
             more={CLOCK_CONFIRMED: [round(now, 3), boot_id()]},
         )
         is_recorded = door.wait_recorded(record, self._deadline())
@@ -224,3 +223,8 @@ class RequestHandler:
 
     def _deadline(self) -> float:
         return self._door.clock() + RECORD_DEADLINE_S
+
+
+def _origin(request: protocol.CommandRequest, operator: str) -> dict[str, Any]:
+    """Return who sent a command and why, as fields of its record."""
+    return {"operator": operator, "user": request.user or None, "note": request.note}

@@ -69,7 +69,7 @@ def write_logs(config: TerminalConfig, key: bytes) -> None:
         door.append({**unlocked, "subject": subject, "record_id": number})
         shots.save(number, np.full((8, 8, 3), number, np.uint8))
     command = {"event": "operator-command", "reason": "hold", "latches": []}
-    door.append({**command, "operator": "guard", "note": "=1+1"})
+    door.append({**command, "operator": "guard", "user": "Una", "note": "=1+1"})
     decisions.close()
     door.close()
 
@@ -359,6 +359,7 @@ def test_erase_subject_in_both_logs_with_pictures(audit: Call, config: TerminalC
     code, said, _ = audit("verify")
     assert code == 0 and said.count("2 personal parts are erased, 0 by retention, 2 otherwise") == 2
     assert "(erased)" in audit("show", "--last", "9")[1]
+    assert "door: 1 " in audit("erase", "--subject", "Una", "--dry-run")[1]
     assert "door: 1 " in audit("erase", "--subject", "guard")[1]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.access.schedule import ScheduledMode
-from edge.door import connections
+from edge.door import connections, protocol
 from edge.door.client import DoorClient
 from edge.door.controller import InputKind
 from edge.errors import DoorError
@@ -215,6 +215,39 @@ def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
     assert confirmed["note"] == "compared with my watch" and confirmed["operator"]
     started = records(terminal, "started")
     assert ["latest_believed" in record for record in started] == [False, True, False]
+
+
+def test_user_of_console_is_recorded(wired: RunningDoor, wires: FileInputs) -> None:
+    """The console states its user; the account that sent the command is verified."""
+    client = DoorClient(wired.path, timeout_s=TIMEOUT_S)
+    wires.put(InputKind.FIRE, True)
+    until(lambda: wired.relay.energised)
+    assert client.command("lockdown", "drill", user="Ada Lovelace") is None
+    assert client.command("reset-fire", "drill", user="Ada Lovelace") == "fire-input-active"
+    assert client.command("reset-anti-passback", "drill", user="Ben") is None
+    assert client.command("trust-clock", "my watch", user="Cleo") is None
+    assert client.command("release", "drill over") is None
+    client.close()
+    found = [
+        (r["reason"], r.get("user"), bool(r["operator"]))
+        for r in wired.read_records()
+        if "operator" in r
+    ]
+    assert found == [
+        ("lockdown", "Ada Lovelace", True),
+        ("reset-fire", "Ada Lovelace", True),
+        ("fire-input-active", "Ada Lovelace", True),
+        ("reset-anti-passback", "Ben", True),
+        ("operator", "Cleo", True),
+        ("release", None, True),
+    ]
+
+
+@pytest.mark.parametrize("user", ["", "x" * 65, "a\nb", 7, None, ["Ada"]])
+def test_invalid_user_is_refused(user: object) -> None:
+    fields = {"command": "hold", "argument": "", "note": "delivery", "user": user}
+    with pytest.raises(DoorError, match="malformed: expected .*user"):
+        protocol.parse_command(fields)
 
 
 def test_trust_clock_needs_a_time_after_build(tmp_path: Path) -> None:
