@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -128,9 +129,11 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o640) -> int
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
-    """Return the content of a regular file. Raises OSError, also for more than `most` bytes."""
+    """Return the content of a regular file. Raises OSError, also for more than `max_bytes`."""
     with os.fdopen(open_regular(path), "rb") as file:
-        content = file.read(max_bytes + 1)
+        # Python allocates what it is asked for: not the limit, which is far above most sizes.
+        size = max(os.fstat(file.fileno()).st_size + 1, io.DEFAULT_BUFFER_SIZE)
+        content = file.read(min(size, max_bytes + 1))
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"larger than the {max_bytes} bytes it can have", str(path))
     return content

@@ -246,7 +246,7 @@ def test_user_of_console_is_recorded(wired: RunningDoor, wires: FileInputs) -> N
 @pytest.mark.parametrize("user", ["", "x" * 65, "a\nb", 7, None, ["Ada"]])
 def test_invalid_user_is_refused(user: object) -> None:
     fields = {"command": "hold", "argument": "", "note": "delivery", "user": user}
-    with pytest.raises(DoorError, match="malformed: expected .*user"):
+    with pytest.raises(DoorError, match=r"malformed: expected .*user"):
         protocol.parse_command(fields)
 
 
