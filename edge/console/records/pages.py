@@ -10,7 +10,7 @@ from edge.console.records.cursor import Cursor, EventId, event_id, format_cursor
 from edge.console.records.events import Event, EventFilter
 from edge.console.records.log_file import Entry, LogFile, entry_id
 
-EXAMINED_MAX = 20_000  # records that one page examines
+EXAMINED_MAX = 10_000  # records that one page examines
 _BYTES_MAX = 256 << 20  # of the segments that one page reads
 
 
