@@ -207,5 +207,5 @@ class DoorEvent:
     grant_id: str | None = None
     record_id: int | None = None  # number of the decision
     operator: str | None = None  # account of the operator
-    user: str | None = None  # user of the console for whom this account sent a command
+    user: str | None = None  # user of the console that sent a command by this account
     note: str | None = None  # reason in the operator's words

@@ -66,7 +66,7 @@ FIELDS: tuple[RecordField, ...] = (
     RecordField(
         "user",
         _PERSONAL,
-        "user of the console for whom `operator` sent a command",
+        "user of the console that sent a command by the account `operator`",
         in_details=True,
     ),
     RecordField("account", _PERSONAL, "account that ran an enrollment", in_details=True),

@@ -70,7 +70,7 @@ class DoorClient:
     def command(self, command: str, note: str, argument: str = "", *, user: str = "") -> str | None:
         """Send an operator's command; return why it was refused, None if it was done.
 
-        `user`: user of the console for whom this account sends it, for the audit log.
+        `user`: user of the console that sends it by this account, for the audit log.
 
         Raises DoorError if the door process does not answer.
         """

@@ -22,8 +22,8 @@ from edge.errors import RecordError
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.2
-_LOGS_POLLS = 50  # between two searches for logs of new recognisers and doors
-_RECENT_MAX = 1000  # events in memory for subscribers
+LOGS_POLLS = 50  # between two searches for logs of new recognisers and doors
+RECENT_MAX = 1000  # events in memory for subscribers
 _READERS_MAX = 2  # pages that are read at the same time; each holds a segment of each log
 SUBSCRIBERS_MAX = 32
 
@@ -183,7 +183,7 @@ class RecordFeed:
         polls = 0
         while not self._stop.wait(_POLL_S):
             polls += 1
-            if polls % _LOGS_POLLS == 0:
+            if polls % LOGS_POLLS == 0:
                 self._update_logs()
             self._poll()
 
@@ -211,7 +211,7 @@ class RecordFeed:
     def _publish(self, events: Sequence[Event]) -> None:
         with self._lock:
             self._recent.extend(events)
-            while len(self._recent) > _RECENT_MAX:
+            while len(self._recent) > RECENT_MAX:
                 oldest = self._recent.popleft().id
                 self._base[oldest.log] = oldest
             self._wake()

@@ -11,7 +11,7 @@ from edge.console.records.events import Event, EventFilter
 from edge.console.records.log_file import Entry, LogFile, entry_id
 
 EXAMINED_MAX = 10_000  # records that one page examines
-_BYTES_MAX = 256 << 20  # of the segments that one page reads
+BYTES_MAX = 256 << 20  # of the segments that one page reads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +57,7 @@ class _Scan:
 
     @property
     def is_over(self) -> bool:
-        return self.examined >= EXAMINED_MAX or self.bytes_read >= _BYTES_MAX
+        return self.examined >= EXAMINED_MAX or self.bytes_read >= BYTES_MAX
 
     def cursor(self, examined: Mapping[str, Entry], step: int) -> str:
         """Return the position at examined entries; `step` from the given one in other logs."""

@@ -113,7 +113,7 @@ def test_bytes_limit_ends_a_search_by_time(
     logs: list[SampleLog], monkeypatch: pytest.MonkeyPatch, newer: bool
 ) -> None:
     """Segments without a record in the range count as work, and the search makes progress."""
-    monkeypatch.setattr(pages, "_BYTES_MAX", 1000)
+    monkeypatch.setattr(pages, "BYTES_MAX", 1000)
     wanted = EventFilter(log="door", times=TimeSpan(BEGAN + 9, BEGAN + 11))
     found = walk(logs, wanted, 10, newer=newer)
     assert any(page.is_partial and not page.events for page in found)
