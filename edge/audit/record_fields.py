@@ -59,7 +59,7 @@ FIELDS: tuple[RecordField, ...] = (
     RecordField(
         "target",
         _PERSONAL,
-        "person, reader or zone of an operator's command; `all`",
+        "person, reader or zone of an operator's command; `all`; `none` if no person has the card",
         in_details=True,
     ),
     RecordField("operator", _PERSONAL, "account of the operator"),
