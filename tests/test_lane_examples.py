@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from edge.config import TerminalConfig, load_config
+from edge.config.terminal_check import find_conflicts
 from edge.door.access_check import check_access
+from edge.door.jetson_modules import KNOWN_MODULES
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "install.md"
+JETSON = KNOWN_MODULES[0].lines
 BLOCK = re.compile(r"```yaml\n# (\S+\.yaml)\n(.*?)```", re.DOTALL)
 
 
@@ -33,6 +36,7 @@ def test_files_of_two_turnstiles_are_valid(tmp_path: Path) -> None:
         assert config.instance == config.door.name and config.camera_lane == lane
         assert [found.message for found in check_access(config) if not found.is_ok] == []
         assert config.camera.kind == "opencv" and config.camera.width == 1280
+    assert find_conflicts({"lane1": one, "lane2": two}, JETSON) == []
     assert one.gallery_path == two.gallery_path and one.people_path == two.people_path
     assert one.socket_path == Path("/run/mfsa-door/lane1/door.sock")
     assert len(pins(one)) == len(pins(two)) == 3 and not pins(one) & pins(two)
@@ -41,6 +45,7 @@ def test_files_of_two_turnstiles_are_valid(tmp_path: Path) -> None:
 def test_files_of_entry_and_exit_are_valid(tmp_path: Path) -> None:
     write_files("Entry and exit camera of one door", tmp_path)
     entry, leaving = (load_config(tmp_path / f"{name}.yaml") for name in ("terminal", "exit"))
+    assert find_conflicts({"terminal": entry, "exit": leaving}, JETSON) == []
     assert (entry.camera_lane, leaving.camera_lane) == ("lab-in", "lab-out")
     assert entry.socket_path == leaving.socket_path and entry.instance is None
     assert entry.door == leaving.door and entry.access == leaving.access

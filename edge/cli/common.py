@@ -177,13 +177,31 @@ def add_config(target: argparse._ActionsContainer, *, required: bool = True) -> 
     )
 
 
-def limit_decoder_messages() -> None:
-    """Bound the lines that picture decoders print; call it before logging is set up."""
+def add_configs(target: argparse._ActionsContainer, *, required: bool = True) -> None:
+    """Add --config with one or several files of one terminal; the value is a list of paths."""
+    target.add_argument(
+        "--config",
+        type=Path,
+        required=required,
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="the terminal's YAML file; all files of a terminal with several lanes are also "
+        "checked together",
+    )
+
+
+def limit_decoder_messages() -> Callable[[], None]:
+    """Bound the lines that picture decoders print; call it before logging is set up.
+
+    Returns a function that forwards the last lines, for a process that runs no exit handlers.
+    """
     before = sys.stderr
-    limit_native_stderr(without_credentials)
+    restore = limit_native_stderr(without_credentials)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is before:
             handler.setStream(sys.stderr)
+    return restore
 
 
 def option_type(parse: Callable[[str], _T]) -> Callable[[str], _T]:

@@ -15,13 +15,12 @@ from pathlib import Path
 
 from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.writer import AuditLogWriter
-from edge.cli import common, door_commands, door_people
+from edge.cli import common, door_check, door_commands, door_people
 from edge.cli.door_status import status_lines
-from edge.config import TerminalConfig, load_config, load_config_files
+from edge.config import TerminalConfig, load_config
 from edge.config.lane import DEFAULT_DOOR
 from edge.config.restart import check_unchanged
 from edge.door import hardware
-from edge.door.access_check import check_access
 from edge.door.access_settings import build_paths
 from edge.door.client import DoorClient
 from edge.door.config_reloader import ConfigReloader
@@ -67,11 +66,12 @@ def main(argv: list[str] | None = None) -> int:
             _force_safe_state,
             "de-energise lock and alarm relay after the process ended; systemd calls it",
         ),
-        ("check", _check, "check the configuration; systemd calls it before a reload"),
+        ("check", door_check.check, "check the configuration; systemd calls it before a reload"),
         ("status", _show_status, "show if the door is locked, and why"),
     ):
         sub = commands.add_parser(name, help=text)
-        common.add_config(sub)
+        add_files = common.add_configs if name == "check" else common.add_config
+        add_files(sub)
         sub.set_defaults(action=action)
         if name == "status":
             sub.add_argument("--json", action="store_true", help="for programs")
@@ -232,16 +232,6 @@ def _reload(
         reloaded = config
     notifier.ready()
     return reloaded
-
-
-def _check(args: argparse.Namespace) -> int:
-    config, files = load_config_files(args.config)
-    build_settings(config).check_accounts()
-    for finding in check_access(config):
-        if not finding.is_ok:
-            print(f"warning: {finding.message}")
-    print(f"the configuration is valid: {', '.join(map(str, files))}")
-    return common.DONE
 
 
 def _force_safe_state(args: argparse.Namespace) -> int:

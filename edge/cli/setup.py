@@ -251,7 +251,8 @@ def _write(out: Path, starter: StarterConfig) -> TerminalConfig:
 def _check(config: TerminalConfig) -> bool:
     """Print the results of edge-doctor; return False if there is an error."""
     from edge.cli.doctor import show
-    from edge.ops.doctor import ERROR, examine
+    from edge.ops.check_result import ERROR
+    from edge.ops.doctor import examine
 
     passed = True
     for result in examine(config, _CHECKED):

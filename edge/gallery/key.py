@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.config import TerminalConfig
-from edge.errors import ConfigError, GalleryError, MfsaError
+from edge.errors import GalleryError
 from edge.gallery.identity import REMEDY
 from edge.system.accounts import acting_as_owner
 from edge.system.atomic_files import create_atomic
+from edge.system.child_process import run_in_child
 
 KEY_BYTES = 32
 _CREDENTIAL = "gallery.key"
@@ -44,42 +45,16 @@ def load_key_and_drop_privileges(config: TerminalConfig, *, create: bool | None 
 def run_as_owner(config: TerminalConfig, work: Callable[[bytes], bytes]) -> bytes:
     """Run `work` with the gallery's key as the owner of the state folder; return its result.
 
-    Root uses a child process for that, and stays root. Raises GalleryError or ConfigError with the
+    Root uses a child process for that, and stays root. Raises ConfigError or MfsaError with the
     message of that process.
     """
     owner = _owner(config.state)
     if os.geteuid() != 0 or owner is None or owner.pw_uid == 0:
         return work(load_key_and_drop_privileges(config))
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        code = _run_child(config, work, writing)
-        os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as file:
-        result = file.read()
-    _, status = os.waitpid(child, 0)
-    if status == 0:
-        return result
-    message = result.decode() or "the process that acts for the gallery's owner was killed"
-    raise (ConfigError if os.waitstatus_to_exitcode(status) == 2 else GalleryError)(message)
-
-
-def _run_child(config: TerminalConfig, work: Callable[[bytes], bytes], writing: int) -> int:
-    """Write the result, or the message of an error, and return the exit code."""
-    result, code = b"", 0
-    try:
-        result = work(load_key_and_drop_privileges(config))
-    except ConfigError as error:
-        result, code = str(error).encode(), 2
-    except MfsaError as error:
-        result, code = str(error).encode(), 1
-    except BaseException as error:
-        result, code = repr(error).encode(), 1
-    with os.fdopen(writing, "wb") as file:
-        file.write(result)
-    return code
+    return run_in_child(
+        lambda: work(load_key_and_drop_privileges(config)),
+        "the process that acts for the gallery's owner",
+    )
 
 
 def disable_memory_dumps() -> None:

@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 
 from edge.access.messages import describe_overload, describe_thresholds
 from edge.audit.clock import open_clock
@@ -31,22 +30,12 @@ from edge.gallery.key import become_owner, has_gallery
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.opening import open_gallery
 from edge.gallery.spelling import find_numbered
+from edge.ops.check_result import ERROR, OK, WARNING, CheckResult
 from edge.recogniser.build import build_rules
 from edge.recogniser.lane_faces import unnamed_warning
 from edge.recogniser.networks import open_networks
 from edge.system.text import format_count
 from edge.system.wallclock import REMEDY
-
-OK, WARNING, ERROR = "ok", "warning", "error"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """Result of one check: a line of the report."""
-
-    level: str
-    subject: str
-    message: str
 
 
 def examine(config: TerminalConfig, subjects: Sequence[str] = ()) -> Iterator[CheckResult]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import faulthandler
+import functools
 import os
 import sys
 import threading
@@ -15,18 +16,19 @@ _LINE_MAX = 500  # bytes
 _STDERR = 2
 
 
-def limit_native_stderr(clean: Callable[[str], str]) -> None:
+def limit_native_stderr(clean: Callable[[str], str]) -> Callable[[], None]:
     """Forward at most five lines a minute of the output of C code to file descriptor 2.
 
     A camera with damaged pictures makes libjpeg print a line per frame. Python's own messages are
     not limited: `sys.stderr` gets a descriptor of its own. `clean` removes secrets from a line.
-    Does nothing if `sys.stderr` is not the process's own, as in tests.
+    Does nothing if `sys.stderr` is not the process's own, as in tests. Returns a function that
+    ends it and forwards the last lines, which is also called at exit.
     """
     try:
         if sys.stderr.fileno() != _STDERR:
-            return
+            return lambda: None
     except (AttributeError, OSError, ValueError):
-        return
+        return lambda: None
     own = os.dup(_STDERR)
     sys.stderr.flush()
     sys.stderr = open(  # noqa: SIM115
@@ -39,7 +41,9 @@ def limit_native_stderr(clean: Callable[[str], str]) -> None:
     os.close(writer)
     thread = threading.Thread(target=_forward, args=(reader, own, clean), daemon=True)
     thread.start()
-    atexit.register(_restore, own, thread)
+    restore = functools.partial(_restore, own, thread)
+    atexit.register(restore)
+    return restore
 
 
 def _restore(own: int, thread: threading.Thread) -> None:

@@ -15,7 +15,7 @@ from edge.cli import audit
 from edge.config import TerminalConfig
 from edge.config.door import FileRelayConfig
 from edge.door.hardware import DoorOutputs, save_outputs
-from edge.errors import GalleryError
+from edge.errors import GalleryError, MfsaError
 from edge.gallery import key_rotation
 from edge.gallery.database import Database
 from edge.gallery.enrollment.journal import EnrollmentJournal
@@ -154,7 +154,7 @@ def test_owner_works_for_root_that_stays_root(config: TerminalConfig, tmp_path: 
     def fail(key: bytes) -> bytes:
         raise GalleryError("the reason")
 
-    with pytest.raises(GalleryError, match="the reason"):
+    with pytest.raises(MfsaError, match="the reason"):
         run_as_owner(apart, fail)
     assert "Ada" in in_child(lambda: rotated(apart)) and os.geteuid() == 0
     assert (private / "gallery.key").stat().st_uid == 0

@@ -17,7 +17,8 @@ from edge.cli import audit, gallery
 from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
-from edge.ops.doctor import ERROR, OK, WARNING, CheckResult, examine
+from edge.ops.check_result import ERROR, OK, WARNING, CheckResult
+from edge.ops.doctor import examine
 from edge.subject import PersonRights, SubjectRecord
 from tests.bundles import CALIBRATION, EMBEDDING
 
