@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.reference.parsers import read_commands
+from edge.cli.common import subject_name
+from tests.reference.parsers import Option, read_commands
 
 SCRIPTS = {
     s.name: s.value
@@ -68,6 +71,44 @@ def test_abbreviated_option_is_refused(
         main_of(words[0])([*words[1:], "--vers"])  # type: ignore[operator]
     output = capsys.readouterr()
     assert ended.value.code == 2 and output.out == "" and "error: " in output.err
+
+
+_VALUES = [
+    pytest.param(option, id=f"{each.name} {option.names[0]}")
+    for command in read_commands()
+    for each in command.walk()
+    for option in each.options
+    if option.read not in (None, Path, subject_name)
+]
+
+
+@pytest.mark.parametrize("option", _VALUES)
+@pytest.mark.parametrize("value", ["12x", "", "\x01", "-3"])
+def test_wrong_value_names_what_is_expected(option: Option, value: str) -> None:
+    """A function that raises ValueError makes argparse show its name instead."""
+    assert option.read is not None
+    try:
+        option.read(value)
+    except argparse.ArgumentTypeError as error:
+        assert "expected " in str(error)
+
+
+def test_wrong_number_of_plain_type_shows_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["edge-bench", "run", "--faces"], ["edge-rehearse", "--fps"]):
+        with pytest.raises(SystemExit):
+            main_of(arguments[0])([*arguments[1:], "x"])  # type: ignore[operator]
+        assert re.search(r"expected a (whole )?number,? such as", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("words", _SPELLINGS, ids=" ".join)
+def test_usage_error_is_one_line_and_example(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main_of(words[0])([*words[1:], "--no-such-option"])  # type: ignore[operator]
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"{words[0]}") and ": error: " in error
+    assert re.match(rf"example: (sudo )?{words[0]} |see {' '.join(words)} --help", hint)
 
 
 EDGE = sorted(name for name in SCRIPTS if name.startswith("edge-"))

@@ -17,7 +17,6 @@ from edge.config import TerminalConfig, load_config
 from edge.parsing import parse_day
 
 _LOGS = ("decisions", "door")
-_DIGITS_MAX = 10
 _EXAMPLES = {
     "init": "sudo edge-audit init --config /etc/mfsa-edge/terminal.yaml",
     "show": "edge-audit show --config terminal.yaml --last 20",
@@ -88,12 +87,18 @@ def _add_selection(subs: Mapping[str, argparse.ArgumentParser]) -> None:
         )
     for name in ("show", "export"):
         subs[name].add_argument(
-            "--since", type=int, default=0, metavar="ID", help="only records after this id"
+            "--since",
+            type=common.whole_number(0),
+            default=0,
+            metavar="ID",
+            help="only records after this id",
         )
-    subs["show"].add_argument("--last", type=_count, metavar="N", help="only the newest N")
+    subs["show"].add_argument(
+        "--last", type=common.whole_number(0), metavar="N", help="only the newest N"
+    )
     subs["show"].add_argument(
         "--picture",
-        type=int,
+        type=common.whole_number(1),
         metavar="ID",
         help="decrypt the evidence picture of this decision, into --out",
     )
@@ -158,12 +163,6 @@ def _add_erase(sub: argparse.ArgumentParser) -> None:
         help="of all people before this day in the terminal's time zone, such as 2026-01-31",
     )
     sub.add_argument("--dry-run", action="store_true", help="print the numbers, erase nothing")
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS_MAX):
-        raise argparse.ArgumentTypeError(f"expected a number such as 20, found {text!r}")
-    return int(text)
 
 
 def _init(config: TerminalConfig, args: argparse.Namespace) -> int:

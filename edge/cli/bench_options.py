@@ -71,13 +71,13 @@ def _add_pipeline_options(target: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     target.add_argument(
         "--templates",
-        type=_count,
+        type=common.whole_number(0),
         default=1000,
         help="number of templates in the gallery (default %(default)s)",
     )
     target.add_argument(
         "--warm-up",
-        type=_positive,
+        type=common.positive_number,
         default=2.0,
         metavar="SECONDS",
         help="time before the measurement (default %(default)g)",
@@ -94,12 +94,13 @@ def _run(target: argparse.ArgumentParser) -> None:
     _add_pipeline_options(target)
     target.add_argument(
         "--duration",
-        type=_positive,
+        type=common.positive_number,
         metavar="SECONDS",
         help="default: 30, or to the end of a recording",
     )
     target.add_argument(
-        "--flat-out", type=_count, nargs="?", const=400, default=0, metavar="FRAMES",
+        "--flat-out", type=common.whole_number(0),
+        nargs="?", const=400, default=0, metavar="FRAMES",
         help="repeat N frames from memory as fast as possible, without the camera (default 400)",
     )  # fmt: skip
     target.add_argument(
@@ -112,19 +113,19 @@ def _run(target: argparse.ArgumentParser) -> None:
 def _soak(target: argparse.ArgumentParser) -> None:
     _add_pipeline_options(target)
     target.add_argument(
-        "--duration", type=_positive, default=1800.0, metavar="SECONDS",
+        "--duration", type=common.positive_number, default=1800.0, metavar="SECONDS",
         help="default %(default)g; Ctrl-C ends it with a report",
     )  # fmt: skip
     target.add_argument(
         "--every",
-        type=_positive,
+        type=common.positive_number,
         default=30.0,
         metavar="SECONDS",
         help="time between rows (default %(default)g)",
     )
     target.add_argument(
         "--window",
-        type=_positive,
+        type=common.positive_number,
         default=300.0,
         metavar="SECONDS",
         help="time of which medians are compared (default %(default)g)",
@@ -146,7 +147,7 @@ def _sweep(target: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--threads",
         nargs="+",
-        type=_positive_count,
+        type=common.whole_number(1),
         help="threads of ONNX Runtime (default: 1 and all cores)",
     )
     target.add_argument(
@@ -173,19 +174,19 @@ def _sweep_load(target: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--templates",
         nargs="+",
-        type=_count,
+        type=common.whole_number(0),
         default=[1000],
         help="templates in the gallery (default 1000)",
     )
     target.add_argument(
         "--frames",
-        type=_positive_count,
+        type=common.whole_number(1),
         default=120,
         help="frames of each combination (default %(default)s)",
     )
     target.add_argument(
         "--rounds",
-        type=_positive_count,
+        type=common.whole_number(1),
         default=6,
         help="rounds in which all take turns (default %(default)s)",
     )
@@ -194,19 +195,22 @@ def _sweep_load(target: argparse.ArgumentParser) -> None:
 def _engine(target: argparse.ArgumentParser) -> None:
     common.add_config(target)
     target.add_argument(
-        "--calls", type=_positive_count, default=200, help="calls of each row (default %(default)s)"
+        "--calls",
+        type=common.whole_number(1),
+        default=200,
+        help="calls of each row (default %(default)s)",
     )
     target.add_argument(
         "--batches",
         nargs="+",
-        type=_positive_count,
+        type=common.whole_number(1),
         default=[1],
         help="chips per call of the embedder (default 1)",
     )
     target.add_argument(
         "--threads",
         nargs="+",
-        type=_positive_count,
+        type=common.whole_number(1),
         default=[1],
         help="threads of ONNX Runtime (default 1)",
     )
@@ -218,19 +222,19 @@ def _gallery(target: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--sizes",
         nargs="+",
-        type=_positive_count,
+        type=common.whole_number(1),
         default=sizes,
         help="numbers of templates (default 1000 10000 100000)",
     )
     target.add_argument(
         "--embedding",
-        type=_positive_count,
+        type=common.whole_number(1),
         default=256,
         help="length of a template (default %(default)s)",
     )
     target.add_argument(
         "--searches",
-        type=_positive_count,
+        type=common.whole_number(1),
         default=200,
         help="searches in each gallery (default %(default)s)",
     )
@@ -241,7 +245,7 @@ def _camera(target: argparse.ArgumentParser) -> None:
     common.add_config(target)
     target.add_argument(
         "--duration",
-        type=_positive,
+        type=common.positive_number,
         metavar="SECONDS",
         help="default: 10, or to the end of a recording",
     )
@@ -252,7 +256,7 @@ def _compare(target: argparse.ArgumentParser) -> None:
     target.add_argument("before", type=Path, metavar="A.json", help="earlier result")
     target.add_argument("after", type=Path, metavar="B.json", help="later result")
     target.add_argument(
-        "--regression", type=_positive, default=1.10, metavar="RATIO",
+        "--regression", type=common.positive_number, default=1.10, metavar="RATIO",
         help="ratio of medians beyond which B is worse (default %(default)g)",
     )  # fmt: skip
     target.add_argument("--force", action="store_true", help="compare results not measured alike")
@@ -278,26 +282,6 @@ def _outputs(target: argparse.ArgumentParser) -> None:
         help="write the result as JSON; - for standard output instead of tables",
     )
     target.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, found {text}")
-    return value
-
-
-def _positive_count(text: str) -> int:
-    if value := _count(text):
-        return value
-    raise argparse.ArgumentTypeError("expected a whole number of at least 1, found 0")
 
 
 _OPTIONS = {

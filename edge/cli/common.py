@@ -8,12 +8,14 @@ import importlib.metadata
 import io
 import logging
 import logging.handlers
+import math
 import os
 import queue
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from edge.errors import ConfigError, MfsaError, without_credentials
 from edge.names import normalize_name
@@ -122,11 +124,14 @@ class _Parser(argparse.ArgumentParser):
     """Parser with the options that every command and subcommand has.
 
     It refuses abbreviated options: a script with one breaks when a similar option is added.
+    An error is one sentence and an example, without the usage.
     """
 
     def __init__(self, *args: Any, **more: Any) -> None:
         shared = {"formatter_class": _Formatter, "allow_abbrev": False}
         super().__init__(*args, **{**shared, **more})
+        self.register("type", int, whole_number())
+        self.register("type", float, number)
         self.add_argument(
             "--version",
             action=_Version,
@@ -141,6 +146,11 @@ class _Parser(argparse.ArgumentParser):
             default=argparse.SUPPRESS,
             help="least level of messages on stderr",
         )
+
+    def error(self, message: str) -> NoReturn:
+        found = re.search(r"example:\s+(.+)", self.epilog or "")
+        hint = f"example: {found[1]}" if found else f"see {self.prog} --help"
+        self.exit(USAGE, f"{self.prog}: error: {message}\n{hint}\n")
 
 
 def parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
@@ -212,6 +222,53 @@ def option_type(parse: Callable[[str], _T]) -> Callable[[str], _T]:
             return parse(text)
         except ConfigError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+def whole_number(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+    """Return a parser for an option's whole number within limits."""
+    limits = "" if least is None else f" of at least {least}"
+    limits += "" if most is None else f" and at most {most:,}"
+
+    def convert(text: str) -> int:
+        # Without a limit on the digits int() raises for very long texts.
+        if text.isascii() and re.fullmatch(r"-?[0-9]{1,18}", text):
+            value = int(text)
+            if (least is None or least <= value) and (most is None or value <= most):
+                return value
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number{limits}, such as {max(least or 0, 3)}, found {text!r}"
+        )
+
+    return convert
+
+
+def number(text: str) -> float:
+    """Return an option's finite number."""
+    try:
+        if math.isfinite(value := float(text)):
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a number such as 0.5, found {text!r}")
+
+
+def positive_number(text: str) -> float:
+    """Return an option's number above 0."""
+    if (value := number(text)) > 0:
+        return value
+    raise argparse.ArgumentTypeError(f"expected a number above 0, such as 1.5, found {text!r}")
+
+
+def or_none(parse: Callable[[str], _T]) -> Callable[[str], _T | str]:
+    """Return a parser for an option's value that also accepts the word none."""
+
+    def convert(text: str) -> _T | str:
+        try:
+            return text if text == "none" else parse(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}; or none") from error
 
     return convert
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from edge.cli import common
 from edge.config import load_config
-from edge.door.access_commands import AccessCommand
+from edge.config.lane import LABEL_PATTERN
+from edge.door.access_commands import PEOPLE_MAX, AccessCommand
 from edge.door.client import DoorClient
 from edge.door.clock_trust import TRUST_CLOCK
 from edge.door.controller import OperatorCommand
@@ -50,9 +52,8 @@ NAMES = (*PLAIN, *NAMED, AccessCommand.SET_ZONE.value)
 def add_commands(commands: Any) -> None:
     """Add the parsers of all operator commands."""
     for name, text in PLAIN.items():
-        sub = commands.add_parser(name, help=text)
+        sub = _add(commands, name, text, "--reason 'delivery'")
         sub.set_defaults(action=lambda args: send(args, args.command, ""))
-        add_reason(sub)
     for name, (text, every, example) in NAMED.items():
         sub = _add(commands, name, text, example)
         sub.add_argument(
@@ -67,8 +68,13 @@ def add_commands(commands: Any) -> None:
         sub.set_defaults(action=_send_named, every=False)
     text = "set the number of people inside a zone, after you counted them"
     sub = _add(commands, AccessCommand.SET_ZONE.value, text, "lab 3 --reason 'counted'")
-    sub.add_argument("zone", metavar="ZONE", help="name in `access.zones`")
-    sub.add_argument("people", type=int, metavar="PEOPLE", help="number of people inside")
+    sub.add_argument("zone", type=_zone, metavar="ZONE", help="name in `access.zones`")
+    sub.add_argument(
+        "people",
+        type=common.whole_number(0, PEOPLE_MAX),
+        metavar="PEOPLE",
+        help="number of people inside",
+    )
     sub.set_defaults(action=lambda args: send(args, args.command, f"{args.zone}={args.people}"))
 
 
@@ -104,8 +110,16 @@ def _add(commands: Any, name: str, text: str, example: str) -> argparse.Argument
 
 def _send_named(args: argparse.Namespace) -> int:
     if (args.name is None) != args.every:
-        raise DoorError(f"{args.command}: expected a name or --all")
+        raise DoorError(f"{args.command}: expected a name such as Ada, or --all")
     return send(args, args.command, args.name or "")
+
+
+def _zone(text: str) -> str:
+    if not re.fullmatch(LABEL_PATTERN, text):
+        raise argparse.ArgumentTypeError(
+            f"expected the name of a zone, such as lab, found {text!r}"
+        )
+    return text
 
 
 def _reason(text: str) -> str:

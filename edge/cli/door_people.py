@@ -6,7 +6,6 @@ import argparse
 import getpass
 import json
 import sys
-from datetime import date
 from typing import Any
 
 from edge.access.rules.values import AuthMode
@@ -85,12 +84,15 @@ def _add_attributes(sub: argparse.ArgumentParser) -> None:
     for name, words in (("--valid-from", "first"), ("--valid-until", "last")):
         sub.add_argument(
             name,
-            type=_day,
+            type=common.or_none(common.option_type(parse_day)),
             metavar="DAY",
             help=f"{words} day, such as 2026-12-01; `none`: no limit",
         )
     sub.add_argument(
-        "--max-uses", type=_number, metavar="N", help="entries of a visitor; `none`: no limit"
+        "--max-uses",
+        type=common.or_none(common.whole_number(1)),
+        metavar="N",
+        help="entries of a visitor; `none`: no limit",
     )
     sub.add_argument(
         "--mode",
@@ -124,7 +126,7 @@ def _add_credentials(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--no-cards", action="store_true", help="remove all cards of the person")
     sub.add_argument(
         "--panel-card",
-        type=_panel_card,
+        type=common.or_none(_panel_card),
         metavar="CARD",
         help="card that is reported to `door.panel` when the person is recognised: a number such "
         "as 3456 in the format of `door.panel`, or a card as above; `none`: no card",
@@ -304,23 +306,6 @@ def _remarks(person: PersonEntry) -> str:
 
 def _panel_card(text: str) -> str:
     try:
-        return text if text == "none" else check_panel_card(text)
+        return check_panel_card(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}, or a number such as 3456, or none") from error
-
-
-def _day(text: str) -> date | str:
-    if text == "none":
-        return text
-    try:
-        return parse_day(text)
-    except ConfigError as error:
-        raise argparse.ArgumentTypeError(f"{error}; or none") from error
-
-
-def _number(text: str) -> int | str:
-    if text == "none":
-        return text
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1, or none, found {text!r}")
-    return int(text)
+        raise argparse.ArgumentTypeError(f"{error}, or a number such as 3456") from error

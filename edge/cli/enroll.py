@@ -104,7 +104,7 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
     )
     bulk.add_argument(
         "--min-photos",
-        type=int,
+        type=common.whole_number(1),
         default=1,
         metavar="N",
         help="minimum of usable photos per person (default: %(default)s)",
@@ -132,8 +132,6 @@ def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) ->
         parser.error(
             "--not-a-duplicate is for one person; --bulk has the columns not_a_duplicate and reason"
         )
-    if args.min_photos < 1:
-        parser.error("--min-photos must be at least 1")
 
 
 def _enroll(args: argparse.Namespace) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from edge.cli import (
     gallery_rights,
     gallery_transfer,
 )
-from edge.errors import ConfigError
 from edge.names import parse_groups
 from edge.parsing import parse_day
 
@@ -153,11 +151,16 @@ def _add_attributes(sub: _Parser) -> None:
     sub.add_argument("--extended", choices=("on", "off"), help="unlock for `door.extended_pulse_s`")
     sub.add_argument(
         "--valid-from",
-        type=_day,
+        type=common.or_none(common.option_type(parse_day)),
         metavar="DAY",
         help="first day, such as 2026-12-01; `none`: no limit",
     )
-    sub.add_argument("--valid-until", type=_day, metavar="DAY", help="last day; `none`: no limit")
+    sub.add_argument(
+        "--valid-until",
+        type=common.or_none(common.option_type(parse_day)),
+        metavar="DAY",
+        help="last day; `none`: no limit",
+    )
     sub.add_argument(
         "--groups",
         type=common.option_type(parse_groups),
@@ -174,19 +177,10 @@ def _add_attributes(sub: _Parser) -> None:
     )
     sub.add_argument(
         "--erase-on",
-        type=_day,
+        type=common.or_none(common.option_type(parse_day)),
         metavar="DAY",
         help="day from which `expire` erases the person; `none`: never",
     )
-
-
-def _day(text: str) -> date | str:
-    if text == "none":
-        return text
-    try:
-        return parse_day(text)
-    except ConfigError as error:
-        raise argparse.ArgumentTypeError(f"{error}; or none") from error
 
 
 def _add_maintenance(subs: dict[str, _Parser]) -> None:

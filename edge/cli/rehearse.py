@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from edge.cli import common
 from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, GalleryError
 from edge.names import name_key, normalize_name
+from edge.system.text import format_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,8 +113,11 @@ def _rehearse(args: argparse.Namespace) -> int:
     photos = _read_photos(args.photos)
     wanted = [_parse_clip(text) for text in args.clips]
     has_door = bool(args.inputs or args.answers)
-    script = _build_script(config, args.inputs) if has_door else None
+    script = _build_script(config, args.inputs, args.answers) if has_door else None
     loaded = _load_gallery(config) if wanted and not photos else None
+    names = loaded[0] if loaded else set(photos)
+    if script:
+        _check_people(script, names)
     common.check_output_files(args.html, args.json, args.markdown)
     from edge.recogniser.networks import open_networks
     from edge.rehearsal import tables
@@ -126,14 +130,14 @@ def _rehearse(args: argparse.Namespace) -> int:
     if args.adversarial or args.second_factors or args.zones:
         clips += _drawn(config, networks, args)
     if wanted:
-        names, gallery = loaded or (set(photos), enroll_in_memory(photos, config, networks))
+        gallery = loaded[1] if loaded else enroll_in_memory(photos, config, networks)
         spelled = {name_key(name): name for name in names}
         for path, name in wanted:
             person = None if name is None else spelled.get(name_key(name))
             if name is not None and person is None:
                 raise ConfigError(
                     f"{path}={name}: {name!r} is not enrolled; correct the name, or enroll with "
-                    "--photo"
+                    f"--photo; enrolled: {format_names(names)}"
                 )
             clip = recorded_clip(path, args.fps, person, script, tuple(args.answers))
             clips.append((clip, gallery))
@@ -195,12 +199,22 @@ def _load_gallery(config: TerminalConfig) -> tuple[set[str], Index]:
         return set(subjects), Index.from_templates(subjects, templates)
 
 
-def _build_script(config: TerminalConfig, inputs: Sequence[str]) -> DoorScript:
+def _build_script(
+    config: TerminalConfig, inputs: Sequence[str], answers: Sequence[str]
+) -> DoorScript:
     """Return the rules and people of the terminal, and what happens. Raises MfsaError."""
     from edge.access.rules.settings import build_access_rules
     from edge.door.credentials_file import read_document
-    from edge.rehearsal.door_script import DoorScript, check_passages, parse_event
+    from edge.rehearsal.door_script import (
+        DoorScript,
+        check_passages,
+        parse_event,
+        possible_answers,
+    )
 
+    for answer in answers:
+        if answer not in (known := possible_answers()):
+            raise ConfigError(f"--expect {answer!r}: expected one of: {', '.join(known)}")
     people = read_document(config.people_path, config.people_key_path).people
     script = DoorScript(
         build_access_rules(config.access, config.door),
@@ -211,6 +225,21 @@ def _build_script(config: TerminalConfig, inputs: Sequence[str]) -> DoorScript:
     )
     check_passages(script)
     return script
+
+
+def _check_people(script: DoorScript, enrolled: Iterable[str]) -> None:
+    """Check that the scripted cards and PINs are of known people. Raises ConfigError."""
+    from edge.rehearsal.door_script import ScriptedInput
+
+    names = {name_key(name): name for name in enrolled}
+    names |= {key: person.name for key, person in script.people.items()}
+    for event in script.inputs:
+        person = event.person if isinstance(event, ScriptedInput) else None
+        if person is not None and name_key(person) not in names:
+            raise ConfigError(
+                f"--present: {person!r} is neither enrolled nor a person of the door; known: "
+                f"{format_names(names.values())}"
+            )
 
 
 def _drawn(

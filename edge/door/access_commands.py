@@ -13,7 +13,9 @@ from edge.door.door import Door
 from edge.door.lane_requests import LaneRequests
 from edge.door.state_file import PendingSave
 from edge.names import is_name, name_key
+from edge.system.text import format_names
 
+PEOPLE_MAX = 999_999  # of a zone
 _OCCUPANCY = re.compile(rf"({LABEL_PATTERN})=([0-9]{{1,6}})")
 
 
@@ -67,7 +69,8 @@ class AccessCommands:
         if self._is_known(command, argument):
             return ""
         if command is AccessCommand.RESET_LOCKOUT:
-            return f"{argument!r} is not a reader or person of this door; see edge-door status"
+            readers = format_names(self._door.settings.access.reader_lanes)
+            return f"{argument!r} is not a reader or person of this door; readers: {readers}"
         return f"{argument!r} is not a person of this door; see edge-door person list"
 
     def _is_known(self, command: AccessCommand, name: str) -> bool:

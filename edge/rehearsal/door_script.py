@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import combinations
 from typing import get_args
 
+from edge.access.rules.codes import RuleRefusal
 from edge.access.rules.engine import RulesEngine
 from edge.access.rules.modes import accepted_factors
 from edge.access.rules.settings import AccessRules, Lane, PassageInput
@@ -26,6 +28,7 @@ from edge.recogniser.grant_requester import RETRY_GRANT_S
 
 OPENS, WAITS, REFUSED = "opens", "waits", "refused"
 PASSES, TAILGATING, NO_GRANT = "passes", "tailgating", "no grant"  # answers to a passage
+SILENT_ALARM, SECOND_PERSON = "silent alarm", "second person"
 _ENTERED = {"card": Factor.CARD, "pin": Factor.PIN, "duress-pin": Factor.DURESS_PIN}
 
 
@@ -121,6 +124,17 @@ def parse_event(text: str) -> ScriptedEvent:
         return ScriptedInput(at_s, _ENTERED[kind], None)
     check_name(word, "a person's name")
     return ScriptedInput(at_s, _ENTERED[kind], normalize_name(word))
+
+
+def possible_answers() -> list[str]:
+    """Return all answers of a door."""
+    factors = sorted(each.value for each in (Factor.FACE, Factor.CARD, Factor.PIN))
+    missing = [" or ".join(some) for n in (1, 2, 3) for some in combinations(factors, n)]
+    passages = [PASSES, TAILGATING, NO_GRANT]
+    waits = [f"{WAITS} for {words}" for words in (*missing, SECOND_PERSON)]
+    codes = (*RuleRefusal, CredentialRefusal.UNKNOWN_CARD, CredentialRefusal.WRONG_PIN)
+    refusals = [f"{REFUSED} {code}" for code in codes]
+    return [OPENS, f"{OPENS} {SILENT_ALARM}", *passages, *waits, *refusals]
 
 
 def check_passages(script: DoorScript) -> None:
@@ -230,12 +244,12 @@ class RehearsedDoor:
         moment, doors = self._moment(at_s), self._door_statuses(at_s)
         answer = self._engine.present(self._lane, factor, person, moment, doors, masked=masked)
         if isinstance(answer, Waiting):
-            missing = sorted(each.value for each in answer.missing) or ["second person"]
+            missing = sorted(each.value for each in answer.missing) or [SECOND_PERSON]
             self._note(at_s, factor, person, WAITS, f"for {' or '.join(missing)}")
         elif isinstance(answer, Allowed):
             self._engine.granted(answer, moment, doors)
             self._relocks_at = at_s + self._pulse_s
-            self._note(at_s, factor, person, OPENS, "silent alarm" if answer.duress else "")
+            self._note(at_s, factor, person, OPENS, SILENT_ALARM if answer.duress else "")
         else:
             self._note(at_s, factor, person, REFUSED, answer.reason.value)
             return None

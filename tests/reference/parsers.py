@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
 
+from edge.cli import common
+
 ROOT = Path(__file__).resolve().parents[2]
+_NUMBERS: Mapping[Any, Any] = {int: common.whole_number(), float: common.number}
 COMMON = ("--help", "--version", "--log-level")  # described once for all commands
 
 
@@ -23,6 +26,7 @@ class Option:
     value: str  # placeholder of its value, empty for a switch
     required: bool
     text: str
+    read: Callable[[str], object] | None = None  # of its value; None: text
 
     @property
     def spelling(self) -> str:
@@ -145,9 +149,11 @@ def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> Option:
     text = action.help or ""
     if "%" in text:
         text %= {**vars(action), "prog": parser.prog}
+    read = _NUMBERS.get(action.type, action.type)
     if action.option_strings:
-        return Option(tuple(action.option_strings), value, action.required, _plain(text))
-    return Option((value,), "", action.nargs not in ("*", "?"), _plain(text))
+        names = tuple(action.option_strings)
+        return Option(names, value, action.required, _plain(text), read)
+    return Option((value,), "", action.nargs not in ("*", "?"), _plain(text), read)
 
 
 def _plain(text: str) -> str:

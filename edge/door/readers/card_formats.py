@@ -101,11 +101,14 @@ def parse_card(text: str) -> CardRead:
     """
     if not (found := _CARD.fullmatch(text)):
         raise ValueError("expected a card such as 26:12:3456, 0001234567 or 0x1f2e/16")
-    if found[1]:
-        return STANDARD_FORMATS[int(found[1])].encode(int(found[2]), int(found[3]))
-    if found[4]:
-        return card_of_digits(found[4])
-    return CardRead(int(found[5], 16), int(found[6]))
+    try:
+        if found[1]:
+            return STANDARD_FORMATS[int(found[1])].encode(int(found[2]), int(found[3]))
+        if found[4]:
+            return card_of_digits(found[4])
+        return CardRead(int(found[5], 16), int(found[6]))
+    except ValueError as error:
+        raise ValueError(f"{error}, such as 26:12:3456 or 0x1f2e/16") from error
 
 
 def card_of_digits(digits: str) -> CardRead:

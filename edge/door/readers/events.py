@@ -44,7 +44,9 @@ class CardRead:
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= CARD_BITS_MAX or self.data < 0 or self.data >> self.bits:
-            raise ValueError(f"expected a card of 1 to {CARD_BITS_MAX} bits")
+            raise ValueError(
+                f"expected a card of 1 to {CARD_BITS_MAX} bits, and a value that fits them"
+            )
 
     def __repr__(self) -> str:
         return "CardRead(hidden)"

@@ -42,3 +42,28 @@ def test_door_unusable_reason_is_named(
         door.main(["release", "--config", str(tmp_path / "none.yaml"), "--reason", reason])
     assert stopped.value.code == common.USAGE
     assert "expected 1 to 256 printable characters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            "set-zone lab",
+            "required: --config, --reason, PEOPLE\nexample: edge-door set-zone lab 3 ",
+        ),
+        ("set-zone lab three", "PEOPLE: expected a whole number of at least 0 and at most 999,999"),
+        ("set-zone lab -1", "such as 3, found '-1'\nexample: edge-door set-zone lab 3 "),
+        ("set-zone l_ab 1", "ZONE: expected the name of a zone, such as lab, found 'l_ab'"),
+        ("person set Ada --card 26", "--card: expected a card such as 26:12:3456, "),
+        ("person set Ada --card 26:300:1", "a facility code of at most 255, such as 26:12:3456"),
+        ("person set Ada --max-uses 0", "at least 1, such as 3, found '0'; or none"),
+        ("unlock", "required: --config, --reason\nexample: edge-door unlock --reason "),
+    ],
+)
+def test_door_wrong_value_shows_an_example(
+    arguments: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        door.main(arguments.split())
+    shown = capsys.readouterr().err
+    assert said in shown and "usage:" not in shown

@@ -123,7 +123,7 @@ def test_operator_resets_zones(call: Call, lane: LaneDoor) -> None:
     assert "known: lab" in call("set-zone", "yard", "2", *REASON, code=1)
     assert "not a person" in call("reset-uses", "Eve", *REASON, code=1)
     assert call("reset-anti-passback", "--all", *REASON).strip() == "done"
-    assert "a name or --all" in call("reset-lockout", *REASON, code=1)
+    assert "a name such as Ada, or --all" in call("reset-lockout", *REASON, code=1)
     assert call("reset-lockout", "entry", *REASON).strip() == "done"
     assert [r["target"] for r in lane.records("operator-command")] == ["lab=2", "all", "entry"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -29,6 +30,7 @@ from edge.rehearsal.door_script import (
     ScriptedPassage,
     list_answers,
     parse_event,
+    possible_answers,
 )
 from edge.rehearsal.results import RehearsalResult
 
@@ -255,6 +257,39 @@ def test_command_compares_expected_answers(
     assert command.main([*base, "--expect", "opens"]) == 0
     assert command.main([*base, "--expect", "opens", "--expect", "passes"]) == 1
     assert "expected of the door: opens, passes; found: opens" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "words"),
+    [
+        (
+            "--present",
+            "1 card Bob",
+            "'Bob' is neither enrolled nor a person of the door; known: Ada",
+        ),
+        ("--expect", "open", "--expect 'open': expected one of: opens, opens silent alarm, passes"),
+        ("--expect", "refused", "waits for card or face, .*, refused unknown-card"),
+    ],
+)
+def test_command_lists_valid_words(
+    write_config: Callable[..., Path],
+    clip: Callable[..., Path],
+    tmp_path: Path,
+    collins: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    text: str,
+    words: str,
+) -> None:
+    cv2.imwrite(str(tmp_path / "ada.png"), collins)
+    base = ["--config", str(write_config()), "--photo", f"Ada={tmp_path}/ada.png"]
+    assert command.main([*base, str(clip((collins, 1))), option, text]) == 2
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_possible_answers_are_those_of_doors() -> None:
+    waits = {"waits for card or pin", "waits for second person"}
+    assert waits | {"opens silent alarm", "refused zone-full"} <= set(possible_answers())
 
 
 def test_command_presents_card_at_a_clip(
