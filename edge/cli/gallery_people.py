@@ -174,31 +174,32 @@ def _expire(args: argparse.Namespace, erased: set[str]) -> int:
     config, _, store = gallery_common.open_gallery(args, allow_other_models=True)
     with closing(store):
         expired = store.expired_subjects(trusted_day(config, "nothing was erased"))
-        for name in expired:  # names only for an operator: the timer's output is in the journal
-            if args.dry_run:
+        if args.dry_run:  # names only for an operator: the timer's output is in the journal
+            for name in expired:
                 print(f"{name}: would be erased")
-            else:
-                _erase_expired(store, name)
+            print(f"{format_count(len(expired), 'person', 'people')} would be erased")
+            return common.DONE
         if not expired:
             print("no expired people to erase")
             return common.DONE
-        print(
-            f"{format_count(len(expired), 'person', 'people')} "
-            f"{'would be ' if args.dry_run else ''}erased: the retention period is over"
-        )
-        if not args.dry_run:
-            confirm(config, store)
-            erased.update(expired)
-    return common.DONE
+        failed = [name for name in expired if not _erase_expired(store, name)]
+        confirm(config, store)
+        gone = [name for name in expired if store.find_record(name) is None]
+        erased.update(gone)
+    print(f"{format_count(len(gone), 'person', 'people')} erased: the retention period is over")
+    return common.FAILED if failed else common.DONE
 
 
-def _erase_expired(store: GalleryStore, name: str) -> None:
-    """Erase a person; raises GalleryError without the name, for the timer's journal."""
+def _erase_expired(store: GalleryStore, name: str) -> bool:
+    """Erase a person; print an error without the name, for the timer's journal."""
     try:
         store.remove(name)
     except GalleryError as error:
-        raise GalleryError(
-            f"{store.path}: a person whose retention period is over is not erased completely: "
-            f"{error.__cause__ or 'another process changed the gallery'}; run edge-gallery verify "
-            "--repair, then edge-gallery expire again"
-        ) from error
+        print(
+            f"edge-gallery: {store.path}: a person whose retention period is over is not erased "
+            f"completely: {error.__cause__ or 'another process changed the gallery'}; run "
+            "edge-gallery verify --repair, then edge-gallery expire again",
+            file=sys.stderr,
+        )
+        return False
+    return True

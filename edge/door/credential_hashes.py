@@ -65,7 +65,8 @@ def load_credential_key(path: Path, *, create: bool) -> bytes:
         if create:
             with acting_as_owner(path.parent):
                 create_atomic(path, secrets.token_bytes(KEY_BYTES))
-        fd = open_regular(path)
+        with acting_as_owner(path):  # root may lack the right to read files of others
+            fd = open_regular(path)
         with os.fdopen(fd, "rb") as file:
             if os.fstat(fd).st_mode & 0o077:
                 raise OSError(errno.EPERM, "other accounts may read it; chmod 600", str(path))

@@ -36,13 +36,13 @@ def list_login_accounts() -> list[str]:
 
 
 @contextlib.contextmanager
-def acting_as_owner(folder: Path) -> Iterator[None]:
-    """Use the effective account of a folder's owner in a block; no change unless run by root.
+def acting_as_owner(path: Path) -> Iterator[None]:
+    """Use the effective account of a folder's or file's owner in a block, if this is root.
 
     Links in the folder give root no more rights than the owner has. A folder that does not exist
     yet counts as owned by the owner of the one above. Raises OSError.
     """
-    owner = next(place for place in (folder, *folder.absolute().parents) if place.exists()).stat()
+    owner = next(place for place in (path, *path.absolute().parents) if place.exists()).stat()
     if os.geteuid() != 0 or owner.st_uid == 0:
         yield
         return

@@ -17,7 +17,7 @@ EXPOSURE = {
     "edge-door@.service": 1.0,
     "edge-daemon.service": 2.0,
     "edge-daemon@.service": 2.0,
-    "edge-expire.service": 1.0,
+    "edge-expire.service": 1.5,
 }
 # Lines of a plain unit after its first line, and those of the unit for several lanes.
 TEMPLATES = {

@@ -413,16 +413,22 @@ def test_expire_takes_confirmation_from_door(
 def test_expire_failure_prints_no_name(
     gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The timer's output is in the journal."""
-    assert gallery("set", "--subject", "Ada", "--erase-on", "2020-01-01") == 0
+    """The timer's output is in the journal. Others are erased, also from the door."""
+    for name in ("Ada", "Eve"):
+        given = ["--erase-on", "2020-01-01", "--groups", "staff"]
+        assert gallery("set", "--subject", name, *given) == 0
     with closing(opened(config)) as store:
+        ada = store.find_row("Ada")
+        assert ada is not None
         store.db.execute(
-            "CREATE TRIGGER t BEFORE DELETE ON subjects BEGIN SELECT raise(ABORT, 'no'); END"
+            f"CREATE TRIGGER t BEFORE DELETE ON subjects WHEN old.id = {ada[0]} "
+            "BEGIN SELECT raise(ABORT, 'no'); END"
         )
     capsys.readouterr()
     assert gallery("expire") == 1
     output = "".join(capsys.readouterr())
-    assert "is not erased completely: no" in output and "Ada" not in output
+    assert "is not erased completely: no" in output and "1 person erased" in output
+    assert "Ada" not in output and "Eve" not in output and list(at_door(config)) == ["Ada"]
 
 
 def test_enroll_clock_untrusted_stores_no_consent(
