@@ -14,7 +14,13 @@ from edge.cli.door_commands import add_reason
 from edge.cli.door_find_card import add_command as add_find_card
 from edge.cli.door_find_card import card_argument
 from edge.cli.door_learn_card import add_command as add_learn_card
-from edge.cli.rights import announce_change, await_door, describe_rights, find_enrolled
+from edge.cli.rights import (
+    announce_change,
+    await_door,
+    describe_rights,
+    find_enrolled,
+    lock_all_names,
+)
 from edge.config import TerminalConfig, load_config
 from edge.door.access_settings import build_access_settings
 from edge.door.credential_editor import CredentialEditor, edit_credentials
@@ -199,7 +205,10 @@ def _remove(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     _check_not_enrolled(config, args.name)
     announce_change(config, args.name, "edge-door", args.reason)
-    with edit_credentials(config.people_path, config.people_key_path) as editor:
+    with (
+        lock_all_names(config, args.name),
+        edit_credentials(config.people_path, config.people_key_path) as editor,
+    ):
         _check_not_enrolled(config, args.name)  # again: an enrollment may have ended since then
         for name in args.name:
             editor.remove_person(name)

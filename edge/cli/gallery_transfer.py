@@ -115,10 +115,10 @@ def import_people(args: argparse.Namespace) -> int:
 
 def _rights_of(people: Iterable[StoredSubject]) -> dict[str, dict[str, object]]:
     """Return the rights that a file gives, by name; those that it leaves out stay as they are."""
+    found = {person.name: person.record.unmoved_rights for person in people}
     return {
-        person.name: {key: value for key, value in asdict(rights).items() if value}
-        for person in people
-        if (rights := person.record.unmoved_rights) is not None
+        name: {} if rights is None else {key: one for key, one in asdict(rights).items() if one}
+        for name, rights in found.items()
     }
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from edge.door.client import DoorClient
 from edge.door.credential_editor import edit_credentials
 from edge.door.credentials_file import PersonEntry, file_version, read_document
 from edge.door.events import describe_refusal
+from edge.door.name_locks import lock_names
 from edge.door.rights_change import PendingRights, begin_change, end_change
 from edge.errors import ConfigError, DoorError
 from edge.names import NAME_MAX, name_key
@@ -41,12 +42,23 @@ def change_rights(
     the others those from before. In between people have at most both. The block may give up the
     account of root. Raises ConfigError, DoorError.
     """
-    done: set[str] = set()
     wanted = {name: change for name, change in changes.items() if change}
-    if not wanted:
-        yield done
-        return
-    check_may_change(config)
+    if wanted:
+        check_may_change(config)
+        with lock_all_names(config, changes), _change(config, wanted, program) as done:
+            yield done
+    elif may_change(config) and config.people_path.exists():
+        with lock_all_names(config, changes):  # entries that exist must not be removed meanwhile
+            yield set()
+    else:
+        yield set()
+
+
+@contextlib.contextmanager
+def _change(
+    config: TerminalConfig, wanted: Mapping[str, RightsChange], program: str
+) -> Iterator[set[str]]:
+    done: set[str] = set()
     announce_change(config, list(wanted), program, f"{program} by {common.calling_account()}")
     with edit_credentials(config.people_path, config.people_key_path) as editor:
         pending = begin_change(editor, wanted)
@@ -56,6 +68,19 @@ def change_rights(
             yield done
         finally:
             end(sorted(done))
+
+
+@contextlib.contextmanager
+def lock_all_names(config: TerminalConfig, names: Collection[str]) -> Iterator[None]:
+    """Lock names for a block. Raises DoorError if another command keeps one locked."""
+    with lock_names(config.name_locks_path, names) as locked:
+        if busy := sorted(set(names) - locked):
+            listed = busy[0] if len(names) == 1 else format_count(len(busy), "person", "people")
+            raise DoorError(
+                f"{listed}: another command enrolls, changes or removes the same people; wait "
+                "until it has ended, then run this again"
+            )
+        yield
 
 
 def _end(config: TerminalConfig, pending: Mapping[str, PendingRights], done: list[str]) -> None:
@@ -99,20 +124,24 @@ def _remove(
     if not (present := [name for name in names if name_key(name) in entries]):
         return
     announce_change(config, present, program, f"{program} by {common.calling_account()}")
-    with edit_credentials(config.people_path, config.people_key_path) as editor:
+    with (
+        lock_names(config.name_locks_path, present) as locked,
+        edit_credentials(config.people_path, config.people_key_path) as editor,
+    ):
         entries = {name_key(one.name): one for one in editor.document.people}
         enrolled = find_enrolled(config, present)
         removable = [
             name
-            for name in present
-            if name not in enrolled and entries.get(name_key(name)) == before.get(name_key(name))
+            for name in sorted(locked - set(enrolled))
+            if entries.get(name_key(name)) == before.get(name_key(name))
         ]
         editor.set_rights(dict.fromkeys(removable))
     await_door(config)
     if kept := len(present) - len(removable):  # without names: a timer's output is in the journal
         raise DoorError(
             f"{config.people_path}: {format_count(kept, 'entry', 'entries')} not removed: enrolled "
-            "again or changed in the meantime; see edge-door person list, then run this again"
+            "again, or changed by another command; see edge-door person list --not-enrolled, then "
+            "run edge-door person remove"
         )
 
 

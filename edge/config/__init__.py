@@ -233,6 +233,11 @@ class TerminalConfig(Section):
         return self.door.people_key or self.door_state / "people.key"
 
     @property
+    def name_locks_path(self) -> Path:
+        """Locks of commands that change a person in gallery and people.json."""
+        return self.door_state / "names.lock"
+
+    @property
     def zones_path(self) -> Path:
         """State of the zones: who is inside, numbers of people, used visits."""
         return self.door_state / "zones.json"

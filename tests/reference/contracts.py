@@ -54,6 +54,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "people_path": ("people, cards and PINs of the door", "`edge-door`", "JSON, version 1"),
     "pictures_path": ("evidence pictures", "recogniser", "AES-256-GCM"),
     "socket_path": ("grants and commands", "door process", f"protocol {protocol.VERSION}"),
+    "name_locks_path": ("locks of names among commands", "commands", "lock file"),
     "zones_lock_path": ("lock of the zones among door processes", "door process", "lock file"),
     "zones_path": ("state of the zones", "door process", "JSON, version 1"),
 }
