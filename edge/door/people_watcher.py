@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import queue
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from edge.door.credentials import Credentials, load_credentials
@@ -43,14 +46,29 @@ class PeopleWatcher:
             signature = self._signature()
             if signature != self._seen:
                 self._seen = signature
-                loaded = self._load()
-                loaded.names_by_digest()  # here, not in the door's loop
-                self._loaded.put(loaded)
+                self._loaded.put(self._load())
 
     def _load(self) -> Credentials:
-        loaded = load_credentials(self._path, self._key_path, is_required=self._has_loaded)
+        with _outside_collector():
+            loaded = load_credentials(self._path, self._key_path, is_required=self._has_loaded)
+            loaded.names_by_digest()  # here, not in the door's loop
         self._has_loaded = self._has_loaded or len(loaded) > 0
         return loaded
 
     def _signature(self) -> tuple[str, str]:
         return file_version(self._path), file_version(self._key_path)
+
+
+@contextlib.contextmanager
+def _outside_collector() -> Iterator[None]:
+    """Make objects that the garbage collector never visits; they must be without cycles.
+
+    A visit to all people would hold the interpreter lock, and the door's loop, for too long.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

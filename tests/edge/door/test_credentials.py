@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -338,4 +340,27 @@ def test_watcher_thread_hashes_names(
         monkeypatch.setattr(CredentialHasher, "hash_name", None)
         assert set(watcher.credentials.names_by_digest().values()) == {"Ada", "Bob", "Cleo"}
     finally:
+        watcher.close()
+
+
+def test_people_are_loaded_outside_collector(stored: tuple[Path, Path]) -> None:
+    """A visit to all people by the garbage collector would stop the door's loop."""
+    visits: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and threading.current_thread().name == "people":
+            visits.append(info["generation"])
+
+    watcher = PeopleWatcher(*stored)
+    gc.callbacks.append(note)
+    try:
+        with edit_credentials(*stored) as changed:
+            for number in range(500):
+                changed.set_person(f"Person {number}", {})
+        until(watcher.update, "the change is loaded")
+        assert visits == [2] and gc.isenabled()  # before the people are made
+        entry = watcher.credentials.find_person("Ada")
+        assert not any(each is entry for each in gc.get_objects())
+    finally:
+        gc.callbacks.remove(note)
         watcher.close()
