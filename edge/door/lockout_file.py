@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edge.access.lockout import KEYS_MAX, LOCKS_MAX, LockoutCount
-from edge.door.state_file import PendingSave, StateFile, load_state
+from edge.door.state_file import PendingSave, StateFile, encode_json, load_state
 from edge.frozen_model import FrozenModel, Sha256
 from edge.system.wallclock import LATEST, WallClock
 
@@ -90,7 +90,7 @@ class LockoutFile:
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path, self._clock = path, clock
-        self._file = StateFile(path)
+        self._file = StateFile(path, encode_json)
         self._document: LockoutDocument | None = None  # submitted last
         self._newest: PendingSave | None = None  # until it is done
         self._failed_at = -math.inf

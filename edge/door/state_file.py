@@ -1,21 +1,22 @@
-"""File of a state in JSON, written by a thread: its caller never waits."""
+"""File of a state, written by a thread: its caller never waits."""
 
 from __future__ import annotations
 
 import json
-import logging
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from edge.system.accounts import acting_as_owner
 from edge.system.atomic_files import read_regular, remove_leftovers, write_atomic
 
-log = logging.getLogger(__name__)
-
-_FILE_MAX = 64 << 20  # bytes
+STATE_FILE_MAX = 64 << 20  # bytes
 _CLOSE_S = 1.0
 _WAITING_MAX = 256
+
+_State = TypeVar("_State")
 
 
 class PendingSave:
@@ -36,28 +37,28 @@ class PendingSave:
         self.done.set()
 
 
-class StateFile:
+@dataclass(frozen=True, slots=True)
+class _QueuedState(Generic[_State]):
+    pending: PendingSave
+    state: _State
+
+
+class StateFile(Generic[_State]):
     """Writes the newest state; states that were replaced while they waited are not written."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, encode: Callable[[_State], bytes]) -> None:
+        self._path, self._encode = path, encode
         self._lock = threading.Condition()
-        self._state: dict[str, Any] | None = None  # waits to be written
-        self._waiting: list[PendingSave] = []
+        self._jobs: list[_QueuedState[_State] | Callable[[], None]] = []  # oldest first
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name=path.stem, daemon=True)
         self._thread.start()
 
-    def submit(self, state: dict[str, Any]) -> PendingSave:
-        """Queue a state; `done` is set when it is on disk or failed."""
+    def submit(self, state: _State) -> PendingSave:
+        """Queue a state that changes no more; `done` is set when it is on disk or failed."""
         pending = PendingSave()
-        with self._lock:
-            self._state = state
-            if len(self._waiting) >= _WAITING_MAX:  # the disk hangs
-                pending.end(f"{self._path}: the disk does not answer; {_WAITING_MAX} saves wait")
-                return pending
-            self._waiting.append(pending)
-            self._lock.notify()
+        if not self._add(_QueuedState(pending, state)):
+            pending.end(f"{self._path}: the disk does not answer; {_WAITING_MAX} saves wait")
         return pending
 
     def close(self) -> None:
@@ -67,36 +68,70 @@ class StateFile:
             self._lock.notify()
         self._thread.join(_CLOSE_S)
 
+    def _add(self, job: _QueuedState[_State] | Callable[[], None]) -> bool:
+        """Queue a save, or a job that raises nothing; False if too many wait."""
+        with self._lock:
+            if len(self._jobs) >= _WAITING_MAX:  # the disk hangs
+                return False
+            self._jobs.append(job)
+            self._lock.notify()
+        return True
+
+    # ---------------------------------------------------------------- thread
+
     def _run(self) -> None:
         with acting_as_owner(self._path.parent):
             remove_leftovers(self._path)
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: self._state is not None or self._is_closing)
-                state, waiting = self._state, self._waiting
-                self._state, self._waiting = None, []
-            if state is None:
+                self._lock.wait_for(lambda: self._jobs or self._is_closing)
+                jobs, self._jobs = self._jobs, []
+            if not jobs:
+                self._end()
                 return
-            error = self._write(state)
-            for pending in waiting:
-                pending.end(error)
+            self._do(jobs)
 
-    def _write(self, state: dict[str, Any]) -> str:
+    def _do(self, jobs: list[_QueuedState[_State] | Callable[[], None]]) -> None:
+        """Do jobs in their order; of saves that follow each other only the last is written."""
+        saves: list[PendingSave] = []
+        for number, job in enumerate(jobs, 1):
+            if not isinstance(job, _QueuedState):
+                job()
+                continue
+            saves.append(job.pending)
+            if number == len(jobs) or not isinstance(jobs[number], _QueuedState):
+                error = self._write(job.state)
+                for pending in saves:
+                    pending.end(error)
+                saves = []
+
+    def _write(self, state: _State) -> str:
+        """Write a state; return why it was not written."""
         try:
             with acting_as_owner(self._path.parent):
-                # In parts: one call for thousands of people would hold the interpreter lock.
-                text = "".join(json.JSONEncoder(ensure_ascii=False).iterencode(state))
-                write_atomic(self._path, text.encode())
+                write_atomic(self._path, self._encode(state))
+                self._note_written()
         except Exception as error:  # the next state must still be written
             reason = getattr(error, "strerror", None) or str(error)
             return f"{self._path}: cannot be written: {reason}; check the disk and its space"
         return ""
 
+    def _note_written(self) -> None:
+        """Note that the file was written. May raise OSError: the save then fails."""
+
+    def _end(self) -> None:
+        """Release what the thread holds."""
+
+
+def encode_json(state: dict[str, Any]) -> bytes:
+    """Return a JSON text, made in parts: one call would hold the interpreter lock for long."""
+    return "".join(json.JSONEncoder(ensure_ascii=False).iterencode(state)).encode()
+
 
 def load_state(path: Path) -> tuple[bool, object]:
     """Return if there is a file, and its JSON value; None if it cannot be read."""
     try:
-        return True, json.loads(read_regular(path, _FILE_MAX))
+        return True, json.loads(read_regular(path, STATE_FILE_MAX))
     except FileNotFoundError:
         return False, None
     except (OSError, ValueError, RecursionError):

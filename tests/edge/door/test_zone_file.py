@@ -44,7 +44,7 @@ def test_hanging_disk_keeps_saves_bounded(tmp_path: Path, monkeypatch: pytest.Mo
         assert is_back.wait(60.0)
         path.write_bytes(data)
 
-    monkeypatch.setattr("edge.door.zone_file.write_atomic", hang)
+    monkeypatch.setattr("edge.door.state_file.write_atomic", hang)
     file = ZoneFile(path)
     saves = [file.submit(content(count)) for count in range(600)]
     refused = [save for save in saves if save.done.is_set()]
@@ -53,6 +53,15 @@ def test_hanging_disk_keeps_saves_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     is_back.set()
     until(lambda: all(save.done.is_set() for save in saves))
     assert saves[0].written
+    file.close()
+
+
+def test_leftovers_of_ended_processes_are_removed(tmp_path: Path) -> None:
+    for process in ("99999999", "1"):
+        (tmp_path / f".zones.json.{process}").write_text("{")
+    file = ZoneFile(tmp_path / "zones.json")
+    write(file, 1)
+    assert [found.name for found in tmp_path.glob(".zones.json.*")] == [".zones.json.1"]
     file.close()
 
 
