@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from edge.access.lockout import LockoutRule
@@ -32,6 +31,7 @@ from edge.system.wallclock import ClockDoubt, WallClock
 from edge.values import Grant
 from tests.doors import make_settings, make_timing
 from tests.rules.oracle import Oracle, Visitor
+from tests.rules.steps import do_random_step, run_worlds
 from tests.rules.world import MONTH, TERMINALS, VISITORS, build_rules
 
 PULSE_S, REX_S = 3.0, 4.0
@@ -104,8 +104,7 @@ class DoorWorld:
 
     def step(self) -> None:
         """Do one random step; raises AssertionError if the door is wrong."""
-        steps, weights = zip(*self._steps, strict=True)
-        self._random.choices(steps, weights)[0]()
+        do_random_step(self._random, self._steps)
         if (newest := self._door.log.newest).fields:  # no record is lost to a full queue
             assert newest.done.wait(DEADLINE_S)
         assert self._relay.energised == self._must_unlock()
@@ -309,19 +308,5 @@ class DoorWorld:
 
 
 def run_door_steps(steps: int, *, seed: int) -> Counter[str]:
-    """Run steps at doors of 100 steps each; return the outcomes. Raises AssertionError."""
-    outcomes: Counter[str] = Counter()
-    for number in range(0, steps, 100):
-        with TemporaryDirectory(prefix="mfsa-rules-") as folder:
-            world = DoorWorld(seed + number, Path(folder))
-            try:
-                for step in range(min(100, steps - number)):
-                    try:
-                        world.step()
-                    except AssertionError as error:
-                        place = f"door, seed {seed + number}, step {step}"
-                        raise AssertionError(f"{place}: {error}") from error
-            finally:
-                world.close()
-        outcomes += world.outcomes
-    return outcomes
+    """Run steps at doors; return the outcomes. Raises AssertionError."""
+    return run_worlds(DoorWorld, steps, seed=seed)

@@ -12,7 +12,8 @@ import pytest
 from edge.system.markdown import format_table
 from tests.rules.combined import run_door_steps
 from tests.rules.mutants import DOOR_MUTANTS, MUTANTS
-from tests.rules.world import WORLD_STEPS, run_steps
+from tests.rules.steps import WORLD_STEPS
+from tests.rules.world import run_steps
 
 _STEPS_MAX, _DOOR_STEPS_MAX = 20_000, 2000  # of a control
 _HEAD = """\
@@ -49,24 +50,24 @@ def render_page(steps: int, outcomes: Counter[str]) -> str:
 def run_controls() -> Iterator[tuple[str, str, str]]:
     """Yield name, error and number of steps of each control."""
     for mutant in MUTANTS:
-        found = _find(partial(run_steps, _STEPS_MAX, seed=1, make=mutant), per_seed=1)
+        found = _find(partial(run_steps, _STEPS_MAX, seed=1, make=mutant))
         yield _row(mutant, found)
     for replaced, other in DOOR_MUTANTS:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(replaced, other)
-            yield _row(other, _find(partial(run_door_steps, _DOOR_STEPS_MAX, seed=1), per_seed=100))
+            yield _row(other, _find(partial(run_door_steps, _DOOR_STEPS_MAX, seed=1)))
 
 
 def _row(broken: type, found: int | None) -> tuple[str, str, str]:
     return broken.__name__, str(broken.__doc__), "NOT FOUND" if found is None else f"{found:,}"
 
 
-def _find(run: Callable[[], object], per_seed: int) -> int | None:
-    """Return the number of steps until a violation; `per_seed`: between the seeds of two worlds."""
+def _find(run: Callable[[], object]) -> int | None:
+    """Return the number of steps until a violation."""
     try:
         run()
     except AssertionError as error:
         place = re.search(r"seed (\d+), step (\d+)", str(error))
         assert place is not None
-        return (int(place[1]) - 1) // per_seed * WORLD_STEPS + int(place[2]) + 1
+        return (int(place[1]) - 1) * WORLD_STEPS + int(place[2]) + 1
     return None

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from edge.access.lockout import LockoutRule
@@ -24,6 +23,7 @@ from edge.door.zone_keeper import ZoneKeeper
 from edge.door.zone_lock import ZoneLock
 from tests.rules.combined import TestClock
 from tests.rules.oracle import Oracle, Picture
+from tests.rules.steps import do_random_step, run_worlds
 from tests.rules.world import (
     LAB,
     MONTH,
@@ -37,7 +37,6 @@ from tests.rules.world import (
     person_of,
 )
 
-WORLD_STEPS = 100
 DEADLINE_S = 60.0
 DOORS = ("left", "right")
 TWO_DOORS = make_terminal(
@@ -104,8 +103,7 @@ class SharedWorld:
 
     def step(self) -> None:
         """Do one random step; raises AssertionError if a process is wrong."""
-        steps, weights = zip(*self._steps, strict=True)
-        self._random.choices(steps, weights)[0]()
+        do_random_step(self._random, self._steps)
         self._pump()
         self._compare()
 
@@ -380,19 +378,5 @@ class SharedWorld:
 
 
 def run_shared_steps(steps: int, *, seed: int) -> Counter[str]:
-    """Run steps in worlds of 100 steps each; return the outcomes. Raises AssertionError."""
-    outcomes: Counter[str] = Counter()
-    for number in range(0, steps, WORLD_STEPS):
-        with TemporaryDirectory(prefix="mfsa-zones-") as folder:
-            world = SharedWorld(seed + number // WORLD_STEPS, Path(folder))
-            try:
-                for step in range(min(WORLD_STEPS, steps - number)):
-                    try:
-                        world.step()
-                    except AssertionError as error:
-                        place = f"two doors, seed {seed + number // WORLD_STEPS}, step {step}"
-                        raise AssertionError(f"{place}: {error}") from error
-            finally:
-                world.close()
-        outcomes += world.outcomes
-    return outcomes
+    """Run steps at two doors; return the outcomes. Raises AssertionError."""
+    return run_worlds(SharedWorld, steps, seed=seed)

@@ -31,8 +31,8 @@ from edge.access.schedule import ScheduledMode
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
 from tests.rules.oracle import Answer, Oracle, Picture, Visitor
+from tests.rules.steps import do_random_step, run_worlds
 
-WORLD_STEPS = 100
 MONTH = datetime(2026, 5, 1, tzinfo=timezone.utc)
 VISITORS = (
     Visitor("Ada", ("staff",)),
@@ -165,7 +165,7 @@ class Saved:
     is_acknowledged: bool  # the door waited for it
 
 
-class World:
+class RulesWorld:
     """One terminal with people, driven by a seed; every answer is compared with the oracle."""
 
     def __init__(self, seed: int, make: Callable[[AccessRules], RulesEngine]) -> None:
@@ -194,10 +194,11 @@ class World:
 
     def step(self) -> None:
         """Do one random step; raises AssertionError if the engine is wrong."""
-        steps, weights = zip(*self._steps, strict=True)
-        self._random.choices(steps, weights)[0]()
+        do_random_step(self._random, self._steps)
         self._compare()
         self._saved.append(self._save(is_acknowledged=False))
+
+    def close(self) -> None: ...
 
     # ------------------------------------------------------------ steps
 
@@ -411,15 +412,5 @@ def _positive(numbers: dict[str, int]) -> dict[str, int]:
 def run_steps(
     steps: int, *, seed: int, make: Callable[[AccessRules], RulesEngine] = RulesEngine
 ) -> Counter[str]:
-    """Run steps in worlds of 100 steps each; return the outcomes. Raises AssertionError."""
-    outcomes: Counter[str] = Counter()
-    for first in range(0, steps, WORLD_STEPS):
-        world = World(seed + first // WORLD_STEPS, make)
-        for number in range(min(WORLD_STEPS, steps - first)):
-            try:
-                world.step()
-            except AssertionError as error:
-                place = f"seed {seed + first // WORLD_STEPS}, step {number}"
-                raise AssertionError(f"{place}: {error}") from error
-        outcomes += world.outcomes
-    return outcomes
+    """Run steps of an engine; return the outcomes. Raises AssertionError."""
+    return run_worlds(lambda world_seed, _: RulesWorld(world_seed, make), steps, seed=seed)
