@@ -40,6 +40,11 @@ NAMED: Mapping[str, tuple[str, str, str]] = {
         "",
         "Ada --reason 'comes again next week'",
     ),
+    AccessCommand.ERASE_PERSON.value: (
+        "erase a person who was removed from zones and lockouts, if that failed at the removal",
+        "",
+        "Ada --reason 'withdrawn consent'",
+    ),
     AccessCommand.RESET_LOCKOUT.value: (
         "end the lockout of a person or reader after wrong cards or PINs, or all lockouts",
         "--all",

@@ -18,6 +18,7 @@ from edge.cli.rights import (
     announce_change,
     await_door,
     describe_rights,
+    erase_at_door,
     find_enrolled,
     lock_all_names,
 )
@@ -213,6 +214,7 @@ def _remove(args: argparse.Namespace) -> int:
         for name in args.name:
             editor.remove_person(name)
     await_door(config)
+    erase_at_door(config, args.name, args.reason)
     print(f"{', '.join(args.name)}: removed")
     return common.DONE
 

@@ -59,7 +59,7 @@ def _change(
     config: TerminalConfig, wanted: Mapping[str, RightsChange], program: str
 ) -> Iterator[set[str]]:
     done: set[str] = set()
-    announce_change(config, list(wanted), program, f"{program} by {common.calling_account()}")
+    announce_change(config, list(wanted), program, _reason(program))
     with edit_credentials(config.people_path, config.people_key_path) as editor:
         pending = begin_change(editor, wanted)
     with _keep_privileges(config, partial(_end, config, pending)) as end:
@@ -68,6 +68,10 @@ def _change(
             yield done
         finally:
             end(sorted(done))
+
+
+def _reason(program: str) -> str:
+    return f"{program} by {common.calling_account()}"
 
 
 @contextlib.contextmanager
@@ -121,15 +125,30 @@ def _remove(
     config: TerminalConfig, program: str, before: Mapping[str, PersonEntry], names: list[str]
 ) -> None:
     entries = _read_entries(config)
-    if not (present := [name for name in names if name_key(name) in entries]):
-        return
-    announce_change(config, present, program, f"{program} by {common.calling_account()}")
+    present = [name for name in names if name_key(name) in entries]
+    kept = _remove_entries(config, program, before, present) if present else set()
+    known = {name: entries[name_key(name)].name for name in present}  # as the door spells it
+    gone = [known.get(name, name) for name in names if name not in kept]
+    erase_at_door(config, gone, _reason(program))
+    if kept:  # without names: a timer's output is in the journal
+        raise DoorError(
+            f"{config.people_path}: {format_count(len(kept), 'entry', 'entries')} not removed: "
+            "enrolled again, or changed by another command; see edge-door person list "
+            "--not-enrolled, then run edge-door person remove"
+        )
+
+
+def _remove_entries(
+    config: TerminalConfig, program: str, before: Mapping[str, PersonEntry], names: list[str]
+) -> set[str]:
+    """Remove entries of people; return the names of those that stay."""
+    announce_change(config, names, program, _reason(program))
     with (
-        lock_names(config.name_locks_path, present) as locked,
+        lock_names(config.name_locks_path, names) as locked,
         edit_credentials(config.people_path, config.people_key_path) as editor,
     ):
         entries = {name_key(one.name): one for one in editor.document.people}
-        enrolled = find_enrolled(config, present)
+        enrolled = find_enrolled(config, names)
         removable = [
             name
             for name in sorted(locked - set(enrolled))
@@ -137,11 +156,31 @@ def _remove(
         ]
         editor.set_rights(dict.fromkeys(removable))
     await_door(config)
-    if kept := len(present) - len(removable):  # without names: a timer's output is in the journal
+    return set(names) - set(removable)
+
+
+def erase_at_door(config: TerminalConfig, names: Collection[str], reason: str) -> None:
+    """Let all doors that run erase removed people from zones and lockouts.
+
+    Raises DoorError if one refuses, or if none runs and there are zones.
+    """
+    running = 0
+    for path in config.find_door_sockets():
+        with closing(DoorClient(path)) as client:
+            try:
+                for name in names:
+                    refused = client.command(AccessCommand.ERASE_PERSON.value, reason, name)
+                    if refused is not None:
+                        raise DoorError(f"{path}: not erased: {describe_refusal(refused)}")
+            except DoorError as error:
+                if not _is_absent(error):
+                    raise
+            else:
+                running += 1
+    if names and not running and config.zones_path.exists():
         raise DoorError(
-            f"{config.people_path}: {format_count(kept, 'entry', 'entries')} not removed: enrolled "
-            "again, or changed by another command; see edge-door person list --not-enrolled, then "
-            "run edge-door person remove"
+            f"{config.zones_path}: may hold the names of the removed people, and no door runs to "
+            "erase them; start edge-door, then run edge-door erase-person for each name"
         )
 
 

@@ -24,6 +24,7 @@ class AccessCommand(str, Enum):
 
     RESET_ANTI_PASSBACK = "reset-anti-passback"  # argument: name, empty for all people
     RESET_USES = "reset-uses"  # argument: name
+    ERASE_PERSON = "erase-person"  # argument: name of a person who was removed
     SET_ZONE = "set-zone"  # argument: ZONE=PEOPLE
     RESET_LOCKOUT = "reset-lockout"  # argument: reader or person, empty for all
     LEARN_CARD = "learn-card"  # argument: READER=NAME
@@ -66,6 +67,9 @@ class AccessCommands:
             return "" if command in _OPTIONAL else "expected the name of a person, found none"
         if not is_name(argument):
             return f"expected a name of printable characters, found {argument!r}"
+        if command is AccessCommand.ERASE_PERSON:
+            is_removed = self._find(argument) is None
+            return "" if is_removed else f"{argument!r} is a person of this door; remove it first"
         if self._is_known(command, argument):
             return ""
         if command is AccessCommand.RESET_LOCKOUT:
@@ -90,6 +94,9 @@ class AccessCommands:
             return zones.reset_person(name) if name else zones.reset_all()
         if command is AccessCommand.RESET_USES:
             return zones.reset_uses(name)
+        if command is AccessCommand.ERASE_PERSON:
+            self._lockout.erase(argument)
+            return zones.erase_person({argument, name})
         if command is AccessCommand.SET_ZONE:
             zone, _, people = argument.partition("=")
             return zones.set_occupancy(zone, int(people))

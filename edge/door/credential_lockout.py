@@ -131,6 +131,13 @@ class CredentialLockout:
             self._end(key, EventCause.OPERATOR)
         return self.save()
 
+    def erase(self, person: str) -> None:
+        """Forget a person who was removed."""
+        key = _PERSON + name_key(person)
+        if key in self._locked:
+            self._end(key, EventCause.OPERATOR)
+        self.note_success(person)
+
     def update(self) -> None:
         """Record lockouts that are over, and repeat a save that failed."""
         now = self._door.clock()

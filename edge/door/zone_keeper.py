@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 
 from edge.access.rules.codes import RuleRefusal
@@ -196,6 +196,12 @@ class ZoneKeeper:
 
     def reset_uses(self, person: str) -> PendingSave:
         self._engine.reset_uses(person)
+        return self._shared.save()
+
+    def erase_person(self, spellings: Iterable[str]) -> PendingSave:
+        """Erase a person who was removed."""
+        for person in spellings:
+            self._engine.erase_person(person)
         return self._shared.save()
 
     def set_occupancy(self, zone: str, people: int) -> PendingSave:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import re
@@ -26,6 +27,7 @@ from edge.subject import SubjectRecord
 from tests.bundles import EMBEDDING
 from tests.doors import until
 from tests.edge.cli.test_gallery import opened
+from tests.lanes import LAB
 from tests.processes import TIMEOUT_S, Process
 
 UNIT = Path(__file__).resolve().parents[2] / "systemd" / "edge-expire.service"
@@ -81,6 +83,7 @@ def config_path(write_config: Callable[..., Path], bundle_path: Path) -> Iterato
             bundle=str(folder / "bundle"),
             state=str(folder / "state"),
             key=str(folder / "etc" / "gallery.key"),
+            access=LAB,
             door={"state": str(folder / "door"), "socket": str(folder / "run" / "door.sock")},
         )
         yield Path(shutil.copy(path, folder / "terminal.yaml"))
@@ -107,6 +110,10 @@ def test_expired_person_leaves_the_door_too(config_path: Path, tmp_path: Path) -
     with edit_credentials(config.people_path, config.people_key_path) as editor:
         for name in ("Ada", "Eve", "Ben"):  # Ben has a card only
             editor.set_person(name, {"groups": ("staff",)})
+    inside = {"is_inside": True, "wall_s": None}
+    zones = {"version": 1, "people": {"lab": {"Ada": inside, "Eve": inside}}, "counts": {"lab": 2}}
+    config.zones_path.write_text(json.dumps(zones))
+    os.chown(config.zones_path, DOOR.pw_uid, DOOR.pw_gid)
     with ExitStack() as stack:
         log = tmp_path / "door.log"
         stack.enter_context(Process("edge.cli.door", "run", "--config", config_path, log=log))
@@ -121,8 +128,11 @@ def test_expired_person_leaves_the_door_too(config_path: Path, tmp_path: Path) -
     assert (config.people_path.stat().st_uid, config.gallery_path.stat().st_uid) == (
         DOOR.pw_uid, EDGE.pw_uid,
     )  # fmt: skip
-    (record,) = [one for one in read_log(config.door_record_path) if one.get("target") == "Ada"]
-    assert record["reason"] == "change-people" and record["note"] == "edge-gallery by root"
+    left = json.loads(config.zones_path.read_text())
+    assert (list(left["people"]["lab"]), left["counts"]["lab"]) == (["Eve"], 1)
+    found = [one for one in read_log(config.door_record_path) if one.get("target") == "Ada"]
+    assert [one["reason"] for one in found] == ["change-people", "erase-person"]
+    assert {one["note"] for one in found} == {"edge-gallery by root"}
 
 
 def test_erasure_keeps_its_accounts_apart(config_path: Path) -> None:

@@ -134,6 +134,14 @@ class ZoneContent:
         self._settle(lambda entry: entry.is_counted and entry.person == person)
         self.used.pop(person, None)
 
+    def erase_person(self, person: str) -> None:
+        """Erase a person who was removed: side, visits and number, as after both resets."""
+        self.reset_person(person)
+        self.reset_uses(person)
+        for zone, people in self.people.items():
+            people.pop(person, None)
+            self.counted.get(zone, set()).discard(person)
+
     def reset_all(self) -> None:
         """Forget the side of all people, and that an earlier state could not be read.
 

@@ -300,6 +300,10 @@ class RulesEngine:
         """Count the visits of a person from zero."""
         self._ledger.reset_uses(person)
 
+    def erase_person(self, person: str) -> None:
+        """Erase a person who was removed; grants that wait for their passage stay."""
+        self._ledger.erase_person(person)
+
     def set_occupancy(self, zone: str, people: int) -> None:
         """Set the number of people inside a zone; raises ValueError for a negative number."""
         if people < 0:

@@ -185,6 +185,10 @@ class ZoneLedger:
         """Count the visits of a person from zero."""
         self._change(lambda content: content.reset_uses(person))
 
+    def erase_person(self, person: str) -> None:
+        """Erase a person who was removed."""
+        self._change(lambda content: content.erase_person(person))
+
     def reset_all(self) -> None:
         """Forget the side of all people, and that an earlier state could not be read."""
         self._change(lambda content: content.reset_all())

@@ -137,6 +137,15 @@ def test_remove_erases_person_at_the_door(
     assert at_door(config) == {}
 
 
+def test_remove_names_zones_without_a_door(
+    gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The state of the zones may hold the name, also of a person without an entry."""
+    config.zones_path.write_text('{"version": 1, "people": {"lab": {"ada": {}}}}')
+    assert gallery("remove", "--subject", "Ada") == 1
+    assert "start edge-door, then run edge-door erase-person" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("change", ["enroll", "set"])
 def test_remove_keeps_person_enrolled_meanwhile(
     gallery: Callable[..., int], config: TerminalConfig, change: str

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from edge.door.access_settings import DoorPaths
+from edge.door.credential_editor import edit_credentials
 from edge.door.requests import NOT_YET_RECORDED
 from tests.doors import CLOCK, until
 from tests.lanes import ADAS_CARD, ADAS_PIN, NO_CARD, NO_PIN, LaneDoor, lane_door, make_people
@@ -115,6 +117,21 @@ def test_lockout_reset_survives_a_restart(tmp_path: Path) -> None:
         after = cut_power(tmp_path)
     with lane_door(after, RULES) as lane:
         assert not left_s(lane)
+
+
+def test_lockout_forgets_a_removed_person(tmp_path: Path) -> None:
+    paths = DoorPaths.in_folder(tmp_path)
+    with lane_door(tmp_path, RULES) as lane:
+        fail_pin(lane)
+        fail_pin(lane)
+        until(lambda: bool(lane.records("lockout")))
+        with edit_credentials(paths.people, paths.people_key) as editor:
+            editor.remove_person("Ada")
+        until(lambda: lane.status()["access"]["people"]["people"] == 1)
+        assert lane.client.command("erase-person", "withdrawn consent", "Ada") is None
+        assert list(left_s(lane)) == ["reader entry"]
+        assert [one["subject"] for one in lane.records("lockout-ended")] == ["Ada"]
+        until(lambda: not saved(tmp_path)["people"])
 
 
 def test_lockout_file_has_no_name_and_no_secret(tmp_path: Path) -> None:

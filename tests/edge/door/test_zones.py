@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from edge.access.schedule import ScheduledMode
+from edge.door.access_settings import DoorPaths
 from edge.door.controller import InputKind
+from edge.door.credential_editor import edit_credentials
 from edge.door.state_file import PendingSave
 from tests.doors import FixedSchedule, passing, until
 from tests.lanes import ADAS_CARD, BENS_CARD, LAB, LaneDoor, lane_door, make_people
@@ -70,6 +72,22 @@ def test_anti_passback_survives_a_restart(tmp_path: Path) -> None:
         assert lane.face("Ada") is None
         (command,) = lane.records("operator-command")
         assert (command["target"], command["note"]) == ("Ada", "left by fire exit")
+
+
+def test_removed_person_leaves_the_zones(tmp_path: Path) -> None:
+    with lane_door(tmp_path, EXIT) as lane:
+        assert lane.face("Vic") is None and lane.face("Eve") is None  # Eve has no entry
+        refused = lane.client.command("erase-person", "withdrawn consent", "Vic")
+        assert refused == "'Vic' is a person of this door; remove it first"
+        paths = DoorPaths.in_folder(tmp_path)
+        with edit_credentials(paths.people, paths.people_key) as editor:
+            editor.remove_person("Vic")
+        until(lambda: lane.status()["access"]["people"]["people"] == 3)
+        for name in ("Vic", "Eve"):
+            assert lane.client.command("erase-person", "withdrawn consent", name) is None
+        text = (tmp_path / "zones.json").read_text().casefold()
+        assert "vic" not in text and "eve" not in text
+        assert lane.status()["access"]["zones"]["lab"]["people"] == 0
 
 
 @pytest.mark.parametrize("command", ["reset-anti-passback", "reset-lockout", "reset-uses"])
