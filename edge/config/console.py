@@ -24,6 +24,14 @@ class ConsoleConfig(Section):
         description="Port of the page for the terminal's own screen, on 127.0.0.1 only, without "
         "TLS and login. null: no such page.",
     )
+    language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,8})*$",
+        title="Language",
+        description="Language of the pages: en, ja, or another one that has a catalogue. The page "
+        "of the terminal's own screen has a button for each language.",
+        examples=["ja"],
+    )
     state: ConfigPath | None = Field(
         None,
         title="State folder",

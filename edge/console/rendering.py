@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("edge.console", "templates"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    extensions=["jinja2.ext.i18n"],
-)
-_ENVIRONMENT.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
+from edge.console.context import console_of
+from edge.console.translation import Language
+
+
+@cache
+def _build_environment(language: Language) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edge.console", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        language.gettext, language.ngettext, newstyle=True
+    )
+    environment.globals["language"] = language
+    return environment
 
 
 def render(request: Request, template: str, *, status: int = 200, **fields: Any) -> HTMLResponse:
     """Return the page of a template; values are escaped."""
-    text = _ENVIRONMENT.get_template(template).render(path=request.url.path, **fields)
+    environment = _build_environment(console_of(request).language)
+    text = environment.get_template(template).render(path=request.url.path, **fields)
     return HTMLResponse(text, status)

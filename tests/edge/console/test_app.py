@@ -22,4 +22,7 @@ def test_page_without_login_is_refused(anonymous: TestClient) -> None:
 
 @pytest.mark.parametrize("path", ["/health", "/login", "/api/v1/door"])
 def test_kiosk_has_no_operator_route(console: Console, path: str) -> None:
-    assert TestClient(create_kiosk_app(console)).get(path).status_code == 404
+    assert (
+        TestClient(create_kiosk_app(console), base_url="http://127.0.0.1").get(path).status_code
+        == 404
+    )
