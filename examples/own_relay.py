@@ -14,9 +14,9 @@ from pathlib import Path
 from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.writer import AuditLogWriter
 from edge.config import TerminalConfig
-from edge.door.access_settings import build_paths
 from edge.door.client import DoorClient
 from edge.door.hardware import DoorHardware
+from edge.door.paths import build_paths
 from edge.door.readers.reader_set import ReaderSet
 from edge.door.record import load_previous_run
 from edge.door.service import DoorService

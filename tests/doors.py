@@ -18,10 +18,11 @@ from edge.audit.writer import AuditLogWriter
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
 from edge.config.lane import DEFAULT_LANE
-from edge.door.access_settings import DoorPaths, build_access_settings
+from edge.door.access_point import build_access_point
 from edge.door.controller import InputKind
 from edge.door.hardware import DoorHardware
 from edge.door.inputs import DoorInputs, FileInputLine
+from edge.door.paths import DoorPaths
 from edge.door.readers.reader import Reader
 from edge.door.readers.reader_set import ReaderSet
 from edge.door.record import load_previous_run
@@ -54,7 +55,7 @@ def make_settings(**changes: Any) -> DoorSettings:
         instance=None,
         timing=TIMING,
         schedule=Schedule(),
-        access=build_access_settings(AccessConfig(), DoorConfig()),
+        access=build_access_point(AccessConfig(), DoorConfig()),
         clients={},
         operators={},
         unlock_unrecorded=False,

@@ -12,9 +12,10 @@ from typing import Any
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
 from edge.config.lane import DEFAULT_DOOR
-from edge.door.access_settings import DoorPaths, build_access_settings
+from edge.door.access_point import build_access_point
 from edge.door.client import DoorClient
 from edge.door.credential_editor import edit_credentials
+from edge.door.paths import DoorPaths
 from edge.door.readers.card_formats import parse_card
 from edge.door.readers.reader import Reader
 from edge.door.readers.simulated import SimulatedReader, send_line
@@ -68,7 +69,7 @@ class LaneDoor:
         inputs = {"contact": contact} if has_inputs else {}
         fields = {"name": door_name, "inputs": inputs, "panel": panel}
         door = DoorConfig.model_validate(fields)
-        settings = build_access_settings(AccessConfig.model_validate(access), door)
+        settings = build_access_point(AccessConfig.model_validate(access), door)
         self.camera_lane = settings.lanes[0].name
         lanes = {"entry": reader_lane or self.camera_lane}
         changes = options.pop("settings", {})

@@ -13,10 +13,11 @@ from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.writer import AuditLogWriter
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.door.access_settings import DoorPaths, build_access_settings
+from edge.door.access_point import build_access_point
 from edge.door.door import Door
 from edge.door.hardware import DoorHardware
 from edge.door.lane_requests import LaneRequests
+from edge.door.paths import DoorPaths
 from edge.door.people_watcher import PeopleWatcher
 from edge.door.record import PreviousRun
 from edge.door.simulated_backend import SimulatedRelayOutput
@@ -60,7 +61,7 @@ class TestDoor:
         config = AccessConfig.model_validate(access)
         states = {door: folder / door / "door.state" for door in config.interlock_doors}
         paths = replace(DoorPaths.in_folder(folder), states=states)
-        rules = build_access_settings(config, DoorConfig.model_validate({"name": name}))
+        rules = build_access_point(config, DoorConfig.model_validate({"name": name}))
         self.probe = ZoneLock(paths.zones_lock, CLOCK)
         self.name, self.relay = name, SimulatedRelayOutput(CLOCK)
         self.wires = FileInputs(own) if has_inputs else None
@@ -91,7 +92,7 @@ class TestDoor:
         """Save what waits for the disk: the lock is free then."""
         self.door.update()
         while not self.probe.try_acquire():
-            self.door.zones.wait(1.0)
+            self.door.access.wait(1.0)
             self.door.update()
         self.probe.release()
 

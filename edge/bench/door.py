@@ -22,9 +22,10 @@ from edge.audit.retention import Retention
 from edge.audit.writer import AuditLogWriter
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.door.access_settings import DoorPaths, build_access_settings
+from edge.door.access_point import build_access_point
 from edge.door.client import DoorClient
 from edge.door.hardware import DoorHardware
+from edge.door.paths import DoorPaths
 from edge.door.readers.reader_set import ReaderSet
 from edge.door.service import DoorService
 from edge.door.settings import DoorSettings
@@ -121,7 +122,7 @@ def _settings() -> DoorSettings:
         instance=None,
         timing=build_timing(DoorConfig(pulse_s=PULSE_S, extended_pulse_s=PULSE_S)),
         schedule=Schedule(),
-        access=build_access_settings(AccessConfig(), DoorConfig()),
+        access=build_access_point(AccessConfig(), DoorConfig()),
         clients={},
         operators={},
         unlock_unrecorded=False,

@@ -21,9 +21,9 @@ from edge.config import TerminalConfig, load_config
 from edge.config.lane import DEFAULT_DOOR
 from edge.config.restart import check_unchanged
 from edge.door import hardware
-from edge.door.access_settings import build_paths
 from edge.door.client import DoorClient
 from edge.door.config_reloader import ConfigReloader
+from edge.door.paths import build_paths
 from edge.door.readers.opening import open_readers
 from edge.door.record import load_previous_run
 from edge.door.safe_state import force_safe_state

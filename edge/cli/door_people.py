@@ -23,7 +23,7 @@ from edge.cli.rights import (
     lock_all_names,
 )
 from edge.config import TerminalConfig, load_config
-from edge.door.access_settings import build_access_settings
+from edge.door.access_point import build_access_point
 from edge.door.credential_editor import CredentialEditor, edit_credentials
 from edge.door.credentials_file import PersonEntry, read_document
 from edge.door.readers.panel_cards import check_panel_card
@@ -177,7 +177,7 @@ def _check_panel_card(config: TerminalConfig, text: str | None) -> None:
     """Raise ConfigError if a card does not fit the format of the configured panel."""
     if text in (None, "none"):
         return
-    if (panel := build_access_settings(config.access, config.door).panel) is None:
+    if (panel := build_access_point(config.access, config.door).panel) is None:
         raise ConfigError("--panel-card: no panel is configured; set `door.panel` first")
     try:
         panel.card_format.card(text)

@@ -82,24 +82,24 @@ class AccessCommands:
         if self._find(name) is not None or command in _ANNOUNCED:
             return True
         if command is AccessCommand.RESET_ANTI_PASSBACK:
-            return self._door.zones.has_person(name_key(name))
+            return self._door.access.has_person(name_key(name))
         readers = self._door.settings.access.reader_lanes
         return command is AccessCommand.RESET_LOCKOUT and name in readers
 
     def execute(self, command: AccessCommand, argument: str) -> PendingSave | None:
         """Execute a command that `find_flaw` accepts; return the save to wait for, None if none."""
-        zones, entry = self._door.zones, self._find(argument)
+        access, entry = self._door.access, self._find(argument)
         name = name_key(argument) if entry is None else entry.name
         if command is AccessCommand.RESET_ANTI_PASSBACK:
-            return zones.reset_person(name) if name else zones.reset_all()
+            return access.reset_person(name) if name else access.reset_all()
         if command is AccessCommand.RESET_USES:
-            return zones.reset_uses(name)
+            return access.reset_uses(name)
         if command is AccessCommand.ERASE_PERSON:
             self._lockout.erase(argument)
-            return zones.erase_person({argument, name})
+            return access.erase_person({argument, name})
         if command is AccessCommand.SET_ZONE:
             zone, _, people = argument.partition("=")
-            return zones.set_occupancy(zone, int(people))
+            return access.set_occupancy(zone, int(people))
         if command is AccessCommand.LEARN_CARD:
             self._learner.start(argument)
         if command is AccessCommand.RESET_LOCKOUT:
@@ -113,7 +113,7 @@ class AccessCommands:
         found = _OCCUPANCY.fullmatch(argument)
         if found is None:
             return f"expected a zone and a number of people such as lab=3, found {argument!r}"
-        zones = self._door.zones.zones
+        zones = self._door.access.zones
         if found[1] in zones:
             return ""
         known = ", ".join(zones) or "none"

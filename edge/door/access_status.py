@@ -15,7 +15,7 @@ _ENTRIES_MAX = 32
 
 def access_status(door: Door, access: LaneRequests, readers: ReaderRequests) -> dict[str, Any]:
     """Return mode, lanes, zones, readers, lockouts and numbers of people."""
-    rules, moment = door.settings.access.rules, door.zones.moment()
+    rules, moment = door.settings.access.rules, door.access.moment()
     mode, fallback = scheduled_mode(rules, moment)
     credentials = access.credentials
     return {
@@ -24,9 +24,9 @@ def access_status(door: Door, access: LaneRequests, readers: ReaderRequests) -> 
         "waiting": _waiting(door),
         "zones": {
             name: {"people": people, "max_people": limit}
-            for name, (people, limit) in list(door.zones.zones.items())[:_ENTRIES_MAX]
+            for name, (people, limit) in list(door.access.zones.items())[:_ENTRIES_MAX]
         },
-        "zones_known": door.zones.is_state_known,
+        "zones_known": door.access.is_state_known,
         "panel": _panel(access, readers),
         "doors": _other_doors(door),
         "readers": {name: state[:_TEXT_MAX] for name, state in readers.states.items()},
@@ -64,7 +64,7 @@ def _waiting(door: Door) -> list[dict[str, Any]]:
     """Return the requests that wait, without names."""
     found = []
     for lane in door.settings.access.lanes[:_ENTRIES_MAX]:
-        request = door.zones.find_open(lane.name)
+        request = door.access.find_open(lane.name)
         if request is not None:
             presented = sorted(factor.value for factor in request.presented)
             left_s = round(max(0.0, request.until - door.clock()), 1)

@@ -13,20 +13,20 @@ from edge.access.rules.settings import OTHER_DOOR
 from edge.access.rules.values import DoorStatus, DoorStatuses, RulePerson
 from edge.audit.async_writer import AsyncLogWriter, PendingRecord
 from edge.audit.clock import confirmation_field
-from edge.door.access_settings import DoorPaths
+from edge.door.access_controller import AccessController
 from edge.door.clock_trust import clock_status
 from edge.door.controller import Controller, InputKind
 from edge.door.door_states import DoorStates
 from edge.door.events import DoorEventCode, EventCause
 from edge.door.hardware import DoorHardware
 from edge.door.inputs import POLL_S
+from edge.door.paths import DoorPaths
 from edge.door.record import DoorAuditLog, LockState, PreviousRun
 from edge.door.relay import RelayOutput
 from edge.door.schedule_clock import ScheduleClock
 from edge.door.settings import DoorSettings, describe_unknown
 from edge.door.state_file import PendingSave
 from edge.door.zone_file import ZoneFile
-from edge.door.zone_keeper import ZoneKeeper
 from edge.door.zone_lock import ZoneLock
 from edge.system.timesync import boot_id
 from edge.system.wallclock import WallClock
@@ -61,7 +61,7 @@ class Door:
             log_writer, previous, lambda: self.controller.latches, self._lock_state, wall
         )
         self.log.update_retention(settings.retention)
-        self.zones = ZoneKeeper(
+        self.access = AccessController(
             settings.access,
             ZoneFile(paths.zones),
             ZoneLock(paths.zones_lock, clock),
@@ -98,7 +98,7 @@ class Door:
         """Use other settings; a running pulse keeps its end."""
         self.settings = settings
         self.controller.update_timing(settings.timing)
-        self.zones.update_settings(settings.access)
+        self.access.update_settings(settings.access)
         self.log.update_retention(settings.retention)
         self.request_schedule_update()
 
@@ -119,11 +119,11 @@ class Door:
         self._update_inputs(now)
         if now - self._schedule_read_at >= _SCHEDULE_S:
             self._schedule_read_at = now
-            mode = self.zones.update_schedule(self._schedule.mode(self.settings.schedule))
+            mode = self.access.update_schedule(self._schedule.mode(self.settings.schedule))
             self.controller.update_schedule(mode, now)
         self.controller.tick(now)
         self.switch_relays()
-        self.zones.run_maintenance()
+        self.access.run_maintenance()
         self.log.run_maintenance(now)
 
     def _update_inputs(self, now: float) -> None:
@@ -131,10 +131,10 @@ class Door:
             known = self.controller.levels[kind]
             self.controller.update_input(kind, level, now)
             if level and kind is InputKind.CONTACT and known is False:
-                self.zones.opened()
+                self.access.opened()
             elif level and kind is InputKind.PASSAGE and known is False:
-                self.zones.passed()
-                if not self.zones.has_grants:
+                self.access.passed()
+                if not self.access.has_grants:
                     self.controller.passed(now)
 
     def switch_relays(self) -> None:
@@ -148,7 +148,7 @@ class Door:
             _switch(self._hardware.relay, self._is_energised)
             log.info("%s (%s)", self._lock_state().lock, controller.reason)
             if not self._is_energised:
-                self.zones.relocked()
+                self.access.relocked()
         if self._hardware.alarm is not None and self._is_alarm_on != controller.alarm:
             self._is_alarm_on = controller.alarm
             _switch(self._hardware.alarm, self._is_alarm_on)
@@ -156,8 +156,8 @@ class Door:
         if self._reported != controller.alarms:
             self._reported = controller.alarms
             log.warning("alarms: %s", ", ".join(self._reported) or "none")
-        events, controller.events = controller.events + self.zones.events, []
-        self.zones.events = []
+        events, controller.events = controller.events + self.access.events, []
+        self.access.events = []
         for event in events:
             self.log.append(event)
 
@@ -198,14 +198,14 @@ class Door:
 
         Another process may hold them. The door is updated during the wait.
         """
-        is_needed = any(self.zones.depends_on_state(lane, person) for person in people)
+        is_needed = any(self.access.depends_on_state(lane, person) for person in people)
         try:
             yield not is_needed or self._wait_zones(self.clock() + _ZONES_S)
         finally:
-            self.zones.end_request()
+            self.access.end_request()
 
     def _wait_zones(self, deadline: float) -> bool:
-        while not self.zones.begin_request():
+        while not self.access.begin_request():
             if (now := self.clock()) >= deadline:
                 log.error(
                     "the zones are not free after %g s: another door process holds them; the "
@@ -213,14 +213,14 @@ class Door:
                     _ZONES_S,
                 )
                 return False
-            self.zones.wait(self.wait_s(deadline - now))
+            self.access.wait(self.wait_s(deadline - now))
             self.update()
         return True
 
     def wait_saved(self, save: PendingSave, deadline: float) -> bool:
         """Wait until a state is on disk; False if it is not by then."""
         while not save.done.is_set() and (now := self.clock()) < deadline:
-            self.zones.wait(self.wait_s(deadline - now))
+            self.access.wait(self.wait_s(deadline - now))
             self.update()
         if not save.done.is_set():
             log.error("the state was not saved in time: the disk is too slow")
@@ -247,7 +247,7 @@ class Door:
         self.controller.lock()
         with contextlib.ExitStack() as steps:  # last in, first out
             steps.callback(self.append, DoorEventCode.STOPPED, EventCause.LOCKED)
-            steps.callback(self.zones.close)
+            steps.callback(self.access.close)
             steps.callback(self.states.close)
             steps.callback(self._hardware.close)
 

@@ -47,7 +47,7 @@ class LaneRequests:
 
     def claimed_person(self, lane: str) -> str | None:
         """Return the person whose card or PIN waits for a face at a lane of this door."""
-        request = self._door.zones.find_open(lane)
+        request = self._door.access.find_open(lane)
         if request is None or not request.presented & _CLAIMS or Factor.FACE in request.presented:
             return None
         return request.person.name
@@ -99,7 +99,7 @@ class LaneRequests:
 
     def _decide(self, factor: Factor, person: RulePerson, grant: Grant, *, masked: bool) -> Answer:
         """Present a factor to the rules, and unlock if they allow it."""
-        outcome = self._door.zones.present(grant.lane, factor, person, masked=masked)
+        outcome = self._door.access.present(grant.lane, factor, person, masked=masked)
         if isinstance(outcome, Waiting):
             self._record_waiting(outcome, grant)
             return outcome

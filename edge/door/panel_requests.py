@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from edge.access.rules.values import Allowed
 from edge.codes import Code
-from edge.door.access_settings import PanelSettings
+from edge.door.access_point import PanelSettings
 from edge.door.credentials import Credentials
 from edge.door.door import Door
 from edge.door.events import DoorEventCode, DoorRefusal, EventCause
@@ -91,7 +91,7 @@ class PanelRequests:
                 return self._wait(report, allowed.lane, grant, allowed)
             refusal = DoorRefusal.PANEL_OFFLINE
         assert refusal is not None
-        self._door.zones.cancel_grant(allowed)
+        self._door.access.cancel_grant(allowed)
         self._unlocker.refuse(grant, refusal)
         return refusal
 
@@ -157,7 +157,7 @@ class PanelRequests:
         is_recorded = door.wait_recorded(record, door.clock() + RECORD_DEADLINE_S)
         if not (is_recorded or door.settings.unlock_unrecorded):
             return DoorRefusal.NOT_RECORDED
-        return door.controller.check(grant, door.clock()) or door.zones.check(allowed)
+        return door.controller.check(grant, door.clock()) or door.access.check(allowed)
 
     def _wait(
         self, report: int, lane: str, grant: Grant | None, allowed: Allowed | None
@@ -189,20 +189,20 @@ class PanelRequests:
 
     def _apply(self, grant: Grant, allowed: Allowed, verdict: PanelVerdict) -> bool:
         """Commit or cancel the request; return False if the local relay was refused."""
-        zones = self._door.zones
+        access = self._door.access
         if verdict not in _GRANTING:
-            zones.cancel_grant(allowed)
+            access.cancel_grant(allowed)
         elif self._settings.switch_relay:
             fresh = replace(grant, frame_at=self._door.clock())
             with self._door.hold_zones(allowed.lane, allowed.people) as is_held:
                 if is_held:
                     return self._unlocker.unlock(fresh, allowed) is None
-            zones.cancel_grant(allowed)
+            access.cancel_grant(allowed)
             self._unlocker.refuse(fresh, DoorRefusal.ZONES_BUSY)
             return False
         else:
-            zones.begin_grant(allowed)
-            zones.end_grant(allowed)
+            access.begin_grant(allowed)
+            access.end_grant(allowed)
         return True
 
     def _take_text(self, text: str) -> None:

@@ -76,7 +76,7 @@ class ReaderRequests:
 
     def update_people(self) -> None:
         """Take a change of people: their requests end, their lockouts do not."""
-        self._door.zones.end_requests()
+        self._door.access.end_requests()
         if self._access.panel is not None:
             self._access.panel.update_people()
         self.lockout.update_people(self._access.credentials)
@@ -152,7 +152,7 @@ class ReaderRequests:
             self._refuse(reader, CredentialRefusal.PIN_NOT_CHECKED)
             return
         credentials = self._access.credentials
-        waiting = self._door.zones.find_open(self._lane(reader))
+        waiting = self._door.access.find_open(self._lane(reader))
         has_card = waiting is not None and Factor.CARD in waiting.presented
         match = None
         if waiting is not None and waiting.presented:
@@ -176,7 +176,7 @@ class ReaderRequests:
         match = self._access.credentials.find_pin(digest)
         if match is None:
             return None
-        rules, moment = self._door.settings.access.rules, self._door.zones.moment()
+        rules, moment = self._door.settings.access.rules, self._door.access.moment()
         accepted = accepted_factors(rules, match.person.attributes, moment, masked=True)
         if any(Factor.PIN in each for each in accepted):
             return match

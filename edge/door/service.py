@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.audit.async_writer import AsyncLogWriter
-from edge.door.access_settings import DoorPaths
 from edge.door.connections import Connections
 from edge.door.credential_lockout import CredentialLockout
 from edge.door.door import Door
@@ -19,6 +18,7 @@ from edge.door.events import DoorEventCode, EventCause
 from edge.door.hardware import DoorHardware
 from edge.door.lane_requests import LaneRequests
 from edge.door.panel_requests import PanelRequests
+from edge.door.paths import DoorPaths
 from edge.door.people_watcher import PeopleWatcher
 from edge.door.pin_hasher import PinHasher
 from edge.door.reader_requests import ReaderRequests

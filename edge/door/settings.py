@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edge.access.schedule import Schedule, build_schedule
 from edge.audit.retention import Retention
 from edge.config import TerminalConfig
-from edge.door.access_settings import AccessSettings, build_access_settings
+from edge.door.access_point import AccessPointSettings, build_access_point
 from edge.door.timing import DoorTiming, build_timing
 from edge.errors import ConfigError
 from edge.system.accounts import (
@@ -30,7 +30,7 @@ class DoorSettings:
     instance: str | None  # of the recogniser in the same file
     timing: DoorTiming
     schedule: Schedule
-    access: AccessSettings
+    access: AccessPointSettings
     clients: Mapping[int, str]  # may send grants; the door's own account may too
     operators: Mapping[int, str]  # may send commands; root and the door's own account may too
     unlock_unrecorded: bool  # True: grants unlock although the audit log cannot be written
@@ -57,7 +57,7 @@ def build_settings(config: TerminalConfig) -> DoorSettings:
         instance=config.instance,
         timing=build_timing(door),
         schedule=build_schedule(door.schedule),
-        access=build_access_settings(config.access, door),
+        access=build_access_point(config.access, door),
         clients=clients,
         operators=operators | own,
         unlock_unrecorded=record.on_write_failure == "open",

@@ -29,11 +29,11 @@ class GrantUnlocker:
         refusal: Code | None = self._save(grant, allowed)
         now = door.clock()
         refusal = refusal or door.controller.check(grant, now)  # the frame may be too old by now
-        refusal = refusal or door.zones.check(allowed)
+        refusal = refusal or door.access.check(allowed)
         if refusal is None and not door.announce_unlock():
             refusal = DoorRefusal.NOT_RECORDED  # another door could unlock too
         if refusal is not None:
-            door.zones.cancel_grant(allowed)
+            door.access.cancel_grant(allowed)
             self.refuse(grant, refusal)
             return refusal
         door.controller.unlock(grant, now)
@@ -43,7 +43,7 @@ class GrantUnlocker:
             door.controller.lock()
             door.log.append(grant_event(DoorEventCode.FAILED, EventCause.RELAY, now, grant))
             raise
-        door.zones.end_grant(allowed)
+        door.access.end_grant(allowed)
         door.request_schedule_update()  # open hours may begin with this person
         door.log.append(grant_event(DoorEventCode.UNLOCKED, EventCause.GRANT, now, grant))
         return None
@@ -63,7 +63,7 @@ class GrantUnlocker:
             more["other"] = others[0]
         event = grant_event(DoorEventCode.GRANTED, EventCause.GRANT, door.clock(), grant)
         record = door.log.append(event, more)
-        save = door.zones.begin_grant(allowed)
+        save = door.access.begin_grant(allowed)
         is_saved = door.wait_recorded(record, deadline)
         if save is not None:
             is_saved = door.wait_saved(save, deadline) and is_saved

@@ -10,7 +10,7 @@ from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
 from edge.config.panel_check import check_panel
 from edge.config.rules_check import check_rules
-from edge.door.access_settings import build_access_settings
+from edge.door.access_point import build_access_point
 from edge.errors import ConfigError
 
 ENTRY = {"name": "in", "zone": "lab"}
@@ -139,7 +139,7 @@ def test_panel_with_local_relay_allows_zones() -> None:
     rules = AccessConfig.model_validate({"zones": [HARD], "lanes": [ENTRY, EGRESS]})
     door = DoorConfig.model_validate({"panel": {**PANEL, "switch_relay": True}})
     check_panel(rules, door)
-    panel = build_access_settings(rules, door).panel
+    panel = build_access_point(rules, door).panel
     assert panel is not None and panel.switch_relay
 
 

@@ -22,8 +22,8 @@ from edge.audit.verify import verify_log
 from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import VerificationKey, default_key_path, read_keys, read_state
 from edge.door import protocol
-from edge.door.access_settings import DoorPaths
 from edge.door.hardware import DoorHardware
+from edge.door.paths import DoorPaths
 from edge.door.readers.reader_set import ReaderSet
 from edge.door.record import load_previous_run
 from edge.door.service import DoorService

@@ -15,13 +15,14 @@ from edge.access.lockout import LockoutRule
 from edge.access.rules.values import Factor, Waiting
 from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.writer import AuditLogWriter
-from edge.door.access_settings import AccessSettings, DoorPaths
+from edge.door.access_point import AccessPointSettings
 from edge.door.controller import InputKind, OperatorCommand
 from edge.door.credential_editor import edit_credentials
 from edge.door.door import Door
 from edge.door.hardware import DoorHardware
 from edge.door.inputs import DoorInputs
 from edge.door.lane_requests import LaneRequests
+from edge.door.paths import DoorPaths
 from edge.door.people_watcher import PeopleWatcher
 from edge.door.record import PreviousRun
 from edge.door.simulated_backend import SimulatedRelayOutput
@@ -109,7 +110,7 @@ class DoorWorld:
             assert newest.done.wait(DEADLINE_S)
         assert self._relay.energised == self._must_unlock()
         people = self._oracle.picture(now=self._at).count.get("lab", 0)
-        assert self._door.zones.zones["lab"][0] == people
+        assert self._door.access.zones["lab"][0] == people
 
     def close(self) -> None:
         self._door.stop()
@@ -220,13 +221,13 @@ class DoorWorld:
         kind = self._random.choice(["reset", "reset-all", "occupancy"])
         if kind == "reset":
             who = self._random.choice(VISITORS).name
-            self._door.zones.reset_person(who)
+            self._door.access.reset_person(who)
             self._note(kind, who=who)
         elif kind == "reset-all":
-            self._door.zones.reset_all()
+            self._door.access.reset_all()
             self._note(kind)
         else:
-            self._door.zones.set_occupancy("lab", 1)
+            self._door.access.set_occupancy("lab", 1)
             self._note(kind, zone="lab", people=1)
 
     def _restart(self) -> None:
@@ -261,7 +262,7 @@ class DoorWorld:
                 editor.set_person(who.name, attributes)
 
     def _open(self, latches: LatchedStates) -> None:
-        access = AccessSettings(
+        access = AccessPointSettings(
             build_rules(_LAB),
             "main",
             {},

@@ -185,8 +185,8 @@ MUTANTS = (
 )
 # At a door: the class that each one replaces.
 DOOR_MUTANTS: tuple[tuple[str, type], ...] = (
-    ("edge.door.zone_keeper.RulesEngine", ForgetsGrants),
-    ("edge.door.zone_keeper.RulesEngine", IgnoresOpenings),
-    ("edge.door.zone_keeper.RulesEngine", ForgetsRelocks),
+    ("edge.door.access_controller.RulesEngine", ForgetsGrants),
+    ("edge.door.access_controller.RulesEngine", IgnoresOpenings),
+    ("edge.door.access_controller.RulesEngine", ForgetsRelocks),
     ("edge.door.door.Controller", IgnoresLockdown),
 )

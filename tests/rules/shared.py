@@ -1,7 +1,7 @@
 """Random steps of two door processes that share zones, against the oracle.
 
 A grant may be on its way at one door while anything happens at the other one: requests, passages,
-resets, kills, starts. Each process is a `ZoneKeeper` with its own lock and file thread.
+resets, kills, starts. Each process is a `AccessController` with its own lock and file thread.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 from edge.access.lockout import LockoutRule
 from edge.access.rules.values import Allowed, DoorStatus, Factor
-from edge.door.access_settings import AccessSettings
+from edge.door.access_controller import AccessController
+from edge.door.access_point import AccessPointSettings
 from edge.door.zone_file import ZoneFile
-from edge.door.zone_keeper import ZoneKeeper
 from edge.door.zone_lock import ZoneLock
 from tests.rules.combined import TestClock
 from tests.rules.oracle import Oracle, Picture
@@ -56,7 +56,7 @@ TWO_DOORS = make_terminal(
 class SimulatedDoorProcess:
     """Door process; a kill closes its files as the kernel does."""
 
-    keeper: ZoneKeeper
+    access: AccessController
     lock: ZoneLock
     file: ZoneFile
     unsaved: list[dict[str, Any]] = field(default_factory=list)  # facts that a kill loses
@@ -67,10 +67,10 @@ class SimulatedDoorProcess:
 
     def pump(self) -> None:
         """Repeat the maintenance until nothing waits for the disk."""
-        self.keeper.run_maintenance()
+        self.access.run_maintenance()
         while self.lock.is_held:
-            self.keeper.wait(DEADLINE_S)
-            self.keeper.run_maintenance()
+            self.access.wait(DEADLINE_S)
+            self.access.run_maintenance()
 
 
 @dataclass(frozen=True)
@@ -119,30 +119,30 @@ class SharedWorld:
         if self._coming is not None:
             if self._coming.door != door:  # the other process holds the lock
                 for _ in range(3):
-                    assert not process.keeper.begin_request()
-                process.keeper.end_request()
+                    assert not process.access.begin_request()
+                process.access.end_request()
                 self.outcomes["zones-busy"] += 1
             return
         if self._random.random() < 0.6:
             self._pass_time(11.0)  # beyond the factor window
         who = self._random.choice(VISITORS)
         for factor in self._random.sample(list(Factor), self._random.randint(1, 4)):
-            while not process.keeper.begin_request():
-                process.keeper.wait(DEADLINE_S)
+            while not process.access.begin_request():
+                process.access.wait(DEADLINE_S)
             expected = self._oracle.present(
                 lane, factor.value, who, self._at, self._wall.now, self._wall.is_trusted,
                 self._moved, False,
             )  # fmt: skip
-            outcome = process.keeper.present(lane, factor, person_of(who))
+            outcome = process.access.present(lane, factor, person_of(who))
             assert answer_of(outcome) == expected, (lane, factor, who, answer_of(outcome), expected)
             self.outcomes[expected[1] if expected[0] == "refused" else expected[0]] += 1
             if isinstance(outcome, Allowed):
                 self._begin(door, outcome)
                 return
-            process.keeper.end_request()
+            process.access.end_request()
 
     def _begin(self, door: str, allowed: Allowed) -> None:
-        save = self._processes[door].keeper.begin_grant(allowed)
+        save = self._processes[door].access.begin_grant(allowed)
         assert save is not None and save.done.wait(DEADLINE_S) and save.written
         self._coming = OnItsWay(door, allowed, self._moved[door])
         if self._random.random() < 0.5:
@@ -153,8 +153,8 @@ class SharedWorld:
         if self._coming is None:
             return
         door, allowed = self._coming.door, self._coming.allowed
-        keeper, other = self._processes[door].keeper, self._other(door)
-        refusal = keeper.check(allowed)
+        access, other = self._processes[door].access, self._other(door)
+        refusal = access.check(allowed)
         who = next(one for one in VISITORS if one.name == allowed.people[0].name)
         answer = self._oracle.complete(
             self._oracle.lane(allowed.lane), who, self._at, self._wall.now, self._wall.is_trusted,
@@ -163,12 +163,12 @@ class SharedWorld:
         assert refusal == (answer[1] if answer[0] == "refused" else None), (refusal, answer)
         self._coming = None
         if refusal is not None or self._random.random() < 0.1:
-            keeper.cancel_grant(allowed)
+            access.cancel_grant(allowed)
             self._oracle.log.append({"what": "cancel", "t": self._at, "lane": allowed.lane})
         else:
-            keeper.end_grant(allowed)
+            access.end_grant(allowed)
             self._note_grant(allowed, ajar=self._moved[door])
-        keeper.end_request()
+        access.end_request()
         self._oracle.shown = [one for one in self._oracle.shown if one[0] != allowed.lane]
         self._processes[door].unsaved.clear()
         waiting = self._processes[other].unsaved  # they are applied to the newer state
@@ -178,22 +178,22 @@ class SharedWorld:
     def _open(self) -> None:
         """Report an opening, or a person at the sensor."""
         door = self._random.choice(DOORS)
-        keeper = self._processes[door].keeper
+        access = self._processes[door].access
         if door == "right" and self._random.random() < 0.4:
-            keeper.passed()
+            access.passed()
             self._note(door, "sensor", lane="yard-out")
             return
         here = self._oracle.passing(self._picture(), door)
-        keeper.events.clear()
-        keeper.opened()
-        passed = [event.subject for event in keeper.events if event.event == "passage"]
+        access.events.clear()
+        access.opened()
+        passed = [event.subject for event in access.events if event.event == "passage"]
         assert sorted(map(str, passed)) == sorted(grant["who"] for grant in here)
         self._note(door, "open", door=door)
 
     def _relock(self) -> None:
         door = self._random.choice(DOORS)
         if self._coming is None:
-            self._processes[door].keeper.relocked()
+            self._processes[door].access.relocked()
             self._note(door, "relock", door=door)
 
     def _move(self) -> None:
@@ -216,23 +216,23 @@ class SharedWorld:
         door = self._random.choice(DOORS)
         if self._coming is not None and self._has_grants(self._other(door)):
             return  # the other process learns of the reset later
-        keeper = self._processes[door].keeper
+        access = self._processes[door].access
         kind = self._random.choice(["reset", "reset-all", "occupancy"])
         if kind == "reset":
             who = self._random.choice(VISITORS).name
-            keeper.reset_person(who)
+            access.reset_person(who)
             self._note(door, kind, at=door, who=who)
         elif kind == "reset-all":
-            keeper.reset_all()
+            access.reset_all()
             self._note(door, kind, at=door)
         else:
-            keeper.set_occupancy("lab", 1)
+            access.set_occupancy("lab", 1)
             self._note(door, kind, at=door, zone="lab", people=1)
 
     def _restart(self) -> None:
         door = self._random.choice(DOORS)
         if self._coming is None:
-            self._processes[door].keeper.close()
+            self._processes[door].access.close()
             self._begin_again(door)
 
     def _kill(self) -> None:
@@ -281,11 +281,13 @@ class SharedWorld:
     def _start(self, door: str) -> SimulatedDoorProcess:
         rules = replace(build_rules(self._terminal), doors=frozenset({door}))
         lockout = LockoutRule(5, 300.0, 60.0, 3600.0)
-        settings = AccessSettings(rules, door, {}, lockout, has_contact=True, panel=None)
+        settings = AccessPointSettings(rules, door, {}, lockout, has_contact=True, panel=None)
         lock = ZoneLock(self._folder / "zones.lock", lambda: self._at)
         file = ZoneFile(self._folder / "zones.json")
-        keeper = ZoneKeeper(settings, file, lock, lambda: self._at, self._wall, self._statuses)
-        return SimulatedDoorProcess(keeper, lock, file)
+        access = AccessController(
+            settings, file, lock, lambda: self._at, self._wall, self._statuses
+        )
+        return SimulatedDoorProcess(access, lock, file)
 
     def _begin_again(self, door: str) -> None:
         self._processes[door] = self._start(door)
@@ -304,14 +306,14 @@ class SharedWorld:
         if self._coming is not None or not path.exists():
             return
         for process in self._processes.values():
-            while not process.keeper.begin_request():
-                process.keeper.wait(DEADLINE_S)
-            process.keeper.end_request()
+            while not process.access.begin_request():
+                process.access.wait(DEADLINE_S)
+            process.access.end_request()
             process.pump()
         now = self._picture()
         for process in self._processes.values():
-            assert process.keeper.is_state_known == now.known
-            for zone, (people, _) in process.keeper.zones.items():
+            assert process.access.is_state_known == now.known
+            for zone, (people, _) in process.access.zones.items():
                 assert people == now.count.get(zone, 0), (zone, people, now.count)
         if now.known:
             self._compare_file(json.loads(path.read_text()), now)

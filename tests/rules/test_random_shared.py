@@ -8,7 +8,7 @@ import pytest
 
 from edge.access.rules.content import ZoneContent
 from edge.access.rules.engine import RulesEngine
-from edge.door import zone_keeper
+from edge.door import access_controller
 from edge.door.zone_file import PendingRead, ZoneFile
 from edge.door.zone_lock import ZoneLock
 from tests.rules import shared
@@ -78,6 +78,6 @@ def test_broken_sharing_is_caught(mutant: type, monkeypatch: pytest.MonkeyPatch)
 def test_broken_engine_at_two_doors_is_caught(
     mutant: type[RulesEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zone_keeper, "RulesEngine", mutant)
+    monkeypatch.setattr(access_controller, "RulesEngine", mutant)
     with pytest.raises(AssertionError, match="seed"):
         run_shared_steps(3000, seed=1)

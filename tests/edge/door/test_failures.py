@@ -13,9 +13,9 @@ from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.reader import read_log
 from edge.audit.writer import AuditLogWriter
 from edge.door import protocol
-from edge.door.access_settings import DoorPaths
 from edge.door.client import DoorClient
 from edge.door.hardware import DoorHardware
+from edge.door.paths import DoorPaths
 from edge.door.readers.reader_set import ReaderSet
 from edge.door.service import DoorService
 from edge.door.simulated_backend import SimulatedRelayOutput

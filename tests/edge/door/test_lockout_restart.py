@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from edge.door.access_settings import DoorPaths
 from edge.door.credential_editor import edit_credentials
+from edge.door.paths import DoorPaths
 from edge.door.requests import NOT_YET_RECORDED
 from tests.doors import CLOCK, until
 from tests.lanes import ADAS_CARD, ADAS_PIN, NO_CARD, NO_PIN, LaneDoor, lane_door, make_people

@@ -9,8 +9,8 @@ import pytest
 
 from edge.config.lane import PANEL
 from edge.config.osdp import OsdpPeripheralConfig
-from edge.door.access_settings import DoorPaths
 from edge.door.credential_editor import edit_credentials
+from edge.door.paths import DoorPaths
 from edge.door.readers.osdp_peripheral import OsdpPeripheral
 from tests import osdp_peers as peers
 from tests.doors import until

@@ -12,10 +12,10 @@ import pytest
 
 from edge.audit.reader import read_log
 from edge.config.lane import PANEL
-from edge.door.access_settings import DoorPaths
 from edge.door.controller import InputKind
 from edge.door.credential_editor import edit_credentials
 from edge.door.events import DoorRefusal
+from edge.door.paths import DoorPaths
 from edge.door.readers.card_formats import parse_card
 from edge.door.readers.events import CardRead
 from edge.door.readers.panel_events import (

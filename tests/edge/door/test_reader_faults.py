@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from edge.door import protocol
-from edge.door.access_settings import DoorPaths
 from edge.door.controller import InputKind
 from edge.door.credential_lockout import CredentialLockout
 from edge.door.lane_requests import LaneRequests
+from edge.door.paths import DoorPaths
 from edge.door.people_watcher import PeopleWatcher
 from edge.door.pin_hasher import PinHasher
 from edge.door.reader_conditions import RECORD_S

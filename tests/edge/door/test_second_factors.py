@@ -8,8 +8,8 @@ import pytest
 
 from edge.access.lockout import LockoutRule
 from edge.audit.reader import read_log
-from edge.door.access_settings import DoorPaths
 from edge.door.credential_editor import edit_credentials
+from edge.door.paths import DoorPaths
 from edge.errors import DoorError
 from edge.names import NAME_MAX
 from tests.doors import CLOCK, until

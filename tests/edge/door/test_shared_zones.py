@@ -41,12 +41,12 @@ def test_occupancy_limit_holds_for_both_doors(tmp_path: Path) -> None:
 def test_reset_at_one_door_counts_at_both(tmp_path: Path) -> None:
     with two_doors(tmp_path, ZONE) as (left, right):
         assert left.face("Ada") is None
-        right.door.zones.reset_person("Ada")
+        right.door.access.reset_person("Ada")
         right.settle()
-        assert right.door.zones.zones["lab"][0] == 0
+        assert right.door.access.zones["lab"][0] == 0
         assert left.face("Ada") is None
     with two_doors(tmp_path, ZONE) as (left, _):
-        assert left.door.zones.zones["lab"][0] == 1
+        assert left.door.access.zones["lab"][0] == 1
 
 
 @pytest.mark.parametrize("text", ["{", ""])
@@ -54,7 +54,7 @@ def test_reset_ends_an_invalid_state_for_both(tmp_path: Path, text: str) -> None
     (tmp_path / "zones.json").write_text(text)
     with two_doors(tmp_path, ZONE) as (left, right):
         assert left.face("Ada") == right.face("Ada") == "zone-state-unknown"
-        left.door.zones.reset_all()
+        left.door.access.reset_all()
         left.settle()
         assert right.face("Ada") is None and left.face("Ben") is None
 
@@ -83,7 +83,7 @@ def test_change_waits_for_the_lock(tmp_path: Path) -> None:
     with two_doors(tmp_path, ZONE) as (left, right):
         assert left.face("Ada") is None
         lock = hold(tmp_path)
-        save = left.door.zones.reset_person("Ada")
+        save = left.door.access.reset_person("Ada")
         left.door.update()
         assert not save.done.is_set()
         lock.close()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from edge.access.schedule import ScheduledMode
-from edge.door.access_settings import DoorPaths
 from edge.door.controller import InputKind
 from edge.door.credential_editor import edit_credentials
+from edge.door.paths import DoorPaths
 from edge.door.state_file import PendingSave
 from tests.doors import FixedSchedule, passing, until
 from tests.lanes import ADAS_CARD, BENS_CARD, LAB, LaneDoor, lane_door, make_people

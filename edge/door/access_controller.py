@@ -18,7 +18,7 @@ from edge.access.rules.values import (
     RulePerson,
 )
 from edge.access.schedule import ScheduledMode
-from edge.door.access_settings import AccessSettings
+from edge.door.access_point import AccessPointSettings
 from edge.door.events import DoorEventCode, EventCause
 from edge.door.shared_zones import SharedZones
 from edge.door.state_file import PendingSave
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
-class ZoneKeeper:
+class AccessController:
     """Asks the rules, follows passages, and keeps the state of the zones on disk.
 
     A request that depends on this state is decided between `begin_request`, repeated until it
@@ -42,7 +42,7 @@ class ZoneKeeper:
 
     def __init__(
         self,
-        settings: AccessSettings,
+        settings: AccessPointSettings,
         file: ZoneFile,
         lock: ZoneLock,
         clock: Callable[[], float],
@@ -65,7 +65,7 @@ class ZoneKeeper:
         self._planned = self.moment(), False  # of a grant: its time, and if the door stood open
         self._shared.load()
 
-    def update_settings(self, settings: AccessSettings) -> None:
+    def update_settings(self, settings: AccessPointSettings) -> None:
         """Use other holidays or another time zone; other changes need a restart."""
         self._settings = settings
         self._engine.update_calendar(settings.rules)

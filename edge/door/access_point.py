@@ -1,16 +1,14 @@
-"""Settings of the access rules at one door, and the files of the door process."""
+"""Settings of the access point: the door with its lanes, readers and access control panel."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from edge.access.lockout import LockoutRule
 from edge.access.rules.codes import RuleRefusal
 from edge.access.rules.settings import AccessRules, Lane, build_access_rules
 from edge.codes import Code
-from edge.config import TerminalConfig
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
 from edge.config.osdp import OsdpPeripheralConfig
@@ -33,8 +31,8 @@ class PanelSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AccessSettings:
-    """Rules of the terminal, and the lanes, readers and inputs of the door."""
+class AccessPointSettings:
+    """Rules of the terminal, and the lanes, readers and inputs of one door."""
 
     rules: AccessRules
     door: str  # name of the door
@@ -55,36 +53,10 @@ class AccessSettings:
         return None if self.rules.lanes[lane].door == self.door else DoorRefusal.OTHER_DOOR
 
 
-@dataclass(frozen=True, slots=True)
-class DoorPaths:
-    """Files of the door process apart from its audit log."""
-
-    socket: Path
-    people: Path
-    people_key: Path
-    zones: Path
-    lockouts: Path
-    zones_lock: Path
-    states: Mapping[str, Path]  # published states of the interlocked doors, by name
-
-    @classmethod
-    def in_folder(cls, folder: Path) -> DoorPaths:
-        """Return the usual names in one folder."""
-        return cls(
-            folder / "door.sock",
-            folder / "people.json",
-            folder / "people.key",
-            folder / "zones.json",
-            folder / "lockouts.json",
-            folder / "zones.lock",
-            {},
-        )
-
-
-def build_access_settings(access: AccessConfig, door: DoorConfig) -> AccessSettings:
+def build_access_point(access: AccessConfig, door: DoorConfig) -> AccessPointSettings:
     """Return the settings of a configuration."""
     lockout = access.lockout
-    return AccessSettings(
+    return AccessPointSettings(
         rules=build_access_rules(access, door),
         door=door.name,
         reader_lanes={reader.name: reader.lane for reader in door.readers},
@@ -104,17 +76,4 @@ def _build_panel(panel: PanelConfig) -> PanelSettings:
         panel.switch_relay,
         panel.forward_cards,
         answer_s,
-    )
-
-
-def build_paths(config: TerminalConfig) -> DoorPaths:
-    """Return the files of a configuration."""
-    return DoorPaths(
-        config.socket_path,
-        config.people_path,
-        config.people_key_path,
-        config.zones_path,
-        config.lockouts_path,
-        config.zones_lock_path,
-        config.door_states,
     )

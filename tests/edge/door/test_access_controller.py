@@ -11,10 +11,10 @@ from edge.access.rules.content import ZoneContent
 from edge.access.rules.values import Allowed, DoorStatus, Factor, RulePerson
 from edge.config.access import AccessConfig
 from edge.config.door import DoorConfig
-from edge.door.access_settings import build_access_settings
+from edge.door.access_controller import AccessController
+from edge.door.access_point import build_access_point
 from edge.door.state_file import PendingSave
 from edge.door.zone_file import PendingRead
-from edge.door.zone_keeper import ZoneKeeper
 from edge.door.zone_lock import ZoneLock
 from edge.system.wallclock import ClockTrust, WallClock
 
@@ -61,9 +61,9 @@ class Setup:
     def __init__(self, folder: Path) -> None:
         self.now, self.disk = 100.0, Disk()
         self.lock = ZoneLock(folder / "zones.lock", lambda: self.now)
-        settings = build_access_settings(AccessConfig.model_validate(ZONE), DoorConfig())
+        settings = build_access_point(AccessConfig.model_validate(ZONE), DoorConfig())
         door = DoorStatus(is_unlocked=False, is_open=False)
-        self.keeper = ZoneKeeper(
+        self.access = AccessController(
             settings,
             self.disk,  # type: ignore[arg-type]
             self.lock,
@@ -73,9 +73,9 @@ class Setup:
         )
 
     def ask(self, name: str) -> Allowed:
-        while not self.keeper.begin_request():
-            self.keeper.wait(1.0)
-        allowed = self.keeper.present("in", Factor.FACE, RulePerson(name))
+        while not self.access.begin_request():
+            self.access.wait(1.0)
+        allowed = self.access.present("in", Factor.FACE, RulePerson(name))
         assert isinstance(allowed, Allowed)
         return allowed
 
@@ -88,63 +88,63 @@ def setup(tmp_path: Path) -> Iterator[Setup]:
 
 
 def test_repeated_save_waits_for_the_grant(setup: Setup) -> None:
-    keeper, disk = setup.keeper, setup.disk
+    access, disk = setup.access, setup.disk
     ada = setup.ask("Ada")
-    keeper.begin_grant(ada)
+    access.begin_grant(ada)
     disk.end_last("full")
-    keeper.run_maintenance()
-    keeper.end_grant(ada)
-    keeper.end_request()
+    access.run_maintenance()
+    access.end_grant(ada)
+    access.end_request()
     ben = setup.ask("Ben")
-    keeper.begin_grant(ben)
+    access.begin_grant(ben)
     assert disk.people == {"Ada", "Ben"}
     setup.now += 5.0
-    keeper.run_maintenance()  # a repeated save is due, and would lack this grant
+    access.run_maintenance()  # a repeated save is due, and would lack this grant
     assert disk.people == {"Ada", "Ben"}
-    keeper.end_grant(ben)
-    keeper.run_maintenance()
+    access.end_grant(ben)
+    access.run_maintenance()
     assert disk.people == {"Ada", "Ben"}
 
 
 def test_grant_is_saved_once(setup: Setup) -> None:
     ada = setup.ask("Ada")
-    setup.keeper.begin_grant(ada)
+    setup.access.begin_grant(ada)
     setup.disk.end_last()
-    setup.keeper.end_grant(ada)
-    setup.keeper.end_request()
+    setup.access.end_grant(ada)
+    setup.access.end_request()
     assert len(setup.disk.states) == 1 and setup.disk.people == {"Ada"}
     assert not setup.lock.is_held
 
 
 def test_lock_is_held_until_all_is_on_disk(setup: Setup) -> None:
     ada = setup.ask("Ada")
-    setup.keeper.begin_grant(ada)
-    setup.keeper.end_grant(ada)  # before the disk has answered
-    setup.keeper.end_request()
+    setup.access.begin_grant(ada)
+    setup.access.end_grant(ada)  # before the disk has answered
+    setup.access.end_request()
     for save in setup.disk.saves:
-        setup.keeper.run_maintenance()
+        setup.access.run_maintenance()
         assert setup.lock.is_held
         save.end("")
-    setup.keeper.run_maintenance()
+    setup.access.run_maintenance()
     assert not setup.lock.is_held and setup.disk.people == {"Ada"}
 
 
 def test_failed_save_releases_the_lock(setup: Setup) -> None:
-    setup.keeper.reset_all()
-    setup.keeper.wait(1.0)
-    setup.keeper.run_maintenance()
+    setup.access.reset_all()
+    setup.access.wait(1.0)
+    setup.access.run_maintenance()
     assert setup.lock.is_held
     setup.disk.end_last("full")
-    setup.keeper.run_maintenance()
+    setup.access.run_maintenance()
     assert not setup.lock.is_held
     setup.now += 5.0  # it is repeated
-    setup.keeper.run_maintenance()
-    setup.keeper.run_maintenance()
+    setup.access.run_maintenance()
+    setup.access.run_maintenance()
     assert setup.lock.is_held and len(setup.disk.states) == 2
 
 
 def test_cancelled_grant_is_taken_back(setup: Setup) -> None:
     ada = setup.ask("Ada")
-    setup.keeper.begin_grant(ada)
-    setup.keeper.cancel_grant(ada)
+    setup.access.begin_grant(ada)
+    setup.access.cancel_grant(ada)
     assert len(setup.disk.states) == 2 and setup.disk.people == set()
