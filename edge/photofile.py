@@ -29,6 +29,7 @@ from PIL.ImageFile import ImageFile
 
 from edge.errors import PhotoError
 from edge.system.leftovers import is_leftover
+from edge.system.packages import install_command
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (H,W,3) BGR
 
@@ -117,7 +118,8 @@ def decode_photo(encoded: bytes, name: str) -> Pixels:
         raise
     except ImportError as error:
         raise _unreadable(
-            f"{name}: {kind} files need {error.name}: pip install pillow-heif, or save it as JPEG",
+            f"{name}: {kind} files need {error.name}: {install_command('pillow-heif')}; or save it "
+            "as JPEG",
         ) from error
     except MemoryError as error:
         raise _unreadable(f"{name}: not enough memory to decode it; save it smaller") from error

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge.config.recognition import FOLDER_FPS
 from edge.errors import CameraError
 from edge.system.leftovers import is_leftover
+from edge.system.packages import install_command
 from edge.values import Frame
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ def _gif(path: Path) -> Iterator[Step]:
         from PIL import Image, ImageSequence
     except ImportError as error:
         raise CameraError(
-            f"{path}: GIF files need Pillow; install it with: pip install pillow"
+            f"{path}: GIF files need Pillow; install it with: {install_command('pillow')}"
         ) from error
     try:
         with Image.open(path) as animation:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeVar
 from edge.errors import ConfigError, MfsaError, without_credentials
 from edge.names import normalize_name
 from edge.system.accounts import account_name
+from edge.system.packages import install_command
 from edge.system.stderr import limit_native_stderr
 
 _T = TypeVar("_T")
@@ -72,7 +73,7 @@ def run_module(
         except ModuleNotFoundError as error:
             raise MfsaError(
                 f"{error.name} is not installed; install what this command needs: "
-                f"pip install 'mfsa-edge[{extra}]'"
+                f"{install_command(f'mfsa-edge[{extra}]')}"
             ) from error
         return int(main(argv))
 

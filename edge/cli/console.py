@@ -10,6 +10,7 @@ from types import ModuleType
 from edge.cli import common
 from edge.config import load_config
 from edge.errors import MfsaError
+from edge.system.packages import install_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,7 +34,7 @@ def _load(module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise MfsaError(
             f"{error.name} is not installed; install what this command needs: "
-            "pip install 'mfsa-edge[console]'"
+            f"{install_command('mfsa-edge[console]')}"
         ) from error
 
 

@@ -27,7 +27,8 @@ from edge.system.atomic_files import check_replaceable, write_atomic
 
 _T = TypeVar("_T")
 _BUNDLES = ("bundle", "build/bundle", "/opt/mfsa-edge/bundle")
-_CHECKED = ("bundle", "engine", "camera", "liveness")  # checks that work before the first start
+# Checks that work before the first start.
+_CHECKED = ("pins", "bundle", "engine", "camera", "liveness")
 _INJECTION = "anyone who can write to that stream can show the door any face"
 _PHOTO_OPENS = "a photo of an enrolled person opens this door"
 _CHOICES = {  # of options that have no default with --yes

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from gpiozero import DigitalInputDevice, DigitalOutputDevice
 from gpiozero.pins.mock import MockFactory
 
+from edge.door.libraries import PIN_FACTORIES
 from edge.errors import DoorError
 
 
@@ -16,25 +18,31 @@ def open_pin_factory(name: str) -> Any:
     """Return the pin factory `jetson`, `lgpio`, `native` or `mock`. Raises DoorError."""
     if name == "mock":
         return MockFactory()
+    # lgpio writes a FIFO to its working directory, which may be read-only.
+    os.environ.setdefault("LG_WD", "/tmp")
+    library, factory = PIN_FACTORIES[name]
+    module = library.load(f"gpiozero's pin factory {name!r}")
     try:
-        if name == "lgpio":
-            # lgpio writes a FIFO to its working directory, which may be read-only.
-            os.environ.setdefault("LG_WD", "/tmp")
-            from gpiozero.pins.lgpio import LGPIOFactory
-
-            return LGPIOFactory()
-        if name == "jetson":
-            from edge.door.jetson import JetsonFactory
-
-            return JetsonFactory()
-        from gpiozero.pins.native import NativeFactory
-
-        return NativeFactory()
+        return getattr(module, factory)()
     except Exception as error:  # boards and drivers raise many types
         raise DoorError(
             f"gpiozero's pin factory {name!r} does not work here: {error}; "
             "use `kind: simulated` on a machine without pins"
         ) from error
+
+
+def check_pins(factory_name: str, pins: Mapping[str, int | str]) -> None:
+    """Check that a factory works and has the pins, by key; uses none. Raises DoorError."""
+    factory = open_pin_factory(factory_name)
+    try:
+        for key, pin in pins.items():
+            if not list(factory.board_info.find_pin(pin)):
+                raise DoorError(
+                    f"{key}: this board has no pin {pin!r} for {factory_name}; write another one, "
+                    "see docs/wiring.md"
+                )
+    finally:
+        factory.close()
 
 
 class GpioRelayOutput:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import EngineError
+from edge.system.packages import install_command
 
 try:
     import onnxruntime as ort
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise EngineError(
-        f"ONNX Runtime is not installed ({error}); install it with: pip install onnxruntime"
+        f"ONNX Runtime is not installed ({error}); install it with: "
+        f"{install_command('onnxruntime')}"
     ) from error
 
 if TYPE_CHECKING:

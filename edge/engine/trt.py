@@ -21,6 +21,7 @@ from edge.bundle_files import read_file
 from edge.engine.cuda import find_device
 from edge.engine.sidecar import BUILD_REMEDY, PlanRequirements, check_sidecar, read_sidecar
 from edge.errors import BundleError, EngineError
+from edge.system.packages import install_command
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +49,8 @@ def import_pycuda() -> ModuleType:
         import pycuda.driver as cuda
     except ImportError as error:
         raise EngineError(
-            f"pycuda is not installed or finds no driver ({error}); pip install 'mfsa-edge[jetson]'"
+            f"pycuda is not installed or finds no driver ({error}); install it with: "
+            f"{install_command('mfsa-edge[jetson]')}"
         ) from error
     try:
         cuda.init()

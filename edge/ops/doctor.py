@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
 from edge.access.messages import describe_overload, describe_thresholds
 from edge.audit.clock import open_clock
@@ -16,21 +17,18 @@ from edge.bundle_use import USE_WORDS, assess_use
 from edge.camera import open_camera
 from edge.chip import PREPROCESSING
 from edge.config import TerminalConfig
-from edge.config.lane import PANEL
-from edge.config.osdp import OsdpPeripheralConfig, OsdpReaderConfig
 from edge.config.policy import NoLivenessConfig
 from edge.door.access_check import check_access
 from edge.door.client import DoorClient
 from edge.door.clock_trust import describe_doubt
 from edge.door.readers.events import ReaderState
-from edge.door.readers.opening import check_wiegand_panel
-from edge.door.readers.osdp_key import load_osdp_key
 from edge.errors import MfsaError
 from edge.gallery.key import become_owner, has_gallery
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.opening import open_gallery
 from edge.gallery.spelling import find_numbered
 from edge.ops.check_result import ERROR, OK, WARNING, CheckResult
+from edge.ops.door_hardware import check_accounts, check_outputs, check_readers
 from edge.recogniser.build import build_rules
 from edge.recogniser.lane_faces import unnamed_warning
 from edge.recogniser.networks import open_networks
@@ -92,18 +90,26 @@ def _instance(config: TerminalConfig) -> Iterator[CheckResult]:
 
 
 def _bundle(config: TerminalConfig) -> Iterator[CheckResult]:
-    bundle = open_bundle(config.bundle, PREPROCESSING)
-    words = f"{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}"
-    if bundle.compatible_with:
-        models = ", ".join(model[:12] for model in bundle.compatible_with)
-        words += f", accepts templates of model {models}"
-    yield CheckResult(OK, "bundle", words)
-    use = assess_use(bundle.manifest)
-    if use.use == "commercial":
-        yield CheckResult(OK, "use", "commercial, by the provenance list of the bundle")
-    else:
-        words = f"{USE_WORDS[use.use]}, because of {use.names}; see docs/licences.md"
-        yield CheckResult(WARNING, "use", words)
+    for key, path in _bundles(config).items():
+        bundle = open_bundle(path, PREPROCESSING)
+        words = f"{key}{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}"
+        if bundle.compatible_with:
+            models = ", ".join(model[:12] for model in bundle.compatible_with)
+            words += f", accepts templates of model {models}"
+        yield CheckResult(OK, "bundle", words)
+        use = assess_use(bundle.manifest)
+        if use.use == "commercial":
+            words = f"{key}commercial, by the provenance list of the bundle"
+            yield CheckResult(OK, "use", words)
+        else:
+            words = f"{key}{USE_WORDS[use.use]}, because of {use.names}; see docs/licences.md"
+            yield CheckResult(WARNING, "use", words)
+
+
+def _bundles(config: TerminalConfig) -> dict[str, Path]:
+    """Return the bundles that the recogniser opens, by the beginning of their messages."""
+    previous = config.previous_bundle
+    return {"": config.bundle} | ({} if previous is None else {"previous_bundle: ": previous})
 
 
 def _record(config: TerminalConfig) -> Iterator[CheckResult]:
@@ -127,20 +133,6 @@ def _record(config: TerminalConfig) -> Iterator[CheckResult]:
             yield CheckResult(WARNING, "record", words)
 
 
-def _readers(config: TerminalConfig) -> Iterator[CheckResult]:
-    for reader in config.door.readers:
-        if isinstance(reader, OsdpReaderConfig):
-            load_osdp_key(reader.key_file)
-            yield CheckResult(OK, "readers", f"{reader.name}: key of the secure channel readable")
-    panel = config.door.panel
-    if isinstance(panel, OsdpPeripheralConfig):
-        load_osdp_key(panel.key_file)
-        yield CheckResult(OK, "readers", f"{PANEL}: key of the secure channel readable")
-    elif panel is not None:
-        check_wiegand_panel(panel)
-        yield CheckResult(OK, "readers", f"{PANEL}: {panel.chip} sends Wiegand pulses")
-
-
 def _access(config: TerminalConfig) -> Iterator[CheckResult]:
     for finding in check_access(config):
         yield CheckResult(OK if finding.is_ok else WARNING, "access", finding.message)
@@ -155,17 +147,17 @@ def _clock(config: TerminalConfig) -> Iterator[CheckResult]:
 
 
 def _engine(config: TerminalConfig) -> Iterator[CheckResult]:
-    networks = open_networks(config)
     import numpy as np
 
-    try:
-        networks.detector.detect(np.zeros((480, 640, 3), np.uint8))
-        networks.embedder.embed(np.zeros((1, 112, 112, 3), np.uint8))
-    finally:
-        networks.close()
-    yield CheckResult(
-        WARNING if networks.fallback else OK, "engine", f"{networks} runs both networks"
-    )
+    for key, path in _bundles(config).items():
+        networks = open_networks(config.model_copy(update={"bundle": path}))
+        try:
+            networks.detector.detect(np.zeros((480, 640, 3), np.uint8))
+            networks.embedder.embed(np.zeros((1, 112, 112, 3), np.uint8))
+        finally:
+            networks.close()
+        level = WARNING if networks.fallback else OK
+        yield CheckResult(level, "engine", f"{key}{networks} runs both networks")
 
 
 def _gallery(config: TerminalConfig) -> Iterator[CheckResult]:
@@ -278,7 +270,9 @@ _CHECKS: dict[str, Callable[[TerminalConfig], Iterator[CheckResult]]] = {
     "state": _state,
     "instance": _instance,
     "record": _record,
-    "readers": _readers,
+    "accounts": check_accounts,
+    "pins": check_outputs,
+    "readers": check_readers,
     "access": _access,
     "gallery": _gallery,  # drops privileges; the checks below run as the recogniser
     "clock": _clock,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 RECOGNISER_ACCOUNT = "mfsa-edge"  # made by systemd/mfsa-edge.sysusers
@@ -36,18 +36,19 @@ def list_login_accounts() -> list[str]:
 
 
 @contextlib.contextmanager
-def acting_as_owner(path: Path) -> Iterator[None]:
+def acting_as_owner(path: Path, groups: Sequence[int] | None = None) -> Iterator[None]:
     """Use the effective account of a folder's or file's owner in a block, if this is root.
 
     Links in the folder give root no more rights than the owner has. A folder that does not exist
-    yet counts as owned by the owner of the one above. Raises OSError.
+    yet counts as owned by the owner of the one above. `groups`: those of the account in the block;
+    None: the group of the folder or file. Raises OSError.
     """
     owner = next(place for place in (path, *path.absolute().parents) if place.exists()).stat()
     if os.geteuid() != 0 or owner.st_uid == 0:
         yield
         return
-    groups = os.getgroups()
-    os.setgroups([owner.st_gid])
+    before = os.getgroups()
+    os.setgroups([owner.st_gid] if groups is None else groups)
     os.setegid(owner.st_gid)
     os.seteuid(owner.st_uid)
     try:
@@ -55,4 +56,4 @@ def acting_as_owner(path: Path) -> Iterator[None]:
     finally:
         os.seteuid(0)
         os.setegid(0)
-        os.setgroups(groups)
+        os.setgroups(before)

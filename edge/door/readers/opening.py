@@ -17,12 +17,12 @@ from edge.config.readers import (
 from edge.door.readers.card_formats import STANDARD_FORMATS, ParityRule
 from edge.door.readers.reader import Reader
 from edge.door.readers.reader_set import ReaderSet
+from edge.door.readers.requirements import find_requirements
 from edge.door.readers.simulated import SimulatedReader
 from edge.door.readers.wiegand_decoder import WiegandFormat
 from edge.door.readers.wiegand_panel import WiegandPanel
 from edge.door.readers.wiegand_reader import EdgeSource, WiegandReader
 from edge.door.readers.wiegand_wave import WaveTiming
-from edge.errors import DoorError
 
 
 def open_readers(
@@ -34,28 +34,24 @@ def open_readers(
 
     The panel has the name `PANEL`.
     """
-    readers = {config.name: _build(config.name, config) for config in configs}
+    readers = {config.name: _build(f"door.readers.{config.name}", config) for config in configs}
     if panel is not None:
-        readers[PANEL] = _build(PANEL, panel)
+        readers[PANEL] = _build("door.panel", panel)
     return ReaderSet(readers, clock)
 
 
-def _build(name: str, config: ReaderConfig | PanelConfig) -> Reader:
-    try:
-        if isinstance(config, SimulatedReaderConfig):
-            return SimulatedReader(config.path)
-        if isinstance(config, WiegandPanelConfig):
-            return _build_wiegand_panel(config)
-        if isinstance(config, WiegandReaderConfig):
-            return _build_wiegand(config)
-        if isinstance(config, HidReaderConfig):
-            return _build_hid(config)
-        return _build_osdp(config)
-    except ImportError as error:
-        extra = "hid" if config.kind == "hid" else "readers"
-        raise DoorError(
-            f"reader {name}: {error}; install the extra: pip install 'mfsa-edge[{extra}]'"
-        ) from error
+def _build(key: str, config: ReaderConfig | PanelConfig) -> Reader:
+    if (needs := find_requirements(config)) is not None:
+        needs.library.load(key)
+    if isinstance(config, SimulatedReaderConfig):
+        return SimulatedReader(config.path)
+    if isinstance(config, WiegandPanelConfig):
+        return _build_wiegand_panel(config)
+    if isinstance(config, WiegandReaderConfig):
+        return _build_wiegand(config)
+    if isinstance(config, HidReaderConfig):
+        return _build_hid(config)
+    return _build_osdp(config)
 
 
 def _build_wiegand(config: WiegandReaderConfig) -> Reader:
@@ -68,23 +64,12 @@ def _build_wiegand(config: WiegandReaderConfig) -> Reader:
 
 
 def _build_wiegand_panel(config: WiegandPanelConfig) -> Reader:
-    check_wiegand_panel(config)
-    from edge.door.readers.lgpio_wave import LgpioWave
+    from edge.door.readers.lgpio_wave import LgpioWave, check_waves
 
     lines = config.d0, config.d1
+    check_waves(config.chip, lines)
     timing = WaveTiming(config.pulse_us, config.interval_us, config.active_high)
     return WiegandPanel(lambda: LgpioWave(config.chip, lines, timing.idle_levels), timing)
-
-
-def check_wiegand_panel(config: WiegandPanelConfig) -> None:
-    """Check that pulses can be sent; raises DoorError, also without the library."""
-    try:
-        from edge.door.readers.lgpio_wave import check_waves
-    except ImportError as error:
-        raise DoorError(
-            f"door.panel: {error}; install lgpio: pip install 'mfsa-edge[jetson]'"
-        ) from error
-    check_waves(config.chip, (config.d0, config.d1))
 
 
 def _build_hid(config: HidReaderConfig) -> Reader:

@@ -20,7 +20,6 @@ from edge.door.readers.osdp_frames import (
 )
 from edge.door.readers.osdp_key import OsdpKey
 from edge.door.readers.serial_line import SerialLine
-from edge.errors import DoorError
 
 _MESSAGES_MAX = 64  # events or commands that wait for the caller
 _DEVICE_ID = {
@@ -37,12 +36,8 @@ Message = Mapping[str, Any]  # event or command of libosdp
 @functools.cache
 def load_library() -> Any:
     """Return the module of libosdp, silent: its log could contain a credential."""
-    try:
-        import osdp_sys
-    except ImportError as error:
-        raise DoorError(
-            f"libosdp cannot be loaded ({error}); install it with: pip install 'mfsa-edge[readers]'"
-        ) from error
+    import osdp_sys
+
     osdp_sys.set_loglevel(osdp_sys.LOG_EMERG)
     return osdp_sys
 

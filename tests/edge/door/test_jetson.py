@@ -160,5 +160,5 @@ def test_gpiozero_finds_factory_by_entry_point() -> None:
 
 
 def test_jetson_factory_elsewhere_is_refused() -> None:
-    with pytest.raises(DoorError, match="pin factory 'jetson' does not work here"):
+    with pytest.raises(DoorError, match="pin factory 'jetson': lgpio cannot be loaded"):
         open_pin_factory("jetson")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +16,7 @@ from edge.cli import audit, gallery
 from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
-from edge.ops.check_result import ERROR, OK, WARNING, CheckResult
+from edge.ops.check_result import OK, WARNING, CheckResult
 from edge.ops.doctor import examine
 from edge.subject import PersonRights, SubjectRecord
 from tests.bundles import CALIBRATION, EMBEDDING
@@ -96,45 +95,6 @@ def test_doctor_compatible_gallery_opens(
 def test_doctor_low_threshold_is_an_error(write_config: Callable[..., Path]) -> None:
     config = load_config(write_config(policy={"threshold_unmasked": 0.2}))
     assert any("it can only be raised" in finding.message for finding in examine(config))
-
-
-@pytest.mark.parametrize(
-    ("key", "level", "message"),
-    [
-        ("8a1f03c57be29d4460f1a7325e9cb80d", OK, ": key of the secure channel readable"),
-        ("303132333435363738393a3b3c3d3e3f", ERROR, "default key SCBK-D"),
-        ("00" * 16, ERROR, "can be guessed"),
-    ],
-)
-@pytest.mark.parametrize("name", ["entry", "panel"])
-def test_doctor_checks_osdp_keys(
-    write_config: Callable[..., Path],
-    tmp_path: Path,
-    key: str,
-    level: str,
-    message: str,
-    name: str,
-) -> None:
-    path = tmp_path / "osdp.key"
-    path.write_text(key)
-    path.chmod(0o600)
-    line = {"kind": "osdp", "device": "/dev/ttyUSB0", "key_file": str(path)}
-    is_panel = name == "panel"
-    door = {"panel": line} if is_panel else {"readers": [{**line, "name": name}]}
-    config = load_config(write_config(door=door))
-    (result,) = examine(config, ["readers"])
-    assert result.level == level and message in result.message and key not in result.message
-
-
-def test_doctor_checks_pulses_of_a_panel(
-    write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "lgpio", None)
-    monkeypatch.delitem(sys.modules, "edge.door.readers.lgpio_wave", raising=False)
-    panel = {"kind": "wiegand", "chip": "/dev/gpiochip0", "d0": 4, "d1": 5}
-    config = load_config(write_config(door={"panel": panel}))
-    (result,) = examine(config, ["readers"])
-    assert result.level == ERROR and "install lgpio" in result.message
 
 
 @pytest.mark.parametrize(

@@ -349,7 +349,7 @@ def test_start_without_waveforms_is_refused(chip: SimulatedChip) -> None:
 def test_start_without_lgpio_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lgpio", None)
     monkeypatch.delitem(sys.modules, "edge.door.readers.lgpio_wave", raising=False)
-    with pytest.raises(DoorError, match="install lgpio"):
+    with pytest.raises(DoorError, match="bin/pip install lgpio"):
         open_readers((), config(), lambda: 0.0)
 
 
