@@ -10,6 +10,7 @@
     ├── DoorError            the door process cannot be reached, or its hardware fails
     ├── RecogniserError      the recogniser process cannot be reached
     ├── RecordError          the audit log cannot be written
+    ├── AccountError         a user, session or token of the console is refused, or not readable
     ├── LockFileError        a lock file cannot be opened
     └── AlreadyRunningError  another process uses this terminal
 
@@ -81,6 +82,10 @@ class RecogniserError(MfsaError, OSError):
 
 class RecordError(MfsaError, OSError):
     """The audit log of decisions or door events cannot be written."""
+
+
+class AccountError(MfsaError):
+    """A user, session or token of the console is refused, or cannot be read or written."""
 
 
 class LockFileError(MfsaError, OSError):

@@ -17,6 +17,7 @@ from edge.audit.kinds import (
     RetentionReason,
 )
 from edge.camera.sharing import SessionEnd
+from edge.console.events import ConsoleEvent
 from edge.console.roles import Permission, Role
 from edge.door.events import (
     CredentialRefusal,
@@ -74,6 +75,7 @@ ENUMS: dict[str, Sequence[DescribedCode]] = {
     "reason of a clock record without doubt": list(ClockReason),
     "end of an enrollment's use of the camera": list(SessionEnd),
     "finding of `edge-audit verify`": list(FindingCode),
+    "event of the console": list(ConsoleEvent),
     "permission in the console": list(Permission),
     "role of a user of the console": list(Role),
 }

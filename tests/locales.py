@@ -13,6 +13,9 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from edge.console.accounts.users import USER_STATES
+from edge.console.roles import Permission, Role
+
 CONSOLE = Path(__file__).resolve().parents[1] / "edge" / "console"
 LOCALES = CONSOLE / "locales"
 SOURCE = "en"  # language of the texts in the code
@@ -35,6 +38,8 @@ def extract_texts() -> Catalog:
     for _, _, message, _, _ in extract_from_dir(CONSOLE, _METHODS, keywords=_KEYWORDS):
         if message:
             found.add(message)
+    for text in (*Role, *(code.sentence for code in (*Role, *Permission)), *USER_STATES):
+        found.add(str(text))
     return found
 
 

@@ -11,6 +11,7 @@ class RecordKind(Code):
     CAMERA = "camera", "the camera was lost or came back"
     CHANGEOVER = "changeover", "a subject was enrolled for the new model during migration"
     CLOCK = "clock", "the trust in the clock changed"
+    CONSOLE = "console", "a user of the console did something, or was refused"
     DECISION = "decision", "the recogniser decided on a face"
     DOOR = "door", "the door process answered a grant"
     ENROLLMENT = "enrollment", "an enrollment used the camera, or left a record"

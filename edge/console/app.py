@@ -7,11 +7,13 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+from edge.console import error_pages
 from edge.console.context import Console
-from edge.console.pages import health
+from edge.console.pages import health, login, users
+from edge.console.security import BODY_MAX, BodyLimit, CrossSiteCheck, SecurityHeaders
 
 STATIC = Path(__file__).parent / "static"
-_ROUTERS = (health.router,)
+_ROUTERS = (login.router, health.router, users.router)
 
 
 def create_app(console: Console) -> FastAPI:
@@ -20,5 +22,9 @@ def create_app(console: Console) -> FastAPI:
     app.state.console = console
     for router in _ROUTERS:
         app.include_router(router)
+    error_pages.install(app)
+    app.add_middleware(BodyLimit, limit=BODY_MAX)
+    app.add_middleware(CrossSiteCheck)
+    app.add_middleware(SecurityHeaders, tls=True)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app

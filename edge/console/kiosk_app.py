@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from edge.console.app import STATIC
 from edge.console.context import Console
 from edge.console.kiosk import router
+from edge.console.security import BODY_MAX, BodyLimit, CrossSiteCheck, SecurityHeaders
 from edge.console.settings import LOOPBACK
 
 
@@ -17,7 +18,10 @@ def create_kiosk_app(console: Console) -> FastAPI:
     app = FastAPI(title="mfsa-edge kiosk", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = console
     app.include_router(router.router)
-    # A name of another server that leads here, by DNS, is refused.
+    app.add_middleware(BodyLimit, limit=BODY_MAX)
+    app.add_middleware(CrossSiteCheck)
+    # A page of another site cannot reach the kiosk by a name that resolves to the loopback.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[LOOPBACK, "localhost"])
+    app.add_middleware(SecurityHeaders, tls=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edge.codes import Code
+
+if TYPE_CHECKING:
+    from edge.console.accounts.sessions import Session
 
 
 class Permission(Code):
@@ -41,6 +45,9 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.AUDITOR: frozenset({_P.READ_EVENTS, _P.READ_DOOR, _P.READ_HEALTH, _P.READ_AUDIT}),
 }
 
+# A token cannot make users or other tokens.
+TOKEN_PERMISSIONS = frozenset(_P) - {_P.MANAGE_USERS, _P.MANAGE_TOKENS}
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -48,6 +55,12 @@ class Principal:
 
     name: str  # of the user; of a token: `token:` and its name
     permissions: frozenset[Permission]
+    session: Session | None = None  # of a user
+
+    @property
+    def csrf(self) -> str:
+        """Token that the forms of a page send."""
+        return self.session.csrf if self.session else ""
 
     def has(self, permission: Permission) -> bool:
         return permission in self.permissions

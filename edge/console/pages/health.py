@@ -20,4 +20,4 @@ def show_health(
     console: Console = Depends(console_of),
 ) -> HTMLResponse:
     """Show the health of the terminal."""
-    return render(request, "health.html", principal=principal, terminal=console.config.terminal)
+    return render(request, "health.html", principal)

@@ -13,11 +13,15 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from edge.config import TerminalConfig, load_config
+from edge.console.accounts.passwords import PasswordHasher
+from edge.console.accounts.sessions import Session
 from edge.console.app import create_app
 from edge.console.context import Console, build_console
-from edge.console.permissions import current_principal
-from edge.console.roles import ROLE_PERMISSIONS, Principal, Role
+from edge.console.permissions import COOKIE, CSRF_HEADER
+from edge.console.roles import Role
 
+BASE = "https://console"
+PASSWORD = "correct horse battery"
 Clients = Callable[[Role], TestClient]
 
 CONFIG = """\
@@ -28,6 +32,16 @@ liveness: {kind: none}
 """
 
 
+class WallTime:
+    """Clock in Unix seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
 def console_config(tmp_path: Path) -> TerminalConfig:
     path = tmp_path / "terminal.yaml"
@@ -36,10 +50,16 @@ def console_config(tmp_path: Path) -> TerminalConfig:
 
 
 @pytest.fixture
-def console(console_config: TerminalConfig) -> Iterator[Console]:
-    built = build_console(console_config)
-    yield built
-    built.close()
+def wall() -> WallTime:
+    return WallTime()
+
+
+@pytest.fixture
+def console(console_config: TerminalConfig, wall: WallTime) -> Iterator[Console]:
+    quick = PasswordHasher(time_cost=1, memory_kib=64)
+    console = build_console(console_config, quick, wall, wall)
+    yield console
+    console.close()
 
 
 @pytest.fixture
@@ -49,21 +69,29 @@ def app(console: Console) -> FastAPI:
 
 @pytest.fixture
 def anonymous(app: FastAPI) -> Iterator[TestClient]:
-    """Client without login."""
-    with TestClient(app, base_url="https://console") as client:
+    """Client without login; redirects are returned."""
+    with TestClient(app, base_url=BASE, follow_redirects=False) as client:
         yield client
 
 
+def start_session(console: Console, role: Role) -> Session:
+    """Return a session of a user with the name of a role; the user is added once."""
+    users, now = console.accounts.users, console.accounts.wall()
+    user = users.find(role.value) or users.add(role.value, role)
+    return console.accounts.sessions.start(user, "192.0.2.1", now)
+
+
 @pytest.fixture
-def client_of(console: Console) -> Iterator[Clients]:
-    """Return clients whose requests come from a user with a role."""
+def client_of(console: Console, app: FastAPI) -> Iterator[Clients]:
+    """Return clients with a session of a user with a role."""
     opened: list[TestClient] = []
 
     def make(role: Role) -> TestClient:
-        app = create_app(console)
-        principal = Principal(role.value, ROLE_PERMISSIONS[role])
-        app.dependency_overrides[current_principal] = lambda: principal
-        client = TestClient(app, base_url="https://console")
+        session = start_session(console, role)
+        client = TestClient(
+            app, base_url=BASE, headers={CSRF_HEADER: session.csrf}, follow_redirects=False
+        )
+        client.cookies.set(COOKIE, session.token)
         opened.append(client)
         return client
 

@@ -8,21 +8,26 @@ from fastapi.testclient import TestClient
 from edge.console.context import Console
 from edge.console.kiosk_app import create_kiosk_app
 from edge.console.roles import Role
+from edge.console.settings import LOOPBACK
 from tests.edge.console.conftest import Clients
 
 
 def test_health_page_names_the_terminal(client_of: Clients) -> None:
     answer = client_of(Role.VIEWER).get("/health")
-    assert answer.status_code == 200 and "<p>terminal</p>" in answer.text
+    assert answer.status_code == 200 and "terminal</strong>" in answer.text
 
 
-def test_page_without_login_is_refused(anonymous: TestClient) -> None:
-    assert anonymous.get("/health").status_code == 401
+def test_page_without_login_opens_login(anonymous: TestClient) -> None:
+    answer = anonymous.get("/health")
+    assert answer.status_code == 303 and answer.headers["location"] == "/login?next=/health"
 
 
-@pytest.mark.parametrize("path", ["/health", "/login", "/api/v1/door"])
+@pytest.mark.parametrize("path", ["/health", "/login", "/users", "/api/v1/door"])
 def test_kiosk_has_no_operator_route(console: Console, path: str) -> None:
-    assert (
-        TestClient(create_kiosk_app(console), base_url="http://127.0.0.1").get(path).status_code
-        == 404
-    )
+    client = TestClient(create_kiosk_app(console), base_url=f"http://{LOOPBACK}")
+    assert client.get(path).status_code == 404
+
+
+def test_kiosk_refuses_other_host_names(console: Console) -> None:
+    client = TestClient(create_kiosk_app(console), base_url="http://rebound.example")
+    assert client.get("/static/style.css").status_code == 400
