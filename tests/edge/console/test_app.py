@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+from pathlib import Path
+
 import pytest
 from fastapi.testclient import TestClient
 
+from edge.console.app import STATIC
 from edge.console.context import Console
 from edge.console.kiosk_app import create_kiosk_app
 from edge.console.roles import Role
@@ -31,3 +37,16 @@ def test_kiosk_has_no_operator_route(console: Console, path: str) -> None:
 def test_kiosk_refuses_other_host_names(console: Console) -> None:
     client = TestClient(create_kiosk_app(console), base_url="http://rebound.example")
     assert client.get("/static/style.css").status_code == 400
+
+
+def test_vendored_files_have_their_digest() -> None:
+    listed = json.loads((STATIC / "vendored.json").read_text())
+    assert set(listed) == {path.name for path in STATIC.glob("*.min.js")}
+    for name, origin in listed.items():
+        assert hashlib.sha256((STATIC / name).read_bytes()).hexdigest() == origin["sha256"]
+
+
+def test_pages_load_own_files_only() -> None:
+    for page in (Path(__file__).parents[3] / "edge" / "console" / "templates").glob("*.html"):
+        text = page.read_text()
+        assert not re.search(r"<style|<script>|\son\w+=|\sstyle=|(src|href)=.?https?:", text), page
