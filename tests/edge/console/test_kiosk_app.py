@@ -23,7 +23,7 @@ LIVE = "ws://127.0.0.1:8080/kiosk/live"
 
 @pytest.fixture
 def recogniser(console: Console) -> Iterator[LiveRecogniser]:
-    console.config.recogniser_folder.mkdir(parents=True)
+    console.config.recogniser_folder.mkdir(parents=True, exist_ok=True)
     with live_recogniser(console.config.recogniser_folder / "live.sock") as server:
         yield server
 
