@@ -112,6 +112,11 @@ class AccessController:
         """End the requests that wait."""
         self._engine.end_requests()
 
+    def abandon(self) -> None:
+        """End a grant in progress and the requests that wait, after an error."""
+        self.end_grant(None)
+        self.end_requests()
+
     def check(self, allowed: Allowed) -> RuleRefusal | None:
         """Return why an allowed request must be refused after all."""
         return self._engine.check(allowed, self.moment(), self._doors())

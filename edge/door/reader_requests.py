@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from edge.access.rules.modes import accepted_factors
 from edge.access.rules.values import Factor, Waiting
@@ -30,6 +32,7 @@ from edge.door.readers.events import (
 from edge.door.readers.feedback import ReaderFeedback
 from edge.door.readers.panel_events import PanelAnswered, PanelLinkChanged, PanelMessage
 from edge.door.readers.reader_set import ReaderSet
+from edge.errors import DoorError
 from edge.values import DoorEvent
 
 log = logging.getLogger(__name__)
@@ -61,11 +64,11 @@ class ReaderRequests:
     def update(self) -> None:
         """Handle what the readers reported. Never waits for a reader or a hash."""
         for report in self._readers.take():
-            self._handle(report.reader, report.event)
+            self._attempt(report.reader, partial(self._handle, report.reader, report.event))
         for pin in self._pins.take():
-            self._handle_pin(pin)
+            self._attempt(pin.reader, partial(self._handle_pin, pin))
         if self._access.panel is not None:
-            self._access.panel.update()
+            self._attempt(PANEL, self._access.panel.update)
         self._conditions.update()
         self.learner.update()
         self.lockout.update()
@@ -99,6 +102,20 @@ class ReaderRequests:
     def _texts(self) -> dict[str, str]:
         found = self._readers.states().items()
         return {name: f"{state}{f': {why}' if why else ''}" for name, (state, why) in found}
+
+    def _attempt(self, reader: str, handle: Callable[[], None]) -> None:
+        """Handle an event; none may end the process that fire and REX need.
+
+        Raises DoorError if a relay fails.
+        """
+        try:
+            handle()
+        except DoorError:
+            raise
+        except Exception:
+            log.exception("reader %s: an event was refused by an error; report this", reader)
+            self._door.access.abandon()
+            self._readers.show(reader, ReaderFeedback.REFUSED)
 
     def _handle(self, reader: str, event: ReaderEvent) -> None:
         if isinstance(event, CardRead):

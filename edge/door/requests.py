@@ -68,8 +68,7 @@ class RequestHandler:
             raise
         except Exception:  # no packet may end the process that fire and REX need
             log.exception("a request was refused by an error; report it with this message")
-            self._door.access.end_grant(None)
-            self._door.access.end_requests()
+            self._door.access.abandon()
             return protocol.encode("refused", {"reason": "an error of the door, see its journal"})
 
     def _answer(self, packet: bytes, uid: int) -> bytes:

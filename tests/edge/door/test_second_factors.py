@@ -48,6 +48,21 @@ def test_card_first_then_face_opens(tmp_path: Path) -> None:
         assert lane.face("Ada") is None and lane.is_unlocked
 
 
+def test_error_in_a_card_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("unexpected")
+
+    with lane_door(tmp_path, CARD_MODE) as lane:
+        with monkeypatch.context() as broken:
+            broken.setattr("edge.access.rules.engine.RulesEngine.present", fail)
+            lane.type(f"card {ADAS_CARD}")
+            until(lambda: "reader entry: an event was refused by an error" in caplog.text)
+        lane.type_until(f"card {ADAS_CARD}", "waiting")
+        assert lane.face("Ada") is None and lane.is_unlocked
+
+
 @pytest.mark.parametrize("rules", [CARD_MODE, PIN_MODE, {}])
 def test_claim_needs_its_card_or_pin(tmp_path: Path, rules: dict[str, str]) -> None:
     with lane_door(tmp_path, rules) as lane:
