@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.writer import AuditLogWriter
-from edge.cli import common, door_check, door_commands, door_people
+from edge.cli import common, door_check, door_commands, door_people, door_simulate
 from edge.cli.door_status import status_lines
 from edge.config import TerminalConfig, load_config
 from edge.config.lane import DEFAULT_DOOR
@@ -57,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(
         dest="command",
         required=True,
-        metavar=f"run|safe-state|check|status|person|{'|'.join(door_commands.NAMES)}",
+        metavar=f"run|safe-state|check|status|person|{door_simulate.NAME}|"
+        f"{'|'.join(door_commands.NAMES)}",
     )
     for name, action, text in (
         ("run", _run, "run the door until SIGTERM; it is locked at start and end"),
@@ -76,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         if name == "status":
             sub.add_argument("--json", action="store_true", help="for programs")
     door_people.add_commands(commands)
+    door_simulate.add_command(commands)
     door_commands.add_commands(commands)
     args = parser.parse_args(argv)
     return common.run("edge-door", lambda: int(args.action(args)))

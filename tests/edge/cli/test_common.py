@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,22 @@ def test_door_wrong_value_shows_an_example(
         door.main(arguments.split())
     shown = capsys.readouterr().err
     assert said in shown and "usage:" not in shown
+
+
+@pytest.mark.parametrize(
+    ("reader", "said"),
+    [
+        ("gate", "'gate' is not in `door.readers`; readers: bus, entry"),
+        ("bus", "bus is of kind hid, and takes cards and PINs from its hardware only"),
+        ("entry", "no reader receives: No such file or directory; is edge-door running?"),
+    ],
+)
+def test_simulate_reader_refusal_is_named(
+    reader: str, said: str, write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    hid = {"kind": "hid", "name": "bus", "path": "/dev/input/by-id/usb-Keypad", "reads": "card"}
+    simulated = {"kind": "simulated", "name": "entry", "path": "entry.sock"}
+    config = write_config(door={"readers": [hid, simulated]})
+    arguments = ["simulate-reader", reader, "--card", "26:1:1001", "--config", str(config)]
+    assert door.main(arguments) == common.FAILED
+    assert said in capsys.readouterr().err
