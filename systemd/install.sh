@@ -22,7 +22,8 @@ and the gallery's key are never overwritten. Nothing is started.
 
   --dry-run          print every step, change nothing; needs no root
   --extras WHICH     cpu (default), or jetson for TensorRT and OpenCV of JetPack with the drop-in;
-                     see docs/jetson.md
+                     see docs/jetson.md; with readers for OSDP and Wiegand: readers, cpu,readers or
+                     jetson,readers. A later run with readers adds it
   --bundle DIR       copy this model bundle, made by mfsa-bundle, to /opt/mfsa-edge/bundle
   --network-camera   install the drop-in for network cameras; enter the camera's network in it
   --python PY        Python 3.10 or newer for the program (default: python3)
@@ -68,8 +69,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $extras in
-    "" | cpu | jetson) ;;
-    *) wrong_usage "--extras: expected cpu or jetson, found $extras" ;;
+    "" | cpu | jetson | readers | cpu,readers | jetson,readers) ;;
+    *) wrong_usage "--extras: expected cpu, jetson, readers, cpu,readers or jetson,readers, found $extras" ;;
 esac
 if staged && [ "$with_program" = yes ]; then
     wrong_usage "--root needs --no-program: a virtual environment has absolute paths; create it on the target, at $PROGRAM"
@@ -98,16 +99,21 @@ settle_extras() {
     elif [ -e "$root$DROP_INS/jetson.conf" ]; then
         before=jetson
     fi
-    if [ "$with_program" = yes ] && [ -n "$extras" ] && [ -f "$root$STAMP" ] && [ "$extras" != "$before" ]; then
+    local base=${extras%readers} readers=""
+    base=${base%,}
+    case $extras,$before in *readers*) readers=,readers ;; esac
+    before=${before%,readers}
+    if [ "$with_program" = yes ] && [ -n "$base" ] && [ -f "$root$STAMP" ] && [ "$base" != "$before" ]; then
         die "--extras $extras: $PROGRAM was installed with $before; run uninstall.sh first, it keeps your data"
     fi
-    extras=${extras:-${before:-cpu}}
+    base=${base:-${before:-cpu}}
+    extras=$base$readers
 }
 
 check_python() {
     local prefix
     if [ -x "$PROGRAM/bin/python" ]; then
-        if [ "$extras" = jetson ] && ! grep -qs '^include-system-site-packages = true' "$PROGRAM/pyvenv.cfg"; then
+        if [ "${extras%,readers}" = jetson ] && ! grep -qs '^include-system-site-packages = true' "$PROGRAM/pyvenv.cfg"; then
             die "$PROGRAM: the environment has no access to JetPack's packages; move it away and run this again"
         fi
         return
@@ -216,7 +222,7 @@ fingerprint() {
 make_program() {
     local wanted
     if [ "$with_program" = no ]; then
-        say "skipped" "$PROGRAM (--no-program)"
+        say "skipped" "$PROGRAM (--no-program); it needs mfsa-edge[$extras]"
         staged || [ -x "$PROGRAM/bin/edge-door" ] || warn "$PROGRAM/bin/edge-door is missing; the services need it"
         return
     fi
@@ -233,14 +239,14 @@ make_program() {
     fi
     rm -f "$STAMP"
     if [ ! -x "$PROGRAM/bin/python" ]; then
-        if [ "$extras" = jetson ]; then
+        if [ "${extras%,readers}" = jetson ]; then
             "$python" -m venv --system-site-packages "$PROGRAM"
         else
             "$python" -m venv "$PROGRAM"
         fi
     fi
     # pycuda is compiled against JetPack's CUDA, and sudo's PATH does not have it.
-    if [ "$extras" = jetson ] && ! has nvcc; then PATH=/usr/local/cuda/bin:$PATH; fi
+    if [ "${extras%,readers}" = jetson ] && ! has nvcc; then PATH=/usr/local/cuda/bin:$PATH; fi
     # Build from a copy: the build writes files as root into its folder.
     temp=$(mktemp -d)
     (cd "$checkout" && cp -R -- "${SOURCES[@]}" "$temp/")
@@ -338,7 +344,7 @@ put_units() {
     put edge-expire.timer "$UNITS/edge-expire.timer" 644
     local folder
     for folder in "$DROP_INS" "$LANE_DROP_INS"; do
-        if [ "$extras" = jetson ]; then put drop-ins/jetson.conf "$folder/jetson.conf" 644; fi
+        if [ "${extras%,readers}" = jetson ]; then put drop-ins/jetson.conf "$folder/jetson.conf" 644; fi
         if [ "$network_camera" = yes ]; then put_editable drop-ins/network-camera.conf "$folder/network-camera.conf" 644; fi
     done
 }

@@ -172,6 +172,20 @@ def test_drop_ins_are_optional(root: Path) -> None:
     assert not (root / DROP_INS).exists()
 
 
+@pytest.mark.parametrize(
+    ("wanted", "extras"),
+    [
+        ("readers", "cpu,readers"),
+        ("cpu,readers", "cpu,readers"),
+        ("jetson,readers", "jetson,readers"),
+    ],
+)
+def test_extra_readers_joins_the_base(root: Path, wanted: str, extras: str) -> None:
+    done = install(root, "--extras", wanted)
+    assert done.returncode == 0 and f"it needs mfsa-edge[{extras}]" in done.stdout
+    assert (root / DROP_INS / "jetson.conf").exists() == extras.startswith("jetson")
+
+
 def test_second_install_changes_nothing(root: Path, bundle: Path) -> None:
     first = install(root, *EVERYTHING, "--bundle", bundle)
     before = tree(root)
