@@ -12,7 +12,6 @@ const STORED = "kiosk-sound";
 export class Sound {
   constructor() {
     this.isOn = localStorage.getItem(STORED) !== "off";
-    this.played = []; // names of the latest cues
   }
 
   toggle() {
@@ -24,7 +23,6 @@ export class Sound {
   // Play the cue of a state of the screen, if it has one.
   play(state) {
     if (!this.isOn || !(state in CUES)) return;
-    this.played = [...this.played.slice(-9), state];
     this.audio ??= new AudioContext();
     this.audio.resume(); // a browser that is no kiosk allows it after a touch
     for (const [frequency, start, length] of CUES[state]) this.tone(frequency, start, length);
