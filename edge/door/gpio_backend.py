@@ -10,8 +10,10 @@ from typing import Any
 from gpiozero import DigitalInputDevice, DigitalOutputDevice
 from gpiozero.pins.mock import MockFactory
 
-from edge.door.libraries import PIN_FACTORIES
+from edge.door.libraries import LGPIO_LINES, PIN_FACTORIES
 from edge.errors import DoorError
+
+_LGPIO_FACTORIES = ("jetson", "lgpio")
 
 
 def open_pin_factory(name: str) -> Any:
@@ -31,18 +33,37 @@ def open_pin_factory(name: str) -> Any:
         ) from error
 
 
-def check_pins(factory_name: str, pins: Mapping[str, int | str]) -> None:
-    """Check that a factory works and has the pins, by key; uses none. Raises DoorError."""
+def check_pins(factory_name: str, pins: Mapping[str, int | str], *, are_free: bool) -> None:
+    """Check that a factory works and has the pins, by key, and that no program uses them.
+
+    `are_free`: False does not check the latter. Uses no pin. Raises DoorError.
+    """
     factory = open_pin_factory(factory_name)
     try:
         for key, pin in pins.items():
-            if not list(factory.board_info.find_pin(pin)):
+            info = next((info for _, info in factory.board_info.find_pin(pin)), None)
+            if info is None:
                 raise DoorError(
                     f"{key}: this board has no pin {pin!r} for {factory_name}; write another one, "
                     "see docs/wiring.md"
                 )
+            if are_free and factory_name in _LGPIO_FACTORIES:
+                _check_free(key, pin, factory.chip, int(info.name.removeprefix("GPIO")))
     finally:
         factory.close()
+
+
+def _check_free(key: str, pin: int | str, chip: int, line: int) -> None:
+    module = LGPIO_LINES.load(key)
+    try:
+        user = module.find_line_user(chip, line)
+    except Exception as error:  # of lgpio
+        raise DoorError(f"{key}: pin {pin} cannot be used: {error}; see `gpioinfo`") from error
+    if user is not None:
+        raise DoorError(
+            f"{key}: pin {pin} is in use by {user}; end the program that uses it, or write "
+            "another pin"
+        )
 
 
 class GpioRelayOutput:

@@ -33,6 +33,7 @@ GPIOD = HardwareLibrary("gpiod", "edge.door.readers.gpio_edges", "mfsa-edge[read
 LIBOSDP = HardwareLibrary("libosdp", "osdp_sys", "mfsa-edge[readers]")
 EVDEV = HardwareLibrary("evdev", "edge.door.readers.hid_reader", "mfsa-edge[hid]")
 LGPIO_WAVE = HardwareLibrary("lgpio", "edge.door.readers.lgpio_wave", "lgpio")
+LGPIO_LINES = HardwareLibrary("lgpio", "edge.door.lgpio_lines", "lgpio")
 PIN_FACTORIES = {  # library and name of the factory in its module
     "jetson": (HardwareLibrary("lgpio", "edge.door.jetson", "lgpio"), "JetsonFactory"),
     "lgpio": (HardwareLibrary("lgpio", "gpiozero.pins.lgpio", "lgpio"), "LGPIOFactory"),

@@ -50,7 +50,8 @@ def check_outputs(config: TerminalConfig) -> Iterator[CheckResult]:
             pins[line.factory][key] = line.pin
         elif isinstance(line, FileRelayConfig):
             checks.append(partial(_check_file, key, line))
-    checks += [partial(check_pins, factory, named) for factory, named in pins.items()]
+    are_free = not _is_running(config)
+    checks += [partial(check_pins, *each, are_free=are_free) for each in pins.items()]
     with account.acting():
         problems = _find_problems(checks)
     for problem in problems:

@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-from edge.door.gpio_backend import GpioInputLine, GpioRelayOutput, open_pin_factory
+from edge.door.gpio_backend import (
+    GpioInputLine,
+    GpioRelayOutput,
+    check_pins,
+    open_pin_factory,
+)
 from edge.errors import DoorError
 
 ORIN_NANO = b"nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0"
@@ -24,6 +29,7 @@ class Lines:
         self.labels = {0: "tegra234-gpio-aon", 1: "tegra234-gpio"}
         self.levels: dict[int, int] = {}
         self.outputs: set[int] = set()
+        self.users: dict[int, str] = {}
 
     def module(self) -> ModuleType:
         lgpio = ModuleType("lgpio")
@@ -46,6 +52,9 @@ class Lines:
             "BOTH_EDGES": 3, "RISING_EDGE": 1, "FALLING_EDGE": 2,
             "error": OSError, "gpiochip_open": opened, "gpiochip_close": lambda handle: None,
             "gpio_get_chip_info": lambda handle: [0, 164, f"gpiochip{handle}", self.labels[handle]],
+            "gpio_get_line_info": lambda handle, line: [
+                0, line, int(line in self.users), "", self.users.get(line, ""),
+            ],
             "gpio_claim_input": lambda handle, line, flags=0: self.outputs.discard(line),
             "gpio_claim_output": output, "gpio_write": write,
             "gpio_free": lambda handle, line: None,
@@ -65,12 +74,13 @@ def jetson(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SimpleNa
     """Substitute of an Orin Nano."""
     lines = Lines()
     monkeypatch.setitem(sys.modules, "lgpio", lines.module())
-    for name in ("gpiozero.pins.lgpio", "edge.door.jetson"):
+    modules = ("gpiozero.pins.lgpio", "edge.door.jetson", "edge.door.lgpio_lines")
+    for name in modules:
         monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "compatible").write_bytes(ORIN_NANO)
     module = importlib.import_module("edge.door.jetson")
     yield SimpleNamespace(lines=lines, module=module, compatible=tmp_path / "compatible")
-    for name in ("gpiozero.pins.lgpio", "edge.door.jetson"):
+    for name in modules:
         sys.modules.pop(name, None)
 
 
@@ -127,6 +137,22 @@ def test_unmapped_pins_are_refused(jetson: SimpleNamespace) -> None:
     for pin in ("BOARD1", "BOARD3", 17):
         with pytest.raises(DoorError, match="cannot be used"):
             GpioRelayOutput(pin, active_high=True, factory=factory(jetson))
+
+
+def test_check_of_pins_claims_none(
+    jetson: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = jetson.module.JetsonFactory
+    monkeypatch.setattr(jetson.module, "JetsonFactory", lambda: made(jetson.compatible))
+    pins = {"door.relay": "BOARD7", "door.alarm": "BOARD11"}
+    check_pins("jetson", pins, are_free=True)
+    jetson.lines.users[112] = "leds"
+    with pytest.raises(DoorError, match="pin BOARD11 is in use by leds"):
+        check_pins("jetson", pins, are_free=True)
+    check_pins("jetson", pins, are_free=False)
+    with pytest.raises(DoorError, match="this board has no pin 'BOARD1' for jetson"):
+        check_pins("jetson", {"door.relay": "BOARD1"}, are_free=True)
+    assert not jetson.lines.outputs and not jetson.lines.levels
 
 
 def test_module_is_known_by_device_tree(jetson: SimpleNamespace) -> None:

@@ -262,10 +262,12 @@ def test_doctor_names_unusable_pins(
     assert "door.alarm: " in file and "cannot be written" in file
     assert "lgpio cannot be loaded" in library and "bin/pip install lgpio" in library
     mock = HardwareLibrary("gpiozero", "gpiozero.pins.mock", "gpiozero")
-    monkeypatch.setitem(PIN_FACTORIES, "lgpio", (mock, "MockFactory"))
+    monkeypatch.setitem(PIN_FACTORIES, "native", (mock, "MockFactory"))
+    relay = {**relay, "factory": "native"}
+    config = load_config(write_config(door={"relay": relay, "alarm": alarm}))
     (tmp_path / "none").mkdir()
     assert [result.level for result in found(config, "pins")] == [OK]
-    rex = {"kind": "gpio", "pin": "BOARD99", "active_high": True, "factory": "lgpio"}
+    rex = {"kind": "gpio", "pin": "BOARD99", "active_high": True, "factory": "native"}
     config = load_config(write_config(door={"relay": relay, "inputs": {"rex": rex}}))
     (message,) = errors(config, "pins")
     assert message.startswith("door.inputs.rex: this board has no pin 'BOARD99'")
