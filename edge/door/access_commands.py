@@ -88,22 +88,21 @@ class AccessCommands:
 
     def execute(self, command: AccessCommand, argument: str) -> PendingSave | None:
         """Execute a command that `find_flaw` accepts; return the save to wait for, None if none."""
-        access, entry = self._door.access, self._find(argument)
-        name = name_key(argument) if entry is None else entry.name
+        access, name = self._door.access, name_key(argument)
         if command is AccessCommand.RESET_ANTI_PASSBACK:
             return access.reset_person(name) if name else access.reset_all()
         if command is AccessCommand.RESET_USES:
             return access.reset_uses(name)
         if command is AccessCommand.ERASE_PERSON:
             self._lockout.erase(argument)
-            return access.erase_person({argument, name})
+            return access.erase_person(name)
         if command is AccessCommand.SET_ZONE:
             zone, _, people = argument.partition("=")
             return access.set_occupancy(zone, int(people))
         if command is AccessCommand.LEARN_CARD:
             self._learner.start(argument)
         if command is AccessCommand.RESET_LOCKOUT:
-            return self._lockout.reset(name or None)
+            return self._lockout.reset(argument or None)
         return None
 
     def _find(self, name: str) -> PersonEntry | None:

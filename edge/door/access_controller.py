@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 from edge.access.rules.codes import RuleRefusal
@@ -203,10 +203,9 @@ class AccessController:
         self._engine.reset_uses(person)
         return self._shared.save()
 
-    def erase_person(self, spellings: Iterable[str]) -> PendingSave:
+    def erase_person(self, person: str) -> PendingSave:
         """Erase a person who was removed."""
-        for person in spellings:
-            self._engine.erase_person(person)
+        self._engine.erase_person(person)
         return self._shared.save()
 
     def set_occupancy(self, zone: str, people: int) -> PendingSave:

@@ -78,7 +78,7 @@ class PersonEntry(FrozenModel):
     def attributes(self) -> RulePerson:
         """Attributes that the access rules use."""
         return RulePerson(
-            self.name,
+            name_key(self.name),
             frozenset(map(name_key, self.groups)),
             self.valid_from,
             self.valid_until,

@@ -50,7 +50,8 @@ class LaneRequests:
         request = self._door.access.find_open(lane)
         if request is None or not request.presented & _CLAIMS or Factor.FACE in request.presented:
             return None
-        return request.person.name
+        entry = self.credentials.find_person(request.person.name)
+        return request.person.name if entry is None else entry.name
 
     def present_face(self, grant: Grant) -> Answer:
         """Take a request of a recogniser for the lane of its camera.

@@ -9,6 +9,7 @@ from edge.codes import Code
 from edge.door.door import Door
 from edge.door.events import DoorEventCode, DoorRefusal, EventCause
 from edge.errors import DoorError
+from edge.names import name_key
 from edge.values import DoorEvent, Grant
 
 RECORD_DEADLINE_S = 0.2
@@ -59,7 +60,7 @@ class GrantUnlocker:
         more: dict[str, Any] = self._lane_field(allowed.lane)
         if allowed.violations:
             more["violations"] = [violation.value for violation in allowed.violations]
-        if others := [one.name for one in allowed.people if one.name != grant.subject]:
+        if others := [each.name for each in allowed.people if each.name != name_key(grant.subject)]:
             more["other"] = others[0]
         event = grant_event(DoorEventCode.GRANTED, EventCause.GRANT, door.clock(), grant)
         record = door.log.append(event, more)

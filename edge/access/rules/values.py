@@ -40,7 +40,7 @@ class Direction(str, Enum):
 class RulePerson:
     """Attributes of a person that the rules use, from the door process's own file."""
 
-    name: str
+    name: str  # key of the name, see `edge.names.name_key`: other spellings are the same person
     groups: frozenset[str] = frozenset()  # keys of group names, see `edge.names.name_key`
     valid_from: date | None = None  # days in the time zone of `door.schedule`, both included
     valid_until: date | None = None

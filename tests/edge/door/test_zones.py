@@ -63,6 +63,18 @@ def test_reset_finds_names_without_joiners(tmp_path: Path) -> None:
         assert lane.face(joined) is None
 
 
+def test_name_with_joiners_stays_one_person(tmp_path: Path) -> None:
+    joined = "\u0915\u094d\u200d\u0937"
+    with lane_door(tmp_path, EXIT) as lane:
+        assert lane.face(joined) is None
+    paths = DoorPaths.in_folder(tmp_path)
+    with edit_credentials(paths.people, paths.people_key) as editor:
+        editor.set_person(joined, {})
+    with lane_door(tmp_path, EXIT) as lane:
+        assert lane.face(joined) == "already-inside"
+        assert lane.status()["access"]["zones"]["lab"]["people"] == 1
+
+
 def test_anti_passback_survives_a_restart(tmp_path: Path) -> None:
     with lane_door(tmp_path, EXIT) as lane:
         assert lane.face("Ada") is None
