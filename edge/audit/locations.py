@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from edge.audit.report import VerificationReport
 from edge.audit.segments import list_segments
 from edge.audit.verify import ExpectedRecord, verify_log
 from edge.audit.writer_state import VerificationKey, default_key_path, read_keys, read_state
-from edge.config import DECISIONS, DOOR_LOG, DOORS, INSTANCES, PICTURES, TerminalConfig
+from edge.config import CONSOLE_LOG, DECISIONS, DOOR_LOG, DOORS, INSTANCES, PICTURES, TerminalConfig
 from edge.errors import RecordError
 from edge.system.accounts import acting_as_owner
 
@@ -63,8 +64,13 @@ class LogLocation:
 
 
 def log_locations(config: TerminalConfig, only: str | None = None) -> list[LogLocation]:
-    """Return the logs of a recogniser and of its door, or one by name."""
+    """Return the logs of a recogniser, its door and the console, or one by name.
+
+    That of the console is left out if there is none, or if this account has no access to it.
+    """
     folders = {DECISIONS: config.decisions_path, DOOR_LOG: config.door_record_path}
+    if only == CONSOLE_LOG or os.access(config.console_folder, os.R_OK | os.X_OK):
+        folders[CONSOLE_LOG] = config.console_record_path
     return [
         LogLocation(name, folder, config.record_key_path(folder), config.log_id(folder))
         for name, folder in folders.items()
@@ -89,6 +95,8 @@ def all_log_locations(config: TerminalConfig) -> list[LogLocation]:
             pictures = folder.parent / PICTURES if log == DECISIONS else None
             key, name = config.record_key_path(folder), config.log_name(folder)
             found.append(LogLocation(name, folder, key, config.log_id(folder), pictures))
+    if config.console_record_path.exists():
+        found += log_locations(config, CONSOLE_LOG)
     return found
 
 

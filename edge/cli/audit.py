@@ -16,7 +16,7 @@ from edge.cli.audit_verify import sign_checkpoint, verify
 from edge.config import TerminalConfig, load_config
 from edge.parsing import parse_day
 
-_LOGS = ("decisions", "door")
+_LOGS = ("decisions", "door", "console")
 _EXAMPLES = {
     "init": "sudo edge-audit init --config /etc/mfsa-edge/terminal.yaml",
     "show": "edge-audit show --config terminal.yaml --last 20",
@@ -28,7 +28,7 @@ _EXAMPLES = {
 }
 _HELP = {
     "init": "make the verification keys, readable by root only; the installer runs it",
-    "show": "print records of both logs by time",
+    "show": "print records of all logs by time",
     "follow": "print new records as they are written",
     "export": "write the records of one log as JSON lines or CSV",
     "verify": "find changed, removed, inserted or reordered records; exits with 1 if there are any",
@@ -73,10 +73,10 @@ def main(argv: list[str] | None = None) -> int:
 def _add_selection(subs: Mapping[str, argparse.ArgumentParser]) -> None:
     """Add the options that select records."""
     for name in ("show", "follow", "verify"):
-        subs[name].add_argument("--record", choices=_LOGS, help="one audit log (default: both)")
+        subs[name].add_argument("--record", choices=_LOGS, help="one audit log (default: all)")
     for name in ("export", "checkpoint"):
         subs[name].add_argument(
-            "--record", choices=_LOGS, required=True, help="which of the two audit logs"
+            "--record", choices=_LOGS, required=True, help="which of the audit logs"
         )
     for name in ("show", "follow"):
         subs[name].add_argument(

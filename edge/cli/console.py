@@ -7,22 +7,32 @@ import importlib
 import sys
 from types import ModuleType
 
-from edge.cli import common
+from edge.cli import common, console_users
 from edge.config import load_config
 from edge.errors import MfsaError
 from edge.system.packages import install_command
+
+_EXAMPLES = """\
+edge-console first-login --config /etc/mfsa-edge/terminal.yaml
+  edge-console run --config /etc/mfsa-edge/terminal.yaml"""
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-console",
         "Run the web pages for operators and for the terminal's screen.",
-        "edge-console run --config /etc/mfsa-edge/terminal.yaml",
+        _EXAMPLES,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="run|first-login|user|certificate"
+    )
     run = commands.add_parser("run", help="run the console until SIGTERM")
     common.add_config(run)
     run.set_defaults(action=_run)
+    console_users.add_commands(commands)
+    certificate = commands.add_parser("certificate", help="show the certificate, to compare it")
+    common.add_config(certificate)
+    certificate.set_defaults(action=_show_certificate)
     args = parser.parse_args(argv)
     return common.run("edge-console", lambda: int(args.action(args)))
 
@@ -42,6 +52,17 @@ def _run(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     common.log_to_stderr()
     _load("edge.console.run").run(config)
+    return common.DONE
+
+
+def _show_certificate(args: argparse.Namespace) -> int:
+    from edge.console import tls
+    from edge.console.settings import build_settings
+
+    files = tls.certificate_files(build_settings(load_config(args.config)))
+    found = files.read()
+    print(f"{files.certificate}: valid until {found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+    print(f"SHA-256 {tls.fingerprint(found)}")
     return common.DONE
 
 

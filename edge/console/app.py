@@ -13,14 +13,14 @@ from edge.console.pages import health, login, users
 from edge.console.security import BODY_MAX, BodyLimit, CrossSiteCheck, SecurityHeaders
 
 STATIC = Path(__file__).parent / "static"
-_ROUTERS = (login.router, health.router, users.router)
+ROUTERS = (login.router, health.router, users.router)
 
 
 def create_app(console: Console) -> FastAPI:
     """Return the application for operators."""
     app = FastAPI(title="mfsa-edge console", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = console
-    for router in _ROUTERS:
+    for router in ROUTERS:
         app.include_router(router)
     error_pages.install(app)
     app.add_middleware(BodyLimit, limit=BODY_MAX)

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 
 import uvicorn
 
 from edge.console.app import create_app
 from edge.console.context import Console
+from edge.console.events import ConsoleEvent
 from edge.console.kiosk_app import create_kiosk_app
 from edge.console.settings import LOOPBACK
-from edge.errors import ConfigError
+from edge.console.tls import certificate_files, fingerprint, prepare_certificate, utc_now
+from edge.errors import ConfigError, MfsaError
 from edge.system.systemd import SystemdNotifier
 
+log = logging.getLogger(__name__)
+
 _ALIVE_S = 2.0
+_PENDING_S = 2.0  # between two searches for records of commands
 
 
 class _Server(uvicorn.Server):
     """Server whose signals are handled by `serve` for both listeners."""
+
+    @property
+    def address(self) -> str:
+        """Address of the pages."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return f"{'https' if self.config.is_ssl else 'http'}://{host}:{port}"
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -61,7 +74,9 @@ def _build_server(app: object, **options: object) -> _Server:
 async def serve(console: Console) -> None:
     """Serve until SIGTERM or SIGINT; raises ConfigError if a port is in use."""
     settings = console.settings
-    listeners = [(_build_server(create_app(console)), _listen(settings.host, settings.port))]
+    tls = _prepare_tls(console)
+    operators = _build_server(create_app(console), ssl_context_factory=lambda *_: tls)
+    listeners = [(operators, _listen(settings.host, settings.port))]
     if settings.kiosk_port is not None:
         kiosk = _build_server(create_kiosk_app(console))
         listeners.append((kiosk, _listen(LOOPBACK, settings.kiosk_port)))
@@ -73,11 +88,15 @@ async def serve(console: Console) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     notifier = SystemdNotifier()
-    tasks = [asyncio.create_task(_ping([server for server, _ in listeners], notifier))]
+    tasks = [
+        asyncio.create_task(_ping([server for server, _ in listeners], notifier)),
+        asyncio.create_task(_write_pending(console)),
+    ]
     try:
         await asyncio.gather(*(server.serve([listener]) for server, listener in listeners))
     finally:
-        tasks[0].cancel()
+        for task in tasks:
+            task.cancel()
         notifier.stopping()
         notifier.close()
 
@@ -87,6 +106,27 @@ async def _ping(servers: list[_Server], notifier: SystemdNotifier) -> None:
     while not all(server.started for server in servers):
         await asyncio.sleep(0.05)
     notifier.ready()
+    log.info("listening at %s", ", ".join(server.address for server in servers))
     while True:
         notifier.alive()
         await asyncio.sleep(_ALIVE_S)
+
+
+async def _write_pending(console: Console) -> None:
+    """Write the records that commands leave."""
+    while True:
+        try:
+            await asyncio.to_thread(console.accounts.write_pending)
+        except MfsaError as error:
+            log.error("records of commands wait: %s", error)
+        await asyncio.sleep(_PENDING_S)
+
+
+def _prepare_tls(console: Console) -> ssl.SSLContext:
+    """Return the settings of TLS; raises ConfigError. A new certificate is recorded."""
+    files = certificate_files(console.settings)
+    if prepare_certificate(console.settings, utc_now()):
+        digest = fingerprint(files.read())
+        log.info("new certificate, SHA-256 %s", digest)
+        console.accounts.audit.append(ConsoleEvent.CERTIFICATE_MADE, "", note=digest)
+    return files.server_context()

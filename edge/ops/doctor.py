@@ -28,6 +28,7 @@ from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.opening import open_gallery
 from edge.gallery.spelling import find_numbered
 from edge.ops.check_result import ERROR, OK, WARNING, CheckResult
+from edge.ops.console_check import check_console
 from edge.ops.door_hardware import check_accounts, check_outputs, check_readers
 from edge.recogniser.build import build_rules
 from edge.recogniser.lane_faces import unnamed_warning
@@ -270,6 +271,7 @@ _CHECKS: dict[str, Callable[[TerminalConfig], Iterator[CheckResult]]] = {
     "state": _state,
     "instance": _instance,
     "record": _record,
+    "console": check_console,
     "accounts": check_accounts,
     "pins": check_outputs,
     "readers": check_readers,
