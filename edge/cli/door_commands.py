@@ -12,46 +12,19 @@ from edge.config import load_config
 from edge.config.lane import LABEL_PATTERN
 from edge.door.access_commands import PEOPLE_MAX, AccessCommand
 from edge.door.client import DoorClient
-from edge.door.clock_trust import TRUST_CLOCK
-from edge.door.controller import OperatorCommand
+from edge.door.command_texts import NAMED, PLAIN
 from edge.door.events import describe_refusal
 from edge.door.protocol import check_reason
 from edge.errors import DoorError
 
-PLAIN: Mapping[str, str] = {
-    OperatorCommand.UNLOCK.value: "unlock once, for one pulse",
-    OperatorCommand.HOLD.value: "hold the door unlocked until it is released",
-    OperatorCommand.LOCKDOWN.value: "unlock only for exit button and fire, until it is released",
-    OperatorCommand.RELEASE.value: "end hold and lockdown",
-    OperatorCommand.RESET_FIRE.value: "end the fire state once its input is inactive",
-    OperatorCommand.RESET_TAMPER.value: "end the tamper alarm once the case is closed",
-    OperatorCommand.RESET_DURESS.value: "end the silent alarm of a duress PIN",
-    TRUST_CLOCK: "trust the clock as it is now, in both processes: you checked that it is right",
+# Option for all people or readers instead of a name, and an example of arguments.
+_NAMED: Mapping[str, tuple[str, str]] = {
+    AccessCommand.RESET_ANTI_PASSBACK.value: ("--all", "Ada --reason 'left by the fire exit'"),
+    AccessCommand.RESET_USES.value: ("", "Ada --reason 'comes again next week'"),
+    AccessCommand.ERASE_PERSON.value: ("", "Ada --reason 'withdrawn consent'"),
+    AccessCommand.RESET_LOCKOUT.value: ("--all", "entry --reason 'a child played with the keypad'"),
 }
-# Description, positional argument if it names a person or reader, and an example of arguments.
-NAMED: Mapping[str, tuple[str, str, str]] = {
-    AccessCommand.RESET_ANTI_PASSBACK.value: (
-        "allow the next passage of a person, or of all people, in either direction",
-        "--all",
-        "Ada --reason 'left by the fire exit'",
-    ),
-    AccessCommand.RESET_USES.value: (
-        "count the visits of a person from zero",
-        "",
-        "Ada --reason 'comes again next week'",
-    ),
-    AccessCommand.ERASE_PERSON.value: (
-        "erase a person who was removed from zones and lockouts, if that failed at the removal",
-        "",
-        "Ada --reason 'withdrawn consent'",
-    ),
-    AccessCommand.RESET_LOCKOUT.value: (
-        "end the lockout of a person or reader after wrong cards or PINs, or all lockouts",
-        "--all",
-        "entry --reason 'a child played with the keypad'",
-    ),
-}
-NAMES = (*PLAIN, *NAMED, AccessCommand.SET_ZONE.value)
+NAMES = (*PLAIN, *NAMED)
 
 
 def add_commands(commands: Any) -> None:
@@ -59,8 +32,8 @@ def add_commands(commands: Any) -> None:
     for name, text in PLAIN.items():
         sub = _add(commands, name, text, "--reason 'delivery'")
         sub.set_defaults(action=lambda args: send(args, args.command, ""))
-    for name, (text, every, example) in NAMED.items():
-        sub = _add(commands, name, text, example)
+    for name, (every, example) in _NAMED.items():
+        sub = _add(commands, name, NAMED[name], example)
         sub.add_argument(
             "name",
             type=common.subject_name,
@@ -71,8 +44,8 @@ def add_commands(commands: Any) -> None:
         if every:
             sub.add_argument(every, action="store_true", dest="every", help="instead of a name")
         sub.set_defaults(action=_send_named, every=False)
-    text = "set the number of people inside a zone, after you counted them"
-    sub = _add(commands, AccessCommand.SET_ZONE.value, text, "lab 3 --reason 'counted'")
+    name = AccessCommand.SET_ZONE.value
+    sub = _add(commands, name, NAMED[name], "lab 3 --reason 'counted'")
     sub.add_argument("zone", type=_zone, metavar="ZONE", help="name in `access.zones`")
     sub.add_argument(
         "people",
