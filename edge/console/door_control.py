@@ -16,6 +16,9 @@ from edge.errors import DoorError
 STATUS_MAX_AGE_S = 1.0
 _TIMEOUT_S = 1.0  # a command waits up to 200 ms for the disk
 _PENDING_MAX = 16  # calls that wait for the thread
+_EXPECTED = frozenset(
+    {"state", "reason", "relocks_in_s", "alarms", "records_lost", "clock", "inputs"}
+)
 
 _Result = TypeVar("_Result")
 
@@ -118,6 +121,10 @@ class DoorControl:
 
     def _read_status(self, door: _Door) -> DoorStatus:
         try:
-            return DoorStatus(door.client.status(), "", self._clock())
+            fields = door.client.status()
         except DoorError as error:
             return DoorStatus({}, str(error), self._clock())
+        if not fields.keys() >= _EXPECTED:
+            error = "the door process sent another status; run both from one installation"
+            return DoorStatus({}, error, self._clock())
+        return DoorStatus(fields, "", self._clock())

@@ -15,7 +15,7 @@ from edge.values import Grant
 VERSION = 1
 PACKET_MAX = 16384
 _TEXT_MAX = 256
-_USER_MAX = 64
+USER_MAX = 64
 _COMMAND = {"command", "argument", "note"}
 _GRANT: dict[str, tuple[type, ...]] = {
     "id": (str,),
@@ -158,9 +158,9 @@ def parse_command(fields: dict[str, Any]) -> CommandRequest:
     if fields["argument"] and not _is_plain(fields["argument"]):
         raise DoorError("malformed: the argument is not of the expected length or characters")
     if "user" in fields and not (
-        0 < len(fields["user"]) <= _USER_MAX and _is_plain(fields["user"])
+        0 < len(fields["user"]) <= USER_MAX and _is_plain(fields["user"])
     ):
-        raise DoorError(f"malformed: expected a user of 1 to {_USER_MAX} printable characters")
+        raise DoorError(f"malformed: expected a user of 1 to {USER_MAX} printable characters")
     return CommandRequest(**fields)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,17 +36,20 @@ class EventFilter:
     subject: str = ""
     lane: str = ""
     times: TimeSpan = ALL_TIMES
+    shows: Callable[[str, Mapping[str, Any]], bool] = lambda _log, _record: True  # to the reader
 
     def may_select(self, entry: Entry) -> bool:
         """Return False for a line that cannot match; it need not be parsed then."""
         codes = (self.kind, self.verdict, self.reason, self.lane)
         return all(f'"{code}"'.encode() in entry.line for code in codes if code)
 
-    def selects(self, record: Mapping[str, Any]) -> bool:
-        """Return True for a record that matches; log and time are checked by the reader."""
+    def selects(self, log: str, record: Mapping[str, Any]) -> bool:
+        """Return True for a record that matches; its time is checked by the log file."""
         kinds = (record.get("kind"), record.get("event"), record.get("verdict"))
         return (
-            (not self.kind or self.kind in kinds)
+            self.log in ("", log)
+            and self.shows(log, record)
+            and (not self.kind or self.kind in kinds)
             and all(
                 not wanted or record.get(name) == wanted
                 for name, wanted in (

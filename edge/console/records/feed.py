@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.audit.formatting import unix_time
@@ -125,8 +126,9 @@ class RecordFeed:
         with self._lock:
             return self._position()
 
-    async def subscribe(self, cursor: Cursor) -> AsyncIterator[tuple[Event, str]]:
-        """Yield each event after a cursor once, with the cursor after it, without end.
+    @contextlib.contextmanager
+    def register(self) -> Iterator[asyncio.Event]:
+        """Return an event that is set when there are new records, for `follow`.
 
         Raises RecordError if there are too many subscribers.
         """
@@ -136,23 +138,31 @@ class RecordFeed:
                 raise RecordError(f"expected at most {SUBSCRIBERS_MAX} subscribers; try again")
             self._waiters[changed] = loop
         try:
-            while True:
-                changed.clear()
-                events = self._recent_after(cursor)
-                if events is None:
-                    page = await asyncio.to_thread(
-                        self.read_page, EventFilter(), BATCH, after=cursor
-                    )
-                    events = page.events
-                    cursor = cursor if events else parse_cursor(page.newer)
-                for event in events:
-                    cursor = advance(cursor, [event.id])
-                    yield event, format_cursor(cursor)
-                if not events:
-                    await changed.wait()
+            yield changed
         finally:
             with self._lock:
                 self._waiters.pop(changed, None)
+
+    async def follow(
+        self, cursor: Cursor, changed: asyncio.Event
+    ) -> AsyncIterator[tuple[Event, str]]:
+        """Yield each event after a cursor once, with the cursor after it, without end."""
+        while True:
+            changed.clear()
+            events = self._recent_after(cursor)
+            if events is None:
+                page = await asyncio.to_thread(self.read_page, EventFilter(), BATCH, after=cursor)
+                events = page.events
+                cursor = cursor if events else parse_cursor(page.newer)
+            for event in events:
+                cursor = advance(cursor, [event.id])
+                yield event, format_cursor(cursor)
+            if not events:
+                await changed.wait()
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._waiters)
 
     def _recent_after(self, cursor: Cursor) -> list[Event] | None:
         """Return the recent events after a cursor, None if it is older than they are."""

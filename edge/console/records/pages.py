@@ -120,7 +120,7 @@ def _collect(
         if not wanted.may_select(entry):
             continue
         record = entry.parse()
-        if record is not None and wanted.selects(record):
+        if record is not None and wanted.selects(entry.log, record):
             events.append(Event(event_id(entry.log, record), record))
     return events, False
 

@@ -55,12 +55,12 @@ def collect(feed: RecordFeed, cursor: Cursor, count: int) -> list[tuple[str, str
 
     async def receive() -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
-        events = feed.subscribe(cursor)
-        async for event, after in events:
-            found.append((f"{event.log}:{event.id.number}", after))
-            if len(found) == count:
-                break
-        await events.aclose()  # type: ignore[attr-defined]
+        with feed.register() as changed:
+            events = feed.follow(cursor, changed)
+            while len(found) < count:
+                event, after = await anext(events)
+                found.append((f"{event.log}:{event.id.number}", after))
+            await events.aclose()  # type: ignore[attr-defined]
         return found
 
     return asyncio.run(asyncio.wait_for(receive(), TIMEOUT_S))
@@ -88,12 +88,13 @@ def test_subscriber_waits_without_reading(feed: RecordFeed, door: SampleLog) -> 
     """A subscriber at the end gets an event that is written while it waits."""
 
     async def receive() -> str:
-        events = feed.subscribe(feed.position())
-        pending = asyncio.ensure_future(anext(events))
-        await asyncio.sleep(0)
-        await asyncio.to_thread(door.append, event="unlocked", reason="pulse")
-        event, _ = await pending
-        await events.aclose()  # type: ignore[attr-defined]
+        with feed.register() as changed:
+            events = feed.follow(feed.position(), changed)
+            pending = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(door.append, event="unlocked", reason="pulse")
+            event, _ = await pending
+            await events.aclose()  # type: ignore[attr-defined]
         return str(event.record["event"])
 
     assert asyncio.run(asyncio.wait_for(receive(), TIMEOUT_S)) == "unlocked"

@@ -1,0 +1,80 @@
+"""Operator commands of the console: executed once for each key, and recorded with the user."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from edge.console.door_control import DoorBusyError, DoorControl
+from edge.console.idempotency import IdempotencyStore, StoredAnswer
+from edge.door.command_texts import NAMED, PLAIN
+from edge.door.events import describe_refusal
+from edge.door.protocol import USER_MAX
+from edge.errors import DoorError
+
+NAMES = (*PLAIN, *NAMED)
+
+
+@dataclass(frozen=True, slots=True)
+class DoorCommand:
+    """Command that a user sends to a door."""
+
+    door: str
+    command: str
+    reason: str
+    argument: str = ""  # person, reader or zone
+
+
+class CommandService:
+    """Sends commands of users to the doors."""
+
+    def __init__(self, doors: DoorControl, keys: IdempotencyStore) -> None:
+        self._doors, self._keys = doors, keys
+
+    async def execute(
+        self, command: DoorCommand, user: str, key: str, now: float
+    ) -> tuple[StoredAnswer, bool]:
+        """Return the answer, and True if it is that of an earlier request with the key.
+
+        Raises ProblemError if the key cannot be used.
+        """
+        request = {
+            "door": command.door,
+            "command": command.command,
+            "reason": command.reason,
+            "argument": command.argument,
+        }
+        stored = await asyncio.to_thread(self._keys.begin, user, key, request, now)
+        if stored is not None:
+            return stored, True
+        try:
+            answer = await self._send(command, user)
+        except DoorBusyError:
+            await asyncio.to_thread(self._keys.forget, user, key)
+            raise
+        await asyncio.to_thread(self._keys.finish, user, key, answer)
+        return answer, False
+
+    async def _send(self, command: DoorCommand, user: str) -> StoredAnswer:
+        try:
+            result = await self._doors.command(
+                command.door, command.command, command.reason, command.argument, user[:USER_MAX]
+            )
+        except DoorBusyError:
+            raise
+        except DoorError as error:
+            return _refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error), None)
+        if result.refusal is not None:
+            detail = f"the door refused: {describe_refusal(result.refusal)}"
+            code = result.refusal if " " not in result.refusal else None
+            return _refused(HTTPStatus.CONFLICT, detail, code)
+        return StoredAnswer(
+            HTTPStatus.OK, {"command": command.command, "warning": result.warning or None}
+        )
+
+
+def _refused(status: HTTPStatus, detail: str, code: str | None) -> StoredAnswer:
+    body: dict[str, Any] = {"title": status.phrase, "status": status.value, "detail": detail}
+    return StoredAnswer(status, {**body, "code": code} if code else body)
