@@ -320,6 +320,12 @@ class TerminalConfig(Section):
     def socket_path(self) -> Path:
         return self._socket_path(self.door.name)
 
+    @property
+    def door_sockets(self) -> dict[str, Path]:
+        """Sockets of the doors that the configuration names, by name; this door first."""
+        names = dict.fromkeys([self.door.name, *(lane.door for lane in self.access.lanes)])
+        return {name: self._socket_path(name) for name in names}
+
     def find_door_sockets(self) -> list[Path]:
         """Return the sockets of this door, and of those that share its state and were started."""
         default = self._socket_path(DEFAULT_DOOR)

@@ -8,12 +8,14 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from edge.console import error_pages
+from edge.console.api import health as health_api
+from edge.console.api.app import PREFIX, create_api
 from edge.console.context import Console
 from edge.console.pages import health, login, users
 from edge.console.security import BODY_MAX, BodyLimit, CrossSiteCheck, SecurityHeaders
 
 STATIC = Path(__file__).parent / "static"
-ROUTERS = (login.router, health.router, users.router)
+ROUTERS = (login.router, health.router, health_api.root_router, users.router)
 
 
 def create_app(console: Console) -> FastAPI:
@@ -26,5 +28,6 @@ def create_app(console: Console) -> FastAPI:
     app.add_middleware(BodyLimit, limit=BODY_MAX)
     app.add_middleware(CrossSiteCheck)
     app.add_middleware(SecurityHeaders, tls=True)
+    app.mount(PREFIX, create_api(console))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app

@@ -9,12 +9,13 @@ from typing import Any
 
 from edge.console.door_control import DoorBusyError, DoorControl
 from edge.console.idempotency import IdempotencyStore, StoredAnswer
+from edge.door.access_commands import AccessCommand
 from edge.door.command_texts import NAMED, PLAIN
 from edge.door.events import describe_refusal
 from edge.door.protocol import USER_MAX
 from edge.errors import DoorError
 
-NAMES = (*PLAIN, *NAMED)
+NAMES = tuple(name for name in (*PLAIN, *NAMED) if name != AccessCommand.ERASE_PERSON)
 
 
 @dataclass(frozen=True, slots=True)

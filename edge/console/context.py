@@ -12,8 +12,16 @@ from fastapi.requests import HTTPConnection
 from edge.config import TerminalConfig
 from edge.console.accounts.parts import Accounts, open_accounts
 from edge.console.accounts.passwords import PasswordHasher
+from edge.console.commands import CommandService
+from edge.console.door_control import DoorControl
+from edge.console.idempotency import IdempotencyStore
 from edge.console.live import LiveClient
+from edge.console.metrics import Metrics
+from edge.console.recogniser_reader import RecogniserReader
+from edge.console.records.feed import RecordFeed
+from edge.console.records.find import find_logs
 from edge.console.settings import ConsoleSettings, build_settings
+from edge.console.state_metrics import collect_state
 from edge.console.translation import Language, choose_language, read_languages
 
 
@@ -27,13 +35,20 @@ class Console:
     languages: Mapping[str, Language]
     language: Language
     live: LiveClient
+    doors: DoorControl
+    commands: CommandService
+    feed: RecordFeed
+    recogniser: RecogniserReader
+    metrics: Metrics
 
     async def read_door(self) -> Mapping[str, Any] | None:
         """Return the status of the door, None if it does not answer."""
-        return None
+        return (await self.doors.status(self.config.door.name)).fields or None
 
     def close(self) -> None:
         """Stop threads and close files."""
+        self.feed.close()
+        self.doors.close()
         self.accounts.close()
 
 
@@ -48,8 +63,24 @@ def build_console(
     languages = read_languages()
     language = choose_language(languages, config.console.language)
     accounts = open_accounts(config, settings, passwords, wall, clock)
+    metrics, doors = Metrics(), DoorControl(config.door_sockets)
+    feed = RecordFeed(lambda: find_logs(config), [metrics.observe])
+    recogniser = RecogniserReader(config.live_socket_path)
+    metrics.add_collector(lambda: collect_state(feed, doors, recogniser))
+    commands = CommandService(doors, IdempotencyStore(accounts.database))
+    feed.start()
     return Console(
-        config, settings, accounts, languages, language, LiveClient(config.live_socket_path)
+        config=config,
+        settings=settings,
+        accounts=accounts,
+        languages=languages,
+        language=language,
+        live=LiveClient(config.live_socket_path),
+        doors=doors,
+        commands=commands,
+        feed=feed,
+        recogniser=recogniser,
+        metrics=metrics,
     )
 
 

@@ -20,6 +20,8 @@ _EXPECTED = frozenset(
     {"state", "reason", "relocks_in_s", "alarms", "records_lost", "clock", "inputs"}
 )
 
+_OTHER_STATUS = "the door process sent another status; run both from one installation"
+
 _Result = TypeVar("_Result")
 
 
@@ -125,6 +127,5 @@ class DoorControl:
         except DoorError as error:
             return DoorStatus({}, str(error), self._clock())
         if not fields.keys() >= _EXPECTED:
-            error = "the door process sent another status; run both from one installation"
-            return DoorStatus({}, error, self._clock())
+            return DoorStatus({}, _OTHER_STATUS, self._clock())
         return DoorStatus(fields, "", self._clock())

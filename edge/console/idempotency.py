@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from edge.console.accounts.database import AccountDatabase
-from edge.console.problems import ProblemError
+from edge.console.problem_error import ProblemError
 
 KEY_MAX = 128  # characters
 _KEEP_S = 24 * 3600.0

@@ -19,7 +19,7 @@ COOKIE = "__Host-session"
 CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf"
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 # Routes without login. Every other route needs a permission or a session.
-PUBLIC = frozenset({"/login", "/first-login", "/healthz", "/static"})
+PUBLIC = frozenset({"/login", "/first-login", "/healthz", "/readyz", "/static"})
 
 
 async def sent_csrf_token(request: HTTPConnection) -> str:

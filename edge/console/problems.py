@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from edge.console.error_pages import status_of
+from edge.console.problem_error import ProblemError
 from edge.errors import MfsaError
 
 MEDIA_TYPE = "application/problem+json"
@@ -33,14 +34,6 @@ class Problem(BaseModel):
     code: str | None = Field(
         None, description="stable code, see codes.md", examples=["fire-input-active"]
     )
-
-
-class ProblemError(Exception):
-    """Refusal of a request with a stable code."""
-
-    def __init__(self, status: HTTPStatus, detail: str, code: str | None = None) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.code = status, detail, code
 
 
 def problem(

@@ -13,13 +13,24 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from edge.console.door_control import DoorStatus
-from edge.console.records.feed import LogStatus
+from edge.console.door_control import DoorControl, DoorStatus
+from edge.console.recogniser_reader import RecogniserReader
+from edge.console.records.feed import LogStatus, RecordFeed
 from edge.door.events import DoorAlarm, LockReason
 from edge.door.readers.events import ReaderState
 from edge.live.protocol import LiveHistogram, LiveView
 
 Labels = tuple[str, ...]
+
+
+def collect_state(
+    feed: RecordFeed, doors: DoorControl, recogniser: RecogniserReader
+) -> Iterator[Metric]:
+    """Yield the metrics of all parts; the status of the doors is the newest known one."""
+    yield from log_metrics(feed.status()[0], feed.subscribers)
+    known = ((name, doors.known_status(name)) for name in doors.names)
+    yield from door_metrics({name: status for name, status in known if status is not None})
+    yield from recogniser_metrics(recogniser.read())
 
 
 def log_metrics(status: Mapping[str, LogStatus], subscribers: int) -> Iterator[Metric]:

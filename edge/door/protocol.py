@@ -157,9 +157,7 @@ def parse_command(fields: dict[str, Any]) -> CommandRequest:
     check_reason(fields["note"])
     if fields["argument"] and not _is_plain(fields["argument"]):
         raise DoorError("malformed: the argument is not of the expected length or characters")
-    if "user" in fields and not (
-        0 < len(fields["user"]) <= USER_MAX and _is_plain(fields["user"])
-    ):
+    if "user" in fields and not (0 < len(fields["user"]) <= USER_MAX and _is_plain(fields["user"])):
         raise DoorError(f"malformed: expected a user of 1 to {USER_MAX} printable characters")
     return CommandRequest(**fields)
 

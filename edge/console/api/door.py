@@ -13,7 +13,8 @@ from edge.console.commands import DoorCommand
 from edge.console.context import Console, console_of
 from edge.console.idempotency import KEY_MAX
 from edge.console.permissions import require
-from edge.console.problems import MEDIA_TYPE, ProblemError, responses
+from edge.console.problem_error import ProblemError
+from edge.console.problems import MEDIA_TYPE, responses
 from edge.console.roles import Permission, Principal
 from edge.console.visibility import Visibility
 
@@ -24,9 +25,7 @@ _Reader = Annotated[Principal, require(Permission.READ_DOOR)]
 
 def _check_door(console: Console, door: str) -> None:
     if door not in (names := console.doors.names):
-        raise ProblemError(
-            HTTPStatus.NOT_FOUND, f"{door}: no such door; known: {', '.join(names)}"
-        )
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"{door}: no such door; known: {', '.join(names)}")
 
 
 @router.get("/doors", summary="List doors", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))

@@ -12,7 +12,8 @@ from edge.console.api.models import EVENT_ID, EventAnswer, EventPage, event_answ
 from edge.console.api.queries import LIMIT_MAX, CursorText, FilterQuery, read_cursor
 from edge.console.context import Console, console_of
 from edge.console.permissions import require
-from edge.console.problems import ProblemError, responses
+from edge.console.problem_error import ProblemError
+from edge.console.problems import responses
 from edge.console.records.cursor import parse_event_id
 from edge.console.roles import Permission, Principal
 from edge.console.visibility import Visibility

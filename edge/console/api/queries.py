@@ -10,7 +10,7 @@ from fastapi import Query
 from pydantic import AwareDatetime
 
 from edge.console.api.models import CURSOR
-from edge.console.problems import ProblemError
+from edge.console.problem_error import ProblemError
 from edge.console.records.cursor import CURSOR_MAX, Cursor, parse_cursor
 from edge.console.records.events import EventFilter
 from edge.console.records.log_file import TimeSpan

@@ -9,13 +9,13 @@ from edge.errors import RecordError
 
 
 def find_logs(config: TerminalConfig) -> tuple[list[LogFile], str]:
-    """Return the logs of all recognisers and doors, and why some may be missing.
+    """Return the logs of the console and all recognisers and doors, and why some may be missing.
 
     If the folders of the instances cannot be listed, those of the configuration alone.
     """
     try:
-        return [LogFile(each.name, each.folder) for each in all_log_locations(config)], ""
+        found, problem = all_log_locations(config), ""
     except (RecordError, OSError) as error:
-        own = log_locations(config)
-        files = [LogFile(config.log_name(each.folder), each.folder) for each in own]
-        return files, str(error)
+        found, problem = log_locations(config), str(error)
+    folders = [config.console_record_path, *(each.folder for each in found)]
+    return [LogFile(config.log_name(folder), folder) for folder in folders], problem

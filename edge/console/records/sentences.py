@@ -10,6 +10,7 @@ from edge.access.rules.codes import RuleRefusal
 from edge.audit.formatting import event_name
 from edge.audit.kinds import ClockReason, GapReason, RecordEvent, RecordKind, RetentionReason
 from edge.codes import Code
+from edge.console.events import ConsoleEvent
 from edge.door.command_texts import NAMED, PLAIN
 from edge.door.events import (
     CredentialRefusal,
@@ -28,7 +29,7 @@ _COMMANDS = {**PLAIN, **NAMED}
 # Enums of the field that names what happened.
 _EVENTS: Mapping[str, tuple[type[Code], ...]] = {
     "verdict": (Verdict,),
-    "event": (DoorEventCode, RecordEvent),
+    "event": (DoorEventCode, RecordEvent, ConsoleEvent),
     "kind": (RecordKind,),
 }
 _REFUSALS = (DoorRefusal, RuleRefusal, CredentialRefusal)
