@@ -10,9 +10,9 @@ from typing import Any
 from edge.cli import common
 from edge.config import load_config
 from edge.config.lane import LABEL_PATTERN
-from edge.door.access_commands import PEOPLE_MAX, AccessCommand
+from edge.door.access_commands import PEOPLE_MAX
 from edge.door.client import DoorClient
-from edge.door.command_texts import NAMED, PLAIN
+from edge.door.commands import NAMED, PLAIN, AccessCommand
 from edge.door.events import describe_refusal
 from edge.door.protocol import check_reason
 from edge.errors import DoorError

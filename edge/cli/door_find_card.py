@@ -10,8 +10,8 @@ from edge.cli import common
 from edge.cli.door_commands import add_reason
 from edge.cli.rights import check_may_change
 from edge.config import load_config
-from edge.door.access_commands import AccessCommand
 from edge.door.client import DoorClient
+from edge.door.commands import AccessCommand
 from edge.door.credentials import load_credentials
 from edge.door.events import describe_refusal
 from edge.door.readers.card_formats import parse_card

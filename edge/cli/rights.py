@@ -15,8 +15,8 @@ from typing import Any
 
 from edge.cli import common
 from edge.config import TerminalConfig
-from edge.door.access_commands import AccessCommand
 from edge.door.client import DoorClient
+from edge.door.commands import AccessCommand
 from edge.door.credential_editor import edit_credentials
 from edge.door.credentials_file import PersonEntry, file_version, read_document
 from edge.door.events import describe_refusal

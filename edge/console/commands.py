@@ -9,8 +9,7 @@ from typing import Any
 
 from edge.console.door_control import DoorBusyError, DoorControl
 from edge.console.idempotency import IdempotencyStore, StoredAnswer
-from edge.door.access_commands import AccessCommand
-from edge.door.command_texts import NAMED, PLAIN
+from edge.door.commands import NAMED, PLAIN, AccessCommand
 from edge.door.events import describe_refusal
 from edge.door.protocol import USER_MAX
 from edge.errors import DoorError

@@ -30,7 +30,7 @@ class DoorBusyError(DoorError):
 
 
 @dataclass(frozen=True, slots=True)
-class DoorStatus:
+class DoorReport:
     """Answer of a door process, or why there is none."""
 
     fields: Mapping[str, Any]  # empty without an answer
@@ -54,7 +54,7 @@ class CommandResult:
 @dataclass(slots=True, eq=False)
 class _Door:
     client: DoorClient
-    status: DoorStatus | None = None
+    status: DoorReport | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -75,7 +75,7 @@ class DoorControl:
     def names(self) -> tuple[str, ...]:
         return tuple(self._doors)
 
-    async def status(self, name: str) -> DoorStatus:
+    async def status(self, name: str) -> DoorReport:
         """Return the status of a door. Raises DoorBusyError."""
         door = self._doors[name]
         async with door.lock:  # requests at the same time share one answer
@@ -84,7 +84,7 @@ class DoorControl:
                 known = door.status = await self._call(lambda: self._read_status(door))
             return known
 
-    def known_status(self, name: str) -> DoorStatus | None:
+    def known_status(self, name: str) -> DoorReport | None:
         """Return the newest status without a request to the door."""
         return self._doors[name].status
 
@@ -121,11 +121,11 @@ class DoorControl:
         finally:
             self._pending -= 1
 
-    def _read_status(self, door: _Door) -> DoorStatus:
+    def _read_status(self, door: _Door) -> DoorReport:
         try:
             fields = door.client.status()
         except DoorError as error:
-            return DoorStatus({}, str(error), self._clock())
+            return DoorReport({}, str(error), self._clock())
         if not fields.keys() >= _EXPECTED:
-            return DoorStatus({}, _OTHER_STATUS, self._clock())
-        return DoorStatus(fields, "", self._clock())
+            return DoorReport({}, _OTHER_STATUS, self._clock())
+        return DoorReport(fields, "", self._clock())

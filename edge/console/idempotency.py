@@ -76,8 +76,8 @@ class IdempotencyStore:
         if row["status"] is None:
             raise ProblemError(
                 HTTPStatus.CONFLICT,
-                "Idempotency-Key: the first request with this key has no answer yet; if that lasts, "
-                "look in the events whether the command was executed",
+                "Idempotency-Key: the first request with this key has no answer yet; if that "
+                "lasts, look in the events whether the command was executed",
                 "key-in-use",
             )
         return StoredAnswer(row["status"], json.loads(row["answer"]))

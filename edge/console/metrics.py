@@ -17,9 +17,8 @@ from edge.access.rules.codes import RuleRefusal
 from edge.audit.kinds import RecordKind
 from edge.codes import Code
 from edge.console.records.events import Event
-from edge.door.access_commands import AccessCommand
 from edge.door.clock_trust import TRUST_CLOCK
-from edge.door.command_texts import NAMED, PLAIN
+from edge.door.commands import NAMED, PLAIN, AccessCommand
 from edge.door.events import (
     CredentialRefusal,
     DoorAlarm,

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from edge.console.door_control import DoorControl, DoorStatus
+from edge.console.door_control import DoorControl, DoorReport
 from edge.console.recogniser_reader import RecogniserReader
 from edge.console.records.feed import LogStatus, RecordFeed
 from edge.door.events import DoorAlarm, LockReason
@@ -55,7 +55,7 @@ def log_metrics(status: Mapping[str, LogStatus], subscribers: int) -> Iterator[M
     )
 
 
-def door_metrics(doors: Mapping[str, DoorStatus]) -> Iterator[Metric]:
+def door_metrics(doors: Mapping[str, DoorReport]) -> Iterator[Metric]:
     """Yield the metrics of the doors."""
     up = {name: door for name, door in doors.items() if not door.error}
     yield _gauge(
@@ -103,7 +103,7 @@ def door_metrics(doors: Mapping[str, DoorStatus]) -> Iterator[Metric]:
     yield from _access_metrics({n: d for n, d in up.items() if d.is_operator})
 
 
-def _access_metrics(doors: Mapping[str, DoorStatus]) -> Iterator[Metric]:
+def _access_metrics(doors: Mapping[str, DoorReport]) -> Iterator[Metric]:
     access = {name: door.fields["access"] for name, door in doors.items()}
     yield _gauge(
         "mfsa_door_zone_people",

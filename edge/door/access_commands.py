@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
 
 from edge.config.lane import LABEL_PATTERN
 from edge.door.card_learner import CardLearner
+from edge.door.commands import AccessCommand
 from edge.door.credential_lockout import CredentialLockout
 from edge.door.credentials_file import PersonEntry
 from edge.door.door import Door
@@ -17,24 +17,6 @@ from edge.system.text import format_names
 
 PEOPLE_MAX = 999_999  # of a zone
 _OCCUPANCY = re.compile(rf"({LABEL_PATTERN})=([0-9]{{1,6}})")
-
-
-class AccessCommand(str, Enum):
-    """Command of an operator with an argument."""
-
-    RESET_ANTI_PASSBACK = "reset-anti-passback"  # argument: name, empty for all people
-    RESET_USES = "reset-uses"  # argument: name
-    ERASE_PERSON = "erase-person"  # argument: name of a person who was removed
-    SET_ZONE = "set-zone"  # argument: ZONE=PEOPLE
-    RESET_LOCKOUT = "reset-lockout"  # argument: reader or person, empty for all
-    LEARN_CARD = "learn-card"  # argument: READER=NAME
-    FIND_CARD = "find-card"  # argument: name of the holder, empty for none; announces the question
-    CHANGE_PEOPLE = "change-people"  # argument: name; announces a change of the file
-
-    @property
-    def without_argument(self) -> str:
-        """Target in the record of a command without an argument."""
-        return "none" if self is AccessCommand.FIND_CARD else "all"
 
 
 # Commands with an argument that may be empty, and those of which the door has only the record.

@@ -12,9 +12,10 @@ from edge.access.rules.values import Waiting
 from edge.audit.clock import CLOCK_CONFIRMED
 from edge.config.lane import PANEL
 from edge.door import protocol
-from edge.door.access_commands import AccessCommand, AccessCommands
+from edge.door.access_commands import AccessCommands
 from edge.door.access_status import access_status
 from edge.door.clock_trust import TRUST_CLOCK
+from edge.door.commands import AccessCommand
 from edge.door.controller import OperatorCommand
 from edge.door.door import Door
 from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause

@@ -16,7 +16,7 @@ from edge.console.permissions import require
 from edge.console.problem_error import ProblemError
 from edge.console.problems import MEDIA_TYPE, responses
 from edge.console.roles import Permission, Principal
-from edge.console.visibility import Visibility
+from edge.console.user_view import UserView
 
 router = APIRouter(tags=["door"])
 _DoorName = Annotated[str, Path(max_length=32, description="name of the door", examples=["main"])]
@@ -31,10 +31,10 @@ def _check_door(console: Console, door: str) -> None:
 @router.get("/doors", summary="List doors", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
 async def list_doors(principal: _Reader, console: Console = Depends(console_of)) -> DoorList:
     """Return the state of all doors; it is at most a second old."""
-    visibility = Visibility(principal)
+    view = UserView(principal)
     return DoorList(
         doors=[
-            door_answer(name, await console.doors.status(name), visibility)
+            door_answer(name, await console.doors.status(name), view)
             for name in console.doors.names
         ]
     )
@@ -50,7 +50,7 @@ async def read_door(
 ) -> DoorAnswer:
     """Return the state of a door; it is at most a second old."""
     _check_door(console, door)
-    return door_answer(door, await console.doors.status(door), Visibility(principal))
+    return door_answer(door, await console.doors.status(door), UserView(principal))
 
 
 @router.post(

@@ -16,7 +16,7 @@ from edge.console.problem_error import ProblemError
 from edge.console.problems import responses
 from edge.console.records.cursor import parse_event_id
 from edge.console.roles import Permission, Principal
-from edge.console.visibility import Visibility
+from edge.console.user_view import UserView
 from edge.errors import RecordError
 
 router = APIRouter(tags=["events"])
@@ -41,8 +41,8 @@ async def list_events(
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, "expected `before` or `after`, found both"
         )
-    visibility = Visibility(principal)
-    wanted = selection.selection(visibility)
+    view = UserView(principal)
+    wanted = selection.selection(view)
     try:
         page = await asyncio.to_thread(
             console.feed.read_page,
@@ -53,7 +53,7 @@ async def list_events(
         )
     except RecordError as error:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
-    return page_answer(page, visibility)
+    return page_answer(page, view)
 
 
 @router.get(
@@ -73,11 +73,11 @@ async def read_event(
         wanted = parse_event_id(event)
     except RecordError as error:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
-    visibility = Visibility(principal)
+    view = UserView(principal)
     found = await asyncio.to_thread(console.feed.find, wanted)
-    if found is None or not visibility.shows(found.log, found.record):
+    if found is None or not view.shows(found.log, found.record):
         raise ProblemError(
             HTTPStatus.NOT_FOUND,
             f"{event}: no such event; it may be older than `record.delete_after_days`",
         )
-    return event_answer(found, visibility)
+    return event_answer(found, view)

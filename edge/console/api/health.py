@@ -12,11 +12,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from edge.console.api.models import HealthAnswer, door_answer, log_answers
 from edge.console.context import Console, console_of
-from edge.console.door_control import DoorStatus
+from edge.console.door_control import DoorReport
 from edge.console.permissions import require
 from edge.console.problems import responses
 from edge.console.roles import Permission, Principal
-from edge.console.visibility import Visibility
+from edge.console.user_view import UserView
 
 router = APIRouter(tags=["health"])  # of the API
 root_router = APIRouter()  # for load balancers and Prometheus, at the root
@@ -34,24 +34,24 @@ async def read_health(
     """Return the state of doors, logs and camera."""
     doors = await read_doors(console)
     logs, problem = console.feed.status()
-    visibility = Visibility(principal)
-    view = await asyncio.to_thread(console.recogniser.read)
+    view = UserView(principal)
+    live = await asyncio.to_thread(console.recogniser.read)
     return HealthAnswer(
         terminal=console.config.terminal,
         is_ready=find_faults(console, doors) == [],
-        doors=[door_answer(name, status, visibility) for name, status in doors.items()],
+        doors=[door_answer(name, status, view) for name, status in doors.items()],
         logs=log_answers(dict(logs)),
         problem=problem or None,
-        camera=view.camera if view else None,
+        camera=live.camera if live else None,
     )
 
 
-async def read_doors(console: Console) -> dict[str, DoorStatus]:
+async def read_doors(console: Console) -> dict[str, DoorReport]:
     """Return the status of each door."""
     return {name: await console.doors.status(name) for name in console.doors.names}
 
 
-def find_faults(console: Console, doors: dict[str, DoorStatus]) -> list[str]:
+def find_faults(console: Console, doors: dict[str, DoorReport]) -> list[str]:
     """Return what does not work, in words."""
     logs, problem = console.feed.status()
     faults = [f"door {name}: {status.error}" for name, status in doors.items() if status.error]

@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from edge.audit.formatting import event_name, unix_time
 from edge.audit.reader import REDACTED
 from edge.console.commands import NAMES
-from edge.console.door_control import DoorStatus
+from edge.console.door_control import DoorReport
 from edge.console.records.events import Event
 from edge.console.records.feed import LogStatus
 from edge.console.records.pages import Page
 from edge.console.records.sentences import describe
-from edge.console.visibility import Visibility
+from edge.console.user_view import UserView
 from edge.door.protocol import check_reason
 from edge.errors import DoorError
 
@@ -146,9 +146,9 @@ class HealthAnswer(BaseModel):
     )
 
 
-def event_answer(event: Event, visibility: Visibility) -> EventAnswer:
+def event_answer(event: Event, view: UserView) -> EventAnswer:
     """Return an event as the user may read it."""
-    record = visibility.record(event)
+    record = view.record(event)
     reason, subject = record.get("reason"), record.get("subject")
     return EventAnswer(
         id=str(event.id),
@@ -166,10 +166,10 @@ def event_answer(event: Event, visibility: Visibility) -> EventAnswer:
     )
 
 
-def page_answer(page: Page, visibility: Visibility) -> EventPage:
+def page_answer(page: Page, view: UserView) -> EventPage:
     """Return a page of events."""
     return EventPage(
-        events=[event_answer(event, visibility) for event in page.events],
+        events=[event_answer(event, view) for event in page.events],
         older=page.older,
         newer=page.newer,
         is_partial=page.is_partial,
@@ -177,14 +177,14 @@ def page_answer(page: Page, visibility: Visibility) -> EventPage:
     )
 
 
-def door_answer(name: str, status: DoorStatus, visibility: Visibility) -> DoorAnswer:
+def door_answer(name: str, status: DoorReport, view: UserView) -> DoorAnswer:
     """Return the state of a door."""
     return DoorAnswer(
         name=name,
         is_available=not status.error,
         error=status.error or None,
         may_command=status.is_operator,
-        status=dict(visibility.status(status.fields)),
+        status=dict(view.status(status.fields)),
     )
 
 

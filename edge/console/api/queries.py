@@ -14,7 +14,7 @@ from edge.console.problem_error import ProblemError
 from edge.console.records.cursor import CURSOR_MAX, Cursor, parse_cursor
 from edge.console.records.events import EventFilter
 from edge.console.records.log_file import TimeSpan
-from edge.console.visibility import Visibility
+from edge.console.user_view import UserView
 from edge.errors import RecordError
 
 LIMIT_MAX = 500
@@ -40,7 +40,7 @@ class FilterQuery:
         AwareDatetime | None, Query(description="before this time, with its UTC offset")
     ] = None
 
-    def selection(self, visibility: Visibility) -> EventFilter:
+    def selection(self, view: UserView) -> EventFilter:
         """Return the filter of what a user may read."""
         times = TimeSpan(
             self.since.timestamp() if self.since else None,
@@ -48,7 +48,7 @@ class FilterQuery:
         )
         return EventFilter(
             self.log, self.kind, self.verdict, self.reason, self.subject, self.lane, times,
-            visibility.shows,
+            view.shows,
         )  # fmt: skip
 
 

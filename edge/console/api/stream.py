@@ -20,7 +20,7 @@ from edge.console.records.cursor import CURSOR_MAX, Cursor, format_cursor
 from edge.console.records.events import Event, EventFilter
 from edge.console.records.feed import RecordFeed
 from edge.console.roles import Permission, Principal
-from edge.console.visibility import Visibility
+from edge.console.user_view import UserView
 
 router = APIRouter(tags=["events"])
 MEDIA_TYPE = "text/event-stream"
@@ -61,10 +61,10 @@ async def stream_events(
     console: Console = Depends(console_of),
 ) -> StreamingResponse:
     """Send events after `Last-Event-ID` or `after`; without either, events from now on."""
-    visibility = Visibility(principal)
+    view = UserView(principal)
     text = last_event_id if last_event_id is not None else after
     cursor = read_cursor(text) if text is not None else console.feed.position()
-    events = _messages(console.feed, selection.selection(visibility), cursor, visibility)
+    events = _messages(console.feed, selection.selection(view), cursor, view)
     first = await anext(events)  # raises RecordError if there are too many clients
     return StreamingResponse(_with_first(first, events), media_type=MEDIA_TYPE)
 
@@ -76,7 +76,7 @@ async def _with_first(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str
 
 
 async def _messages(
-    feed: RecordFeed, wanted: EventFilter, cursor: Cursor, visibility: Visibility
+    feed: RecordFeed, wanted: EventFilter, cursor: Cursor, view: UserView
 ) -> AsyncIterator[str]:
     """Yield the text of the stream."""
     ends_at = time.monotonic() + STREAM_MAX_S
@@ -88,7 +88,7 @@ async def _messages(
             if found is not None:
                 event, reached = found
                 if is_wanted(event, wanted):
-                    yield format_message(event_answer(event, visibility), reached)
+                    yield format_message(event_answer(event, view), reached)
             else:
                 yield f"id: {reached}\n\n"  # keeps the connection, and the place in the log
             if time.monotonic() >= ends_at:

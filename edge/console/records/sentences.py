@@ -11,7 +11,7 @@ from edge.audit.formatting import event_name
 from edge.audit.kinds import ClockReason, GapReason, RecordEvent, RecordKind, RetentionReason
 from edge.codes import Code
 from edge.console.events import ConsoleEvent
-from edge.door.command_texts import NAMED, PLAIN
+from edge.door.commands import NAMED, PLAIN
 from edge.door.events import (
     CredentialRefusal,
     DoorAlarm,

@@ -1,12 +1,31 @@
-"""Operator commands in words, for commands and pages."""
+"""Operator commands, and their words for commands and pages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 
-from edge.door.access_commands import AccessCommand
 from edge.door.clock_trust import TRUST_CLOCK
 from edge.door.controller import OperatorCommand
+
+
+class AccessCommand(str, Enum):
+    """Command of an operator with an argument."""
+
+    RESET_ANTI_PASSBACK = "reset-anti-passback"  # argument: name, empty for all people
+    RESET_USES = "reset-uses"  # argument: name
+    ERASE_PERSON = "erase-person"  # argument: name of a person who was removed
+    SET_ZONE = "set-zone"  # argument: ZONE=PEOPLE
+    RESET_LOCKOUT = "reset-lockout"  # argument: reader or person, empty for all
+    LEARN_CARD = "learn-card"  # argument: READER=NAME
+    FIND_CARD = "find-card"  # argument: name of the holder, empty for none; announces the question
+    CHANGE_PEOPLE = "change-people"  # argument: name; announces a change of the file
+
+    @property
+    def without_argument(self) -> str:
+        """Target in the record of a command without an argument."""
+        return "none" if self is AccessCommand.FIND_CARD else "all"
+
 
 # Commands without an argument.
 PLAIN: Mapping[str, str] = {

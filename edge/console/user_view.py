@@ -14,7 +14,7 @@ _SILENT = frozenset({DoorEventCode.DURESS.value, DoorEventCode.RESET_DURESS.valu
 _LISTS = ("latches", "alarms")  # fields that name active alarms
 
 
-class Visibility:
+class UserView:
     """View of one user."""
 
     def __init__(self, principal: Principal) -> None:
