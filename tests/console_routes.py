@@ -10,6 +10,8 @@ from typing import Any
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
+from edge.console.api.app import ROUTERS as API_ROUTERS
+from edge.console.api.document import PREFIX
 from edge.console.app import ROUTERS
 from edge.console.permissions import PermissionCheck, current_principal, logged_in_user
 from edge.console.roles import ROLE_PERMISSIONS, Permission, Role
@@ -45,13 +47,14 @@ def list_routes() -> list[ConsoleRoute]:
 
 def _routes() -> Iterator[ConsoleRoute]:
     yield ConsoleRoute("GET", "/static/{file}", ANYONE)
-    for router in ROUTERS:
+    routers = [("", router) for router in ROUTERS] + [(PREFIX, router) for router in API_ROUTERS]
+    for prefix, router in routers:
         for route in router.routes:
             if isinstance(route, APIRoute):
                 for method in route.methods:
-                    yield ConsoleRoute(method, route.path, _needs(route.dependant))
+                    yield ConsoleRoute(method, prefix + route.path, _needs(route.dependant))
             elif isinstance(route, APIWebSocketRoute):
-                yield ConsoleRoute("WS", route.path, _needs(route.dependant))
+                yield ConsoleRoute("WS", prefix + route.path, _needs(route.dependant))
             else:
                 raise AssertionError(f"a route of an unknown kind: {route}")
 

@@ -9,7 +9,8 @@ from fastapi.staticfiles import StaticFiles
 
 from edge.console import error_pages
 from edge.console.api import health as health_api
-from edge.console.api.app import PREFIX, create_api
+from edge.console.api.app import create_api
+from edge.console.api.document import PREFIX
 from edge.console.context import Console
 from edge.console.pages import health, login, users
 from edge.console.security import BODY_MAX, BodyLimit, CrossSiteCheck, SecurityHeaders

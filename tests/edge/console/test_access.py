@@ -16,7 +16,7 @@ from tests.reference import console_access
 
 PAGE = Path(__file__).parents[3] / "docs" / "console-access.md"
 ROUTES = list_routes()
-PUBLIC = {"/static/{file}", "/login", "/first-login", "/healthz"}
+PUBLIC = {"/static/{file}", "/login", "/first-login", "/healthz", "/readyz"}
 ENDLESS = ("/stream",)  # ends of paths whose answers never end
 
 

@@ -12,7 +12,8 @@ from fastapi.testclient import TestClient
 
 from edge.config import TerminalConfig
 from edge.console import idempotency
-from edge.console.api.app import create_api, openapi_document
+from edge.console.api.app import create_api
+from edge.console.api.document import openapi_document
 from edge.console.context import Console
 from edge.console.events import ConsoleEvent
 from edge.console.roles import Role

@@ -14,7 +14,8 @@ from edge.config import load_config
 from edge.console import problems
 from edge.console.accounts.passwords import PasswordHasher
 from edge.console.api import stream
-from edge.console.api.app import PREFIX, create_api
+from edge.console.api.app import create_api
+from edge.console.api.document import PREFIX
 from edge.console.context import build_console
 from edge.console.permissions import current_principal
 from edge.console.roles import ROLE_PERMISSIONS, Principal, Role
