@@ -34,7 +34,7 @@ ADAPT = $(BIN)/mfsa-adapt $(ENCODER) --input rgb-127.5 --licence MIT \
 # Tests start hundreds of processes, which must not compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings lanes rules-fuzz fuzz durability voting search-bench peers-bench detector-bench enrollment-bench rehearse lint quick reference measure ablation clean
+.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings lanes rules-fuzz fuzz durability voting search-bench peers-bench detector-bench enrollment-bench live-view-bench rehearse lint quick reference measure ablation clean
 
 .DEFAULT_GOAL := install
 
@@ -121,6 +121,10 @@ detector-bench: $(VENV)/dev.stamp  ## Measure the detector by score: docs/measur
 enrollment-bench: $(VENV)/dev.stamp  ## Count honest people that enrollment refuses: DATA=... (2 minutes)
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	env OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.enrollment $(CHIPS)/rmfrd_dev.tar $(CHIPS)/celeba_wild.tar $(CHIPS)/celeba_small.tar
+
+live-view-bench: $(VENV)/dev.stamp  ## Measure the delay of the kiosk's picture: docs/measurements/live-view.md; needs chromium (2 minutes)
+	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
+	env OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.live_view --page docs/measurements/live-view.md
 
 # The demo's terminal, once as it is and once with liveness in layers.
 rehearse: demo  ## Replay clips through the demo's terminal: docs/measurements/rehearsal.md, build/rehearsal.html (3 minutes)

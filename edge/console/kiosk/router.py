@@ -18,7 +18,7 @@ from edge.console.viewers import ViewerLimit, ViewerMessage, is_same_origin, ser
 
 router = APIRouter()
 
-VIEWERS_MAX = 4
+VIEWERS_MAX = 8
 _limit = ViewerLimit(VIEWERS_MAX)
 _WITHOUT_PICTURE = (KioskState.OFFLINE, KioskState.CAMERA_LOST, KioskState.IDLE)
 

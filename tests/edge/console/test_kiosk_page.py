@@ -16,6 +16,7 @@ from edge.console.kiosk_app import create_kiosk_app
 from edge.console.translation import read_languages
 from tests.edge.console.running import find_barriers, open_browser, serve_app
 from tests.live_recogniser import LiveRecogniser, live_recogniser, make_answer, make_face, make_view
+from tests.processes import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -92,6 +93,9 @@ class Kiosk:
 
     def wait_text(self, text: str) -> None:
         self.page.get_by_role("status").get_by_text(text, exact=True).wait_for()
+
+    def wait_tones(self, count: int) -> None:
+        until(lambda: self.page.evaluate("window.tones") == count, f"{count} tones were played")
 
     def choose(self, language: str) -> None:
         self.page.get_by_role("button", name=language).click()
@@ -183,7 +187,7 @@ def test_box_is_drawn_on_the_picture(kiosk: Kiosk) -> None:
         const canvas = document.getElementById('picture');
         return [...canvas.getContext('2d').getImageData(x, y, 1, 1).data];
     }"""
-    kiosk.page.wait_for_function("document.getElementById('picture').width === 640")
+    kiosk.page.locator('#picture[width="640"]').wait_for()
     left, top = round(0.35 * 640), round(0.2 * 480)
     assert min(kiosk.page.evaluate(pixel, [left, top + 5])[:3]) > 200  # on the line
     assert kiosk.page.evaluate(pixel, [left + 60, top + 100])[0] == pytest.approx(60, abs=4)
@@ -199,8 +203,8 @@ def test_sounds_can_be_switched_off(kiosk: Kiosk) -> None:
     tones = 0
     for state in ("waiting", "refused", "granted"):
         kiosk.show(state)
-        kiosk.page.wait_for_function(f"window.tones === {tones + 2}")
         tones += 2
+        kiosk.wait_tones(tones)
     kiosk.page.get_by_role("button", name="Sound on").click()
     kiosk.show("refused")
     assert kiosk.page.evaluate("window.tones") == tones
