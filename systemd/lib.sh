@@ -4,7 +4,7 @@
 readonly PROGRAM=/opt/mfsa-edge
 readonly BUNDLE=/opt/mfsa-edge/bundle
 readonly LINKS=/usr/local/bin # in the PATH of every account and of sudo
-readonly COMMANDS=(edge-setup edge-daemon edge-door edge-enroll edge-gallery edge-audit edge-bench edge-doctor edge-rehearse)
+readonly COMMANDS=(edge-setup edge-daemon edge-door edge-enroll edge-gallery edge-audit edge-bench edge-doctor edge-rehearse edge-console)
 readonly SETTINGS=/etc/mfsa-edge
 readonly CONFIG=/etc/mfsa-edge/terminal.yaml
 readonly KEY=/etc/mfsa-edge/gallery.key

@@ -15,6 +15,7 @@ import pytest
 
 from edge.cli.common import subject_name
 from tests.reference.parsers import Option, read_commands
+from tests.scripts import read_scripts
 
 SCRIPTS = {
     s.name: s.value
@@ -165,5 +166,4 @@ def test_ctrl_c_during_import_is_one_line(name: str, module: str) -> None:
 @pytest.mark.parametrize("name", EDGE)
 def test_entry_point_handles_early_ctrl_c(name: str) -> None:
     command = name.removeprefix("edge-")
-    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'\n{name} = "edge.cli.entry:{command}"\n' in text
+    assert read_scripts()[name] == ("edge.cli.entry", command)

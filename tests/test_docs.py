@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from edge.config import TerminalConfig, load_config
+from tests.scripts import read_scripts
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,16 +78,9 @@ def _code(page: Path) -> str:
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
 
 
-def _entry_points() -> dict[str, tuple[str, str]]:
-    """Return module and function by command."""
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    found = re.findall(r'^((?:edge|mfsa)-[a-z-]+) = "([\w.]+):(\w+)"', project, re.MULTILINE)
-    return {command: (module, function) for command, module, function in found}
-
-
 def test_docs_name_commands_that_exist() -> None:
     """Commands are entry points; install.sh links those of a terminal into /usr/local/bin."""
-    known = _entry_points()
+    known = read_scripts()
     command = re.compile(r"(?<![\w./-])((?:edge|mfsa)-[a-z-]+)(?![\w./-])")
     named = {(page.name, name) for page in PAGES for name in command.findall(_code(page))}
     assert len(named) > 40
@@ -97,8 +91,8 @@ def test_docs_name_commands_that_exist() -> None:
 def test_docs_name_subcommands_that_exist(script: str) -> None:
     command = re.compile(rf"(?<![\w.-]){script} +([a-z][a-z-]+)")
     named = {word for page in PAGES for word in command.findall(_code(page))}
-    named -= _entry_points().keys()  # of services that systemctl starts together
-    module, function = _entry_points()[script]
+    named -= read_scripts().keys()  # of services that systemctl starts together
+    module, function = read_scripts()[script]
     program = f"import sys; from {module} import {function}; sys.exit({function}())"
     usage = subprocess.run(
         [sys.executable, "-c", program, "--help"],

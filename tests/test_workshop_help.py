@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +10,12 @@ import pytest
 
 from calibration import pad
 from calibration.cli import parsers
+from tests.scripts import read_scripts
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = dict(
-    re.findall(r'^(mfsa-[a-z-]+) = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-)
+SCRIPTS = {
+    name: ":".join(where) for name, where in read_scripts().items() if name.startswith("mfsa-")
+}
 COMMANDS = sorted(SCRIPTS)
 PROGRAM = """
 import importlib, importlib.abc, sys

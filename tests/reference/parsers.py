@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from unittest import mock
 
 from edge.cli import common
+from tests.scripts import read_scripts
 
 ROOT = Path(__file__).resolve().parents[2]
 _NUMBERS: Mapping[Any, Any] = {int: common.whole_number(), float: common.number}
@@ -53,12 +54,10 @@ class Command:
 
 def read_commands() -> list[Command]:
     """Build every command of pyproject.toml, sorted by name."""
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    found = re.findall(r'^((?:edge|mfsa)-[a-z0-9-]+) = "([\w.]+):(\w+)"', project, re.MULTILINE)
     return sorted(
         (
             _read(getattr(importlib.import_module(module), function), name)
-            for name, module, function in found
+            for name, (module, function) in read_scripts().items()
         ),
         key=lambda command: command.name,
     )

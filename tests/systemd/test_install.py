@@ -17,6 +17,7 @@ import pytest
 
 from edge.config import load_config
 from tests.processes import TIMEOUT_S
+from tests.scripts import terminal_commands
 
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 CHECKOUT = SYSTEMD.parent
@@ -145,12 +146,6 @@ def test_files_are_installed_with_their_modes(root: Path) -> None:
         ), name
     assert found[KEY][0] == 0o600
     assert {stat.S_IMODE(p.stat().st_mode) for p in root.rglob("*") if p.is_dir()} == {0o755}
-
-
-def terminal_commands() -> set[str]:
-    """Return all commands of the package for a terminal; the demo is for a checkout."""
-    text = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
-    return set(re.findall(r"^(edge-[a-z]+) = ", text, re.MULTILINE)) - {"edge-demo"}
 
 
 def test_commands_are_linked_and_unlinked(root: Path) -> None:
