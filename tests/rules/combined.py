@@ -218,16 +218,17 @@ class DoorWorld:
             self._wall.now = MONTH + timedelta(hours=self._random.uniform(0, 24 * 30))
 
     def _reset(self) -> None:
-        kind = self._random.choice(["reset", "reset-all", "occupancy"])
-        if kind == "reset":
+        access = self._door.access
+        kind = self._random.choice(["reset", "erase", "reset-all", "occupancy"])
+        if kind in ("reset", "erase"):
             who = self._random.choice(VISITORS).name
-            self._door.access.reset_person(who)
+            (access.reset_person if kind == "reset" else access.erase_person)(who)
             self._note(kind, who=who)
         elif kind == "reset-all":
-            self._door.access.reset_all()
+            access.reset_all()
             self._note(kind)
         else:
-            self._door.access.set_occupancy("lab", 1)
+            access.set_occupancy("lab", 1)
             self._note(kind, zone="lab", people=1)
 
     def _restart(self) -> None:

@@ -105,6 +105,23 @@ class CountsExitAfterReset(RulesEngine):
         self._ledger.content.counted.clear()
 
 
+class ErasesLikeReset(RulesEngine):
+    """Keeps the name of an erased person who was inside, and the number lacks them."""
+
+    def erase_person(self, person: str) -> None:
+        self.reset_person(person)
+        self.reset_uses(person)
+
+
+class KeepsErasedVisits(RulesEngine):
+    """Keeps the number of visits of an erased person."""
+
+    def erase_person(self, person: str) -> None:
+        used = dict(self._ledger.content.used)
+        super().erase_person(person)
+        self._ledger.content.used.update(used)
+
+
 class FullZoneRefusesExit(RulesEngine):
     """Keeps people inside a full zone."""
 
@@ -177,6 +194,8 @@ MUTANTS = (
     CountsAgain,
     CountsAfterReset,
     CountsExitAfterReset,
+    ErasesLikeReset,
+    KeepsErasedVisits,
     KeepsCancelled,
     FullZoneRefusesExit,
     IgnoresOtherDoor,

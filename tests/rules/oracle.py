@@ -100,6 +100,10 @@ class Oracle:
             found.known = False
         elif what == "reset":
             self._reset(found, fact, {who for who in everyone if who == fact["who"]})
+        elif what == "erase":
+            self._reset(found, fact, {fact["who"]})
+            found.outside = {here for here in found.outside if here[0] != fact["who"]}
+            found.used.pop(fact["who"], None)
         elif what == "reset-all":
             self._reset(found, fact, everyone)
             found.known = True

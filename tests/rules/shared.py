@@ -217,10 +217,10 @@ class SharedWorld:
         if self._coming is not None and self._has_grants(self._other(door)):
             return  # the other process learns of the reset later
         access = self._processes[door].access
-        kind = self._random.choice(["reset", "reset-all", "occupancy"])
-        if kind == "reset":
+        kind = self._random.choice(["reset", "erase", "reset-all", "occupancy"])
+        if kind in ("reset", "erase"):
             who = self._random.choice(VISITORS).name
-            access.reset_person(who)
+            (access.reset_person if kind == "reset" else access.erase_person)(who)
             self._note(door, kind, at=door, who=who)
         elif kind == "reset-all":
             access.reset_all()

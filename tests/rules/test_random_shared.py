@@ -12,6 +12,7 @@ from edge.door import access_controller
 from edge.door.zone_file import PendingRead, ZoneFile
 from edge.door.zone_lock import ZoneLock
 from tests.rules import shared
+from tests.rules.mutants import ErasesLikeReset
 from tests.rules.shared import run_shared_steps
 
 
@@ -74,7 +75,9 @@ def test_broken_sharing_is_caught(mutant: type, monkeypatch: pytest.MonkeyPatch)
         run_shared_steps(3000, seed=1)
 
 
-@pytest.mark.parametrize("mutant", [CountsGrantsOfOtherDoors, LosesChanges, AppliesChangesTwice])
+@pytest.mark.parametrize(
+    "mutant", [CountsGrantsOfOtherDoors, LosesChanges, AppliesChangesTwice, ErasesLikeReset]
+)
 def test_broken_engine_at_two_doors_is_caught(
     mutant: type[RulesEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -305,11 +305,13 @@ class RulesWorld:
 
     def _reset(self) -> None:
         """Command of an operator; the new state is acknowledged."""
-        kind = self._random.choice(["reset", "reset-all", "occupancy"])
-        if kind == "reset":
+        kind = self._random.choice(["reset", "erase", "reset-all", "occupancy"])
+        if kind in ("reset", "erase"):
             who = self._random.choice(VISITORS).name
-            self._engine.reset_person(who)
+            (self._engine.reset_person if kind == "reset" else self._engine.erase_person)(who)
             self._note(kind, who=who)
+            if kind == "erase":
+                check_erased(json.loads(_text(self._engine.state(self._at))), who)
         elif kind == "reset-all":
             self._engine.reset_all()
             self._note(kind)
@@ -399,6 +401,12 @@ def compare_people(state: dict[str, Any], now: Picture) -> None:
     counted = {here: one["is_inside"] for here, one in found.items() if one["is_counted"]}
     assert now.inside == {here for here, is_inside in counted.items() if is_inside}
     assert now.outside == {here for here, is_inside in counted.items() if not is_inside}
+
+
+def check_erased(state: dict[str, Any], who: str) -> None:
+    """Check that a saved state names a person in grants only. Raises AssertionError."""
+    assert who not in state["used"]
+    assert not any(who in people for people in state["people"].values())
 
 
 def _text(content: ZoneContent) -> bytes:
