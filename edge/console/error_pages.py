@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from urllib.parse import quote
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
@@ -38,7 +38,10 @@ def install(app: FastAPI) -> None:
     """Answer errors with pages, and requests without a login with the login page."""
 
     @app.exception_handler(HTTPException)
-    async def answer_refusal(request: Request, error: HTTPException) -> Response:
+    async def answer_refusal(request: Request | WebSocket, error: HTTPException) -> Response | None:
+        if isinstance(request, WebSocket):
+            await request.close(1008, str(error.detail))
+            return None
         if error.status_code == HTTPStatus.UNAUTHORIZED:
             return _ask_for_login(request)
         return _error_page(request, HTTPStatus(error.status_code), str(error.detail))

@@ -26,6 +26,7 @@ class NavigationItem:
 
 
 NAVIGATION = (
+    NavigationItem("/live", mark("Live view"), Permission.VIEW_LIVE),
     NavigationItem("/health", mark("Health"), Permission.READ_HEALTH),
     NavigationItem("/users", mark("Users"), Permission.MANAGE_USERS),
     NavigationItem("/tokens", mark("API tokens"), Permission.MANAGE_TOKENS),

@@ -37,7 +37,7 @@ class ViewerMessage:
         return _LENGTH.pack(len(text)) + text + picture
 
 
-Render = Callable[[LiveState], Awaitable[ViewerMessage]]
+Render = Callable[[LiveState], Awaitable[ViewerMessage | None]]  # None: access has ended
 
 
 class ViewerLimit:
@@ -80,6 +80,9 @@ async def _send_views(browser: WebSocket, live: LiveClient, render: Render) -> N
         state = live.state
         number = state.number
         message = await render(state)
+        if message is None:
+            await browser.close(_REFUSED, "access has ended")
+            return
         is_new = message.has_picture and state.picture_number != sent
         await browser.send_bytes(message.encode(state.picture if is_new else b""))
         if is_new:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, WebSocket
 from fastapi.responses import HTMLResponse
 
 from edge.console.context import Console, console_of
-from edge.console.kiosk.lock import UNKNOWN, read_lock
+from edge.console.kiosk.lock import UNKNOWN, LockFollower
 from edge.console.kiosk.screen import KioskScreen, KioskState, ScreenSelector
 from edge.console.kiosk.texts import kiosk_texts
 from edge.console.live import LiveState
@@ -50,12 +50,12 @@ class _KioskFeed:
     """Messages for one browser."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self._lock = LockFollower(console.read_door)
         self._selector = ScreenSelector()
 
     async def render(self, state: LiveState) -> ViewerMessage:
         """Return the message for a state of the live view."""
-        lock = read_lock(await self._console.read_door())
+        lock = await self._lock.read()
         screen = self._selector.select(state.view, time.monotonic(), lock)
         has_picture = screen.state not in _WITHOUT_PICTURE and bool(state.picture)
         fields = {

@@ -19,9 +19,11 @@ from edge.console.app import create_app
 from edge.console.context import Console, build_console
 from edge.console.permissions import COOKIE, CSRF_HEADER
 from edge.console.roles import Role
+from tests.live_recogniser import LiveRecogniser, live_recogniser
 
 BASE = "https://console"
 PASSWORD = "correct horse battery"
+
 Clients = Callable[[Role], TestClient]
 
 CONFIG = """\
@@ -98,3 +100,10 @@ def client_of(console: Console, app: FastAPI) -> Iterator[Clients]:
     yield make
     for client in opened:
         client.close()
+
+
+@pytest.fixture
+def recogniser(console: Console) -> Iterator[LiveRecogniser]:
+    console.config.recogniser_folder.mkdir(parents=True, exist_ok=True)
+    with live_recogniser(console.config.live_socket_path) as server:
+        yield server

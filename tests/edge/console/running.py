@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,16 +39,18 @@ def find_barriers(page: Page) -> list[str]:
 
 
 @contextmanager
-def serve_app(app: FastAPI, port: int = 0) -> Iterator[str]:
+def serve_app(app: FastAPI, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serve an application in a thread; yield its address."""
     config = uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=1)
+    if tls is not None:
+        config.ssl_context_factory = lambda *_: tls
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         until(lambda: server.started, "the server accepts requests")
         bound = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{bound}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{bound}"
     finally:
         server.should_exit = True
         thread.join()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import struct
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,33 +12,22 @@ from starlette.testclient import WebSocketDenialResponse, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from edge.console.context import Console
+from edge.console.kiosk.lock import LockFollower
 from edge.console.kiosk.router import VIEWERS_MAX
 from edge.console.kiosk_app import create_kiosk_app
-from tests.live_recogniser import LiveRecogniser, live_recogniser, make_face, make_view
+from tests.doors import RunningDoor
+from tests.edge.console.messages import take
+from tests.live_recogniser import LiveRecogniser, make_face, make_view
 
+TIMEOUT_S = 60.0
 ORIGIN = {"origin": "http://127.0.0.1:8080"}
 LIVE = "ws://127.0.0.1:8080/kiosk/live"
-
-
-@pytest.fixture
-def recogniser(console: Console) -> Iterator[LiveRecogniser]:
-    console.config.recogniser_folder.mkdir(parents=True, exist_ok=True)
-    with live_recogniser(console.config.recogniser_folder / "live.sock") as server:
-        yield server
 
 
 @pytest.fixture
 def kiosk(console: Console) -> Iterator[TestClient]:
     with TestClient(create_kiosk_app(console), base_url=ORIGIN["origin"]) as client:
         yield client
-
-
-def take(browser: WebSocketTestSession) -> tuple[dict[str, Any], bytes]:
-    """Return fields and picture of the next message, and acknowledge it."""
-    message = browser.receive_bytes()
-    (length,) = struct.unpack_from(">I", message)
-    browser.send_text("+")
-    return json.loads(message[4 : 4 + length]), message[4 + length :]
 
 
 def take_until(browser: WebSocketTestSession, state: str) -> tuple[dict[str, Any], bytes]:
@@ -155,3 +143,37 @@ def test_other_messages_end_the_connection(kiosk: TestClient) -> None:
         with pytest.raises(WebSocketDisconnect) as refused:
             browser.receive_bytes()
     assert refused.value.code == 1008
+
+
+def test_state_of_the_door_is_shown(kiosk: TestClient, console: Console) -> None:
+    door = RunningDoor(console.config.door_folder)
+    try:
+        with kiosk.websocket_connect(LIVE, headers=ORIGIN) as browser:
+            fields, _ = take(browser)
+    finally:
+        door.stop()
+    assert (fields["lock"], fields["is_locked"]) == ("Door locked", True)
+
+
+def test_hung_door_delays_no_picture() -> None:
+    async def main() -> None:
+        hung = asyncio.Event()
+
+        async def read_door() -> dict[str, Any]:
+            if not answers:
+                await hung.wait()
+            return answers.pop()
+
+        answers: list[dict[str, Any]] = [{"state": "unlocked", "reason": "pulse"}]
+        follower = LockFollower(read_door)
+        for _ in range(100):
+            lock = await follower.read()
+            assert lock is not None
+            assert not lock.is_locked
+            await asyncio.sleep(0)
+        answers.append({"state": "locked", "reason": "normal"})
+        hung.set()
+        while (lock := await follower.read()) is None or not lock.is_locked:
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(main(), TIMEOUT_S))

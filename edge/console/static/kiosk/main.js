@@ -61,7 +61,7 @@ function run(texts) {
       clearTimeout(idle);
       if (fields.state === "idle") idle = setTimeout(() => choose(texts.preset), RESET_MS);
     }
-    if (fields.has_picture) await picture.show(jpeg, fields.box);
+    if (fields.has_picture) await picture.show(jpeg, fields.box ? [fields.box] : []);
     else picture.clear();
   };
   const lose = () => {

@@ -1,4 +1,4 @@
-// Picture of the camera with the box of the face, drawn on a canvas.
+// Picture of the camera with the boxes of faces, drawn on a canvas.
 
 const CORNER = 0.22; // length of a corner of the box, of its shorter side
 const LINES = [["#000", 0.024], ["#fff", 0.013]]; // colour and width, of the picture's height
@@ -10,8 +10,8 @@ export class Picture {
     this.bitmap = null;
   }
 
-  // Draw a JPEG, or the one before, and the box: left, top, right, bottom as parts of it.
-  async show(jpeg, box) {
+  // Draw a JPEG, or the one before, and boxes: left, top, right, bottom as parts of it.
+  async show(jpeg, boxes) {
     if (jpeg) {
       const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
       this.bitmap?.close();
@@ -24,7 +24,7 @@ export class Picture {
       this.canvas.height = height;
     }
     this.context.drawImage(this.bitmap, 0, 0);
-    if (box) this.drawBox(box);
+    for (const box of boxes) this.drawBox(box);
   }
 
   drawBox([left, top, right, bottom]) {
