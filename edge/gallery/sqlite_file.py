@@ -12,6 +12,7 @@ from pathlib import Path
 from edge.errors import GalleryError
 from edge.gallery import schema, secure_delete
 from edge.gallery.identity import REMEDY, FileIdentity, identify_file
+from edge.system.atomic_files import STATE_FOLDER_MODE
 
 _ROOM_BYTES = 1 << 16  # of the files that SQLite opens next to a gallery
 
@@ -30,7 +31,7 @@ class SqliteFile:
     def _make_file(self) -> None:
         """Make the file readable for the owner only, before SQLite makes it."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=STATE_FOLDER_MODE)
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self.path, flags, 0o600))

@@ -13,6 +13,9 @@ from typing import BinaryIO
 
 from edge.system.accounts import acting_as_owner
 
+# Members of the group reach the audit log and the live socket in it, and cannot list it.
+STATE_FOLDER_MODE = 0o710
+
 _NOT_REGULAR = "expected a regular file, found a link, folder, FIFO, socket or device"
 
 _NOT_REPLACEABLE = "expected a file or nothing yet, found a folder, FIFO, socket or device"
@@ -143,7 +146,7 @@ def make_folder(path: Path, mode: int) -> None:
     """Create a folder and its parents; their names are on disk on return. Raises OSError."""
     if path.is_dir():
         return
-    make_folder(path.parent, 0o700)
+    make_folder(path.parent, STATE_FOLDER_MODE)
     path.mkdir(exist_ok=True, mode=mode)
     sync_folder(path.parent)
 

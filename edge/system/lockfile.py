@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge.errors import AlreadyRunningError, LockFileError
 from edge.system.accounts import acting_as_owner
+from edge.system.atomic_files import STATE_FOLDER_MODE, make_folder
 
 _PLAIN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -20,7 +21,7 @@ def acquire_lock(path: Path, program: str, key: str) -> int:
     """
     try:
         with acting_as_owner(path.parent):  # a file of root could not be opened by the owner
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(path.parent, STATE_FOLDER_MODE)
             fd = os.open(path, os.O_CREAT | os.O_RDWR | _PLAIN, 0o600)
     except OSError as error:
         raise LockFileError(

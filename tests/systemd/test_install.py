@@ -700,7 +700,7 @@ def test_accounts_and_rights_are_created(root: Path, paths: dict[str, str]) -> N
     assert groups | {"gpio": "mfsa-door", "video": "mfsa-edge", "mfsa-door": "mfsa-edge"} == groups
     state, key = (root / paths["STATE"].lstrip("/")).stat(), (root / KEY).stat()
     assert (stat.S_IMODE(state.st_mode), str(state.st_uid), str(state.st_gid)) == (
-        0o700,
+        0o710,
         *accounts["mfsa-edge"][2:4],
     )
     assert (stat.S_IMODE(key.st_mode), key.st_uid, key.st_gid) == (0o600, 0, 0)

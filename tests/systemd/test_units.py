@@ -145,3 +145,13 @@ def test_kiosk_reaches_its_own_page_only() -> None:
     assert "IPAddressDeny=any\nIPAddressAllow=localhost\n" in text
     assert f"http://127.0.0.1:{ConsoleConfig().kiosk_port}/kiosk\n" in text
     assert "PAMName" not in text  # a login session would leave the unit and its limits
+
+
+@pytest.mark.parametrize("unit", ["edge-daemon.service", "edge-daemon@.service"])
+def test_group_passes_state_folder_without_list(unit: str) -> None:
+    """Group members reach the audit log and the live socket; both files name the same mode."""
+    text = (UNITS / unit).read_text()
+    assert "\nStateDirectory=mfsa-edge\nStateDirectoryMode=0710\n" in re.sub("#.*\n", "", text)
+    rights = (UNITS / "mfsa-edge.tmpfiles").read_text()
+    for folder in ("", "/instances", "/instances/*"):
+        assert re.search(rf"^. /var/lib/mfsa-edge{re.escape(folder)} +0710 ", rights, re.M)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -50,7 +51,9 @@ def running(config: TerminalConfig) -> Iterator[None]:
 
 @contextmanager
 def running_door(config: TerminalConfig) -> Iterator[RunningDoor]:
-    door = RunningDoor(config.state, settings=make_settings(), clock=time.monotonic)
+    folder = config.socket_path.parent
+    folder.mkdir(exist_ok=True)
+    door = RunningDoor(folder, settings=make_settings(), clock=time.monotonic)
     try:
         yield door
     finally:
@@ -201,18 +204,31 @@ def test_lanes_have_their_own_view(
     assert other.view.faces == ()
 
 
-def test_group_reads_log_and_socket_only(site: TerminalConfig) -> None:
-    with running_door(site) as door, running(site):
-        until(lambda: "unlocked" in door.events(), "the door is unlocked")
-        until(lambda: any(site.pictures_path.glob("*")), "a picture is stored")
-        own = [path for path in site.state.rglob("*") if "door" not in path.name]
-        modes = {
-            path.relative_to(site.state).as_posix(): path.stat().st_mode & 0o077
-            for path in own
-            if not path.is_relative_to(site.door_record_path)
-        }
-    logs = {name for name, mode in modes.items() if mode and name.startswith("decisions")}
-    others = {name: mode for name, mode in modes.items() if mode and name not in logs}
-    assert others == {"live.sock": 0o060} and "decisions" in logs
-    assert all(modes[name] & 0o027 == 0 for name in logs)
-    assert {"gallery.db", "gallery.key"} <= modes.keys()
+@pytest.mark.parametrize("instance", [None, "lane1"])
+def test_group_reads_log_and_socket_only(
+    site: TerminalConfig, write_config: WriteConfig, instance: str | None
+) -> None:
+    """As the units run it: umask 027. The group of the account must not read anything else."""
+    shared = {"camera": LOOPED, "record": {"max_pictures": 10}, "door": {"state": "door"}}
+    config = load_config(write_config(instance=instance, **shared))
+    previous = os.umask(0o027)
+    try:
+        with running_door(config) as door, running(config):
+            until(lambda: "unlocked" in door.events(), "the door is unlocked")
+            until(lambda: any(config.pictures_path.glob("*")), "a picture is stored")
+            found = {
+                path.relative_to(config.state).as_posix(): path.stat().st_mode & 0o777
+                for path in config.state.rglob("*")
+            }
+    finally:
+        os.umask(previous)
+    place = f"instances/{instance}/" if instance else ""
+    log = f"{place}decisions"
+    shown = {name: mode for name, mode in found.items() if mode & 0o077}
+    segments = {name for name in found if name.startswith(f"{log}/") and name.endswith(".log")}
+    expected = {log: 0o750, f"{place}live.sock": 0o660} | dict.fromkeys(segments, 0o640)
+    if instance:
+        expected |= {"instances": 0o710, f"instances/{instance}": 0o710}
+    assert shown == expected and segments
+    assert {"gallery.db", "gallery.key", f"{log}/state"} <= found.keys()
+    assert [name for name in found if name.startswith(f"{place}pictures/")]
