@@ -4,62 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge.config.lane import DEFAULT_DOOR, Label
 from edge.config.panel import PanelConfig
 from edge.config.readers import ReaderConfig
+from edge.config.relay import Pin, PinFactory, RelayConfig, SimulatedRelayConfig
 from edge.config.schedule import ScheduleConfig
 from edge.config.section import ConfigPath, Section, restart
+from edge.config.signals import SignalConfig
 
 _RESTART = restart("door")
-
-
-def _pin(value: int | str) -> int | str:
-    if isinstance(value, int) and not 0 <= value <= 512:
-        raise ValueError("expected a line number from 0 to 512 or a name such as BOARD7")
-    return value
-
-
-Pin = Annotated[int | str, AfterValidator(_pin)]
-PinFactory = Literal["jetson", "lgpio", "native", "mock"]
-
-
-class SimulatedRelayConfig(Section):
-    """A relay in memory: no lock moves."""
-
-    kind: Literal["simulated"] = "simulated"
-
-
-class GpioRelayConfig(Section):
-    """A relay on a pin, driven by gpiozero."""
-
-    kind: Literal["gpio"]
-    pin: Pin = Field(
-        title="Pin", description="Header pin such as BOARD7, or a line number.", examples=["BOARD7"]
-    )
-    active_high: bool = Field(
-        True, title="Active level", description="true: a high level energises the relay."
-    )
-    factory: PinFactory = Field(
-        title="Pin factory",
-        description="gpiozero's pin factory: jetson, or lgpio on other boards. mock drives no pin.",
-        examples=["jetson"],
-    )
-
-
-class FileRelayConfig(Section):
-    """A file that holds 1 while the relay is energised, else 0; for tests and demos."""
-
-    kind: Literal["file"]
-    path: ConfigPath = Field(
-        title="File", description="Path of the file.", examples=["/run/mfsa-door/relay"]
-    )
-
-
-RelayConfig = Annotated[
-    SimulatedRelayConfig | FileRelayConfig | GpioRelayConfig, Field(discriminator="kind")
-]
 
 
 class FileInputConfig(Section):
@@ -177,6 +132,15 @@ class DoorConfig(Section):
         title="Alarm relay",
         description="Second relay, energised while there is an alarm.",
         examples=["{kind: gpio, pin: BOARD11, factory: jetson}"],
+        json_schema_extra=_RESTART,
+    )
+    signals: tuple[SignalConfig, ...] = Field(
+        (),
+        max_length=8,
+        title="Signals",
+        description="LEDs and buzzers that show the state of requests at terminals without a "
+        "screen. Patterns: docs/wiring.md.",
+        examples=["[{kind: led, output: {kind: gpio, pin: BOARD29, factory: jetson}}]"],
         json_schema_extra=_RESTART,
     )
     inputs: InputsConfig = Field(

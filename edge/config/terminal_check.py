@@ -10,11 +10,12 @@ from itertools import combinations
 from pathlib import Path
 
 from edge.config import TerminalConfig
-from edge.config.door import DoorConfig, FileRelayConfig, GpioInputConfig, GpioRelayConfig
+from edge.config.door import DoorConfig, GpioInputConfig
 from edge.config.osdp import OsdpPeripheralConfig, OsdpReaderConfig
 from edge.config.panel import WiegandPanelConfig
 from edge.config.readers import HidReaderConfig, WiegandReaderConfig
 from edge.config.recognition import CsiCameraConfig, OpencvCameraConfig
+from edge.config.relay import FileRelayConfig, GpioRelayConfig
 
 _ONE_GALLERY = "all recognisers use one gallery, which belongs to a model"
 _ONE_ZONES = "the doors decide together by the state of the zones"
@@ -134,7 +135,9 @@ def _door_resources(door: DoorConfig, header: Mapping[int, int]) -> Iterator[tup
     A name of a device below /dev/serial/by-id and one below /dev are the same resource.
     """
     inputs = {f"door.inputs.{name}": line for name, line in door.inputs}
-    for key, line in {"door.relay": door.relay, "door.alarm": door.alarm, **inputs}.items():
+    outputs = {f"door.signals.{i}": signal.output for i, signal in enumerate(door.signals)}
+    relays = {"door.relay": door.relay, "door.alarm": door.alarm}
+    for key, line in {**relays, **outputs, **inputs}.items():
         if isinstance(line, GpioRelayConfig | GpioInputConfig) and line.factory != "mock":
             yield f"{key} ({line.pin})", _pin(line.pin, header)
         elif isinstance(line, FileRelayConfig):

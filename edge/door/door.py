@@ -25,6 +25,7 @@ from edge.door.record import DoorAuditLog, LockState, PreviousRun
 from edge.door.relay import RelayOutput
 from edge.door.schedule_clock import ScheduleClock
 from edge.door.settings import DoorSettings, describe_unknown
+from edge.door.signals import DoorSignals
 from edge.door.state_file import PendingSave
 from edge.door.zone_file import ZoneFile
 from edge.door.zone_lock import ZoneLock
@@ -70,6 +71,7 @@ class Door:
             self._door_statuses,
         )
         self.states = DoorStates(paths.states, settings.access.door, clock, boot_id())
+        self.signals = DoorSignals(hardware.signals)
         self._hardware = hardware
         self._schedule = ScheduleClock(wall)
         self._schedule_read_at = -math.inf
@@ -110,8 +112,9 @@ class Door:
         """Return for how many seconds no update is needed, at most `limit_s`."""
         if self._hardware.inputs:
             limit_s = min(limit_s, POLL_S)
-        deadline = self.controller.deadline
-        return limit_s if deadline is None else max(0.0, min(limit_s, deadline - self.clock()))
+        now, deadline = self.clock(), self.controller.deadline
+        limit_s = min(limit_s, self.signals.wait_s(now))
+        return limit_s if deadline is None else max(0.0, min(limit_s, deadline - now))
 
     def update(self) -> None:
         """Pass inputs, schedule and time to the controller, and switch the relays."""
@@ -123,6 +126,8 @@ class Door:
             self.controller.update_schedule(mode, now)
         self.controller.tick(now)
         self.switch_relays()
+        is_unlocked, is_alarm = self.controller.energised, self.controller.alarm
+        self.signals.update(now, is_unlocked=is_unlocked, is_alarm=is_alarm)
         self.access.run_maintenance()
         self.log.run_maintenance(now)
 

@@ -7,10 +7,12 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge.config.door import DoorConfig, RelayConfig
+from edge.config.door import DoorConfig
+from edge.config.relay import RelayConfig
 from edge.config.section import Section
 from edge.door.inputs import DoorInputs, open_inputs
 from edge.door.relay import RelayOutput, open_relay
+from edge.door.signals import SignalOutput, open_signals
 from edge.errors import DoorError
 from edge.parsing import parse_json
 from edge.system.accounts import acting_as_owner
@@ -21,16 +23,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DoorHardware:
-    """Relays and inputs of a door."""
+    """Relays, inputs and signals of a door."""
 
     relay: RelayOutput
     alarm: RelayOutput | None = None
     inputs: DoorInputs | None = None
+    signals: tuple[SignalOutput, ...] = ()
 
     def close(self) -> None:
         """Lock first, then close each part even if another one fails."""
         with contextlib.ExitStack() as steps:  # last in, first out
-            for part in (self.inputs, self.alarm, self.relay):
+            for part in (*self.signals, self.inputs, self.alarm, self.relay):
                 if part is not None:
                     steps.callback(part.close)
             steps.callback(self.relay.deenergise)
@@ -42,7 +45,8 @@ def open_hardware(door: DoorConfig) -> DoorHardware:
     try:
         if door.alarm is not None:
             hardware = replace(hardware, alarm=open_relay(door.alarm))
-        return replace(hardware, inputs=open_inputs(door.inputs))
+        hardware = replace(hardware, inputs=open_inputs(door.inputs))
+        return replace(hardware, signals=open_signals(door.signals))
     except BaseException:
         hardware.close()
         raise
@@ -53,13 +57,15 @@ class DoorOutputs(Section):
 
     relay: RelayConfig
     alarm: RelayConfig | None = None
+    signals: tuple[RelayConfig, ...] = ()
 
 
 _FILE_MAX = 1 << 16  # bytes
 
 
 def configured_outputs(door: DoorConfig) -> DoorOutputs:
-    return DoorOutputs(relay=door.relay, alarm=door.alarm)
+    signals = tuple(signal.output for signal in door.signals)
+    return DoorOutputs(relay=door.relay, alarm=door.alarm, signals=signals)
 
 
 def load_outputs(path: Path) -> DoorOutputs | None:
@@ -100,7 +106,7 @@ def save_outputs(outputs: DoorOutputs, path: Path) -> None:
 def deenergise_outputs(outputs: DoorOutputs, saved_in: Path | None = None) -> None:
     """De-energise outputs by opening and closing each. Raises DoorError after the last."""
     with contextlib.ExitStack() as steps:  # last in, first out
-        for output in (outputs.alarm, outputs.relay):
+        for output in (*outputs.signals, outputs.alarm, outputs.relay):
             if output is not None:
                 steps.callback(_deenergise_output, output, saved_in)
 

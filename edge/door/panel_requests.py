@@ -21,6 +21,7 @@ from edge.door.readers.panel_events import (
     PanelVerdict,
 )
 from edge.door.readers.reader_set import ReaderSet
+from edge.door.signals import GRANTED_S, REFUSED_S, SignalState
 from edge.door.unlocker import RECORD_DEADLINE_S, GrantUnlocker, grant_event
 from edge.errors import DoorError
 from edge.values import DoorEvent, Grant
@@ -182,6 +183,10 @@ class PanelRequests:
         is_granted = verdict in _GRANTING
         if grant is not None and pending.allowed is not None:
             is_granted = self._apply(grant, pending.allowed, verdict) and is_granted
+        if is_granted:
+            door.signals.note(SignalState.GRANTED, now + GRANTED_S)
+        else:
+            door.signals.note(SignalState.REFUSED, now + REFUSED_S)
         feedback = ReaderFeedback.GRANTED if is_granted else ReaderFeedback.REFUSED
         for reader, lane in door.settings.access.reader_lanes.items():
             if lane == pending.lane:

@@ -32,6 +32,7 @@ from edge.door.readers.events import (
 from edge.door.readers.feedback import ReaderFeedback
 from edge.door.readers.panel_events import PanelAnswered, PanelLinkChanged, PanelMessage
 from edge.door.readers.reader_set import ReaderSet
+from edge.door.signals import REFUSED_S, SignalState
 from edge.errors import DoorError
 from edge.values import DoorEvent
 
@@ -220,17 +221,28 @@ class ReaderRequests:
 
     def _present(self, reader: str, factor: Factor, entry: PersonEntry) -> None:
         answer = self._access.present_credential(self._lane(reader), factor, entry)
+        self._signal(answer)
         if (feedback := _feedback(answer)) is not None:
             self._readers.show(reader, feedback)
 
     def show_answer(self, lane: str, answer: Answer) -> None:
-        """Show the answer to a face at the readers of a lane. A refusal is not shown."""
+        """Show the answer to a face by signals, and unless refused at the readers of a lane."""
+        self._signal(answer)
         feedback = _feedback(answer)
         if feedback is None or feedback is ReaderFeedback.REFUSED:
             return
         for reader in self._readers.states():
             if self._lane(reader) == lane:
                 self._readers.show(reader, feedback)
+
+    def _signal(self, answer: Answer) -> None:
+        """Show the answer to a request by the signals of the door."""
+        if answer is None:
+            return  # the lock shows it
+        if isinstance(answer, Waiting | PanelWaiting):
+            self._door.signals.note(SignalState.WAITING, answer.until)
+        else:
+            self._door.signals.note(SignalState.REFUSED, self._door.clock() + REFUSED_S)
 
     def _lane(self, reader: str) -> str:
         access = self._door.settings.access
@@ -258,6 +270,7 @@ class ReaderRequests:
         happened = DoorEvent(event, refusal, self._door.clock(), subject=person, note=note)
         self._door.log.append_refusal(happened, {"reader": reader})
         self._readers.show(reader, ReaderFeedback.REFUSED)
+        self._signal(refusal)
 
 
 def _feedback(answer: Answer) -> ReaderFeedback | None:

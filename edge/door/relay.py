@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge.config.door import FileRelayConfig, GpioRelayConfig, RelayConfig
+from edge.config.relay import FileRelayConfig, GpioRelayConfig, RelayConfig
 
 
 class RelayOutput(Protocol):

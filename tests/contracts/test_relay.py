@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gpiozero.pins.mock import MockFactory
 
-from edge.config.door import FileRelayConfig, GpioRelayConfig, SimulatedRelayConfig
+from edge.config.relay import FileRelayConfig, GpioRelayConfig, SimulatedRelayConfig
 from edge.door.file_backend import FileRelayOutput as FileRelayOutput
 from edge.door.gpio_backend import GpioInputLine, GpioRelayOutput, open_pin_factory
 from edge.door.relay import RelayOutput, open_relay

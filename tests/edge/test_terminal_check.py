@@ -21,6 +21,10 @@ COMMON: dict[str, Any] = {
 WriteLanes = Callable[..., tuple[Path, Path]]
 
 
+def led(pin: str) -> dict[str, Any]:
+    return {"kind": "led", "output": gpio(pin)}
+
+
 def gpio(pin: int | str, factory: str = "jetson") -> dict[str, Any]:
     return {"kind": "gpio", "pin": pin, "factory": factory}
 
@@ -71,6 +75,7 @@ def test_lanes_that_agree_have_no_conflict(write_lanes: WriteLanes) -> None:
         ({"relay": gpio("BOARD7")}, {"alarm": gpio("BOARD7")}, "/dev/gpiochip0 line 144"),
         ({"relay": gpio("BOARD7")}, {"relay": gpio(144, "lgpio")}, "/dev/gpiochip0 line 144"),
         ({"relay": gpio(17, "lgpio")}, {"relay": gpio("GPIO17", "lgpio")}, "line 17"),
+        ({"relay": gpio("BOARD7")}, {"signals": [led("BOARD7")]}, "/dev/gpiochip0 line 144"),
         ({"relay": gpio("BOARD7")}, {"panel": wiegand(112, 144)}, "line 144"),
         ({"relay": gpio("BOARD40")}, {"relay": gpio("J40:40")}, "pin BOARD40"),
         ({"panel": osdp("/dev/ttyUSB7")}, {"panel": osdp("/dev/ttyUSB7")}, "serial line"),

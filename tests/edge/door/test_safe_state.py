@@ -11,7 +11,7 @@ import pytest
 
 from edge.cli.door import main
 from edge.config import load_config
-from edge.config.door import FileRelayConfig
+from edge.config.relay import FileRelayConfig
 from edge.door import hardware
 from edge.errors import AlreadyRunningError, LockFileError
 from edge.system.lockfile import acquire_lock

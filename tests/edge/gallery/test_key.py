@@ -13,7 +13,7 @@ import pytest
 
 from edge.cli import audit
 from edge.config import TerminalConfig
-from edge.config.door import FileRelayConfig
+from edge.config.relay import FileRelayConfig
 from edge.door.hardware import DoorOutputs, save_outputs
 from edge.errors import GalleryError, MfsaError
 from edge.gallery import key_rotation
