@@ -6,6 +6,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from edge.values import Frame, Zone
 
 log = logging.getLogger(__name__)
 
+_POLL_S = 0.01  # a new view is noticed after this time at the latest
 MODE = 0o660  # for members of the recogniser's group
 
 
@@ -115,31 +117,31 @@ class LiveServer:
     ) -> None:
         """Listen at `path`; the caller holds the lock file of its folder. Raises OSError."""
         self._stall_s = stall_s
-        self._condition = threading.Condition()
-        self._message, self._version = first, 1
+        self._newest = (1, first)  # version and message
+        self._lock = threading.Lock()  # of the peers
         self._peers: set[socket.socket] = set()
-        self._is_closed = False
+        self._closed = threading.Event()
         self._server = StreamServer(path, MODE, self._admit)
 
     def publish(self, message: LiveMessage) -> None:
-        """Replace the newest message; never waits for a client."""
-        with self._condition:
-            self._message, self._version = message, self._version + 1
-            self._condition.notify_all()
+        """Replace the newest message, without a lock and without waking a thread.
+
+        A thread that is woken may take the core of the caller.
+        """
+        self._newest = (self._newest[0] + 1, message)
 
     def close(self) -> None:
         """Disconnect all clients."""
         self._server.close()
-        with self._condition:
-            self._is_closed = True
+        with self._lock:
+            self._closed.set()
             for peer in self._peers:
                 with contextlib.suppress(OSError):
                     peer.shutdown(socket.SHUT_RDWR)
-            self._condition.notify_all()
 
     def _admit(self, peer: socket.socket) -> None:
-        with self._condition:
-            is_admitted = not self._is_closed and len(self._peers) < protocol.CLIENTS_MAX
+        with self._lock:
+            is_admitted = not self._closed.is_set() and len(self._peers) < protocol.CLIENTS_MAX
             if is_admitted:
                 self._peers.add(peer)
         if not is_admitted:
@@ -165,22 +167,22 @@ class LiveServer:
     def _answer_requests(self, peer: socket.socket) -> None:
         """Answer until the client disconnects or sends anything else. Raises OSError."""
         version, frame = 0, None
-        while not self._is_closed and peer.recv(1) == protocol.NEXT:
-            message, version = self._wait_newer(version)
+        while not self._closed.is_set() and peer.recv(1) == protocol.NEXT:
+            version, message = self._wait_newer(version)
             view = message.view()
             picture = message.picture() if message.frame is not frame else b""
             frame = message.frame
             peer.sendall(protocol.encode_header(view, picture) + view + picture)
 
-    def _wait_newer(self, version: int) -> tuple[LiveMessage, int]:
-        """Return the newest message; waits a limited time for one after `version`."""
-        with self._condition:
-            self._condition.wait_for(
-                lambda: self._version > version or self._is_closed, protocol.REPEAT_S
-            )
-            return self._message, self._version
+    def _wait_newer(self, version: int) -> tuple[int, LiveMessage]:
+        """Return the newest version and message; waits a limited time for one after `version`."""
+        ends = time.monotonic() + protocol.REPEAT_S
+        while self._newest[0] <= version and time.monotonic() < ends:
+            if self._closed.wait(_POLL_S):
+                break
+        return self._newest
 
     def _drop(self, peer: socket.socket) -> None:
-        with self._condition:
+        with self._lock:
             self._peers.discard(peer)
         peer.close()
