@@ -268,6 +268,15 @@ class DoorConfig(Section):
         examples=["[guard]"],
     )
 
+    @property
+    def outputs(self) -> dict[str, RelayConfig]:
+        """Relays and signals with their keys."""
+        relays = {"door.relay": self.relay}
+        if self.alarm is not None:
+            relays["door.alarm"] = self.alarm
+        signals = {f"door.signals.{i}.output": one.output for i, one in enumerate(self.signals)}
+        return relays | signals
+
     @field_validator("readers")
     @classmethod
     def _names_differ(cls, readers: tuple[ReaderConfig, ...]) -> tuple[ReaderConfig, ...]:

@@ -135,9 +135,7 @@ def _door_resources(door: DoorConfig, header: Mapping[int, int]) -> Iterator[tup
     A name of a device below /dev/serial/by-id and one below /dev are the same resource.
     """
     inputs = {f"door.inputs.{name}": line for name, line in door.inputs}
-    outputs = {f"door.signals.{i}": signal.output for i, signal in enumerate(door.signals)}
-    relays = {"door.relay": door.relay, "door.alarm": door.alarm}
-    for key, line in {**relays, **outputs, **inputs}.items():
+    for key, line in {**door.outputs, **inputs}.items():
         if isinstance(line, GpioRelayConfig | GpioInputConfig) and line.factory != "mock":
             yield f"{key} ({line.pin})", _pin(line.pin, header)
         elif isinstance(line, FileRelayConfig):

@@ -139,7 +139,7 @@ class DoorSignals:
 
 
 def open_signals(configs: Sequence[SignalConfig]) -> tuple[SignalOutput, ...]:
-    """Open the signals of a configuration, switched off. Raises DoorError if one cannot be opened."""
+    """Open the signals of a configuration, switched off. Raises DoorError."""
     opened: list[SignalOutput] = []
     try:
         for config in configs:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from edge.config import TerminalConfig
-from edge.config.door import FileRelayConfig, GpioInputConfig, GpioRelayConfig
+from edge.config.door import GpioInputConfig
 from edge.config.lane import PANEL
 from edge.config.osdp import OsdpPeripheralConfig, OsdpReaderConfig
 from edge.config.panel import PanelConfig, WiegandPanelConfig
 from edge.config.readers import ReaderConfig, WiegandReaderConfig
+from edge.config.relay import FileRelayConfig, GpioRelayConfig
 from edge.door.gpio_backend import check_pins
 from edge.door.readers.osdp_key import load_osdp_key
 from edge.door.readers.requirements import find_requirements
@@ -40,12 +41,12 @@ def check_readers(config: TerminalConfig) -> Iterator[CheckResult]:
 
 
 def check_outputs(config: TerminalConfig) -> Iterator[CheckResult]:
-    """Check the pins and files of relays and inputs."""
+    """Check the pins and files of relays, signals and inputs."""
     account, door = find_door_account(config), config.door
     inputs = {f"door.inputs.{name}": line for name, line in door.inputs}
     pins: defaultdict[str, dict[str, int | str]] = defaultdict(dict)
     checks: list[Check] = []
-    for key, line in {"door.relay": door.relay, "door.alarm": door.alarm, **inputs}.items():
+    for key, line in {**door.outputs, **inputs}.items():
         if isinstance(line, GpioRelayConfig | GpioInputConfig) and line.factory != "mock":
             pins[line.factory][key] = line.pin
         elif isinstance(line, FileRelayConfig):

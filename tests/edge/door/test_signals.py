@@ -264,7 +264,7 @@ def test_signal_that_cannot_close_locks_the_door(
     assert not relay.energised and "could not be switched off" in caplog.text
 
 
-def test_second_signal_that_fails_closes_the_first(tmp_path: Path) -> None:
+def test_signals_close_if_one_cannot_open(tmp_path: Path) -> None:
     (first,) = make_config(tmp_path).signals
     missing = FileRelayConfig(kind="file", path=tmp_path / "none" / "led")
     with pytest.raises(DoorError, match="cannot be opened"):

@@ -271,6 +271,10 @@ def test_doctor_names_unusable_pins(
     config = load_config(write_config(door={"relay": relay, "inputs": {"rex": rex}}))
     (message,) = errors(config, "pins")
     assert message.startswith("door.inputs.rex: this board has no pin 'BOARD99'")
+    signal = {"kind": "led", "output": {**relay, "pin": "BOARD98"}}
+    config = load_config(write_config(door={"signals": [signal]}))
+    (message,) = errors(config, "pins")
+    assert message.startswith("door.signals.0.output: this board has no pin 'BOARD98'")
 
 
 def test_doctor_names_unknown_accounts(write_config: WriteConfig) -> None:
