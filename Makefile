@@ -34,7 +34,7 @@ ADAPT = $(BIN)/mfsa-adapt $(ENCODER) --input rgb-127.5 --licence MIT \
 # Tests start hundreds of processes, which must not compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings lanes rules-fuzz fuzz durability voting search-bench peers-bench detector-bench enrollment-bench live-view-bench rehearse lint quick reference measure ablation clean
+.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings lanes live-bench rules-fuzz fuzz durability voting search-bench peers-bench detector-bench enrollment-bench live-view-bench rehearse lint quick reference measure ablation clean
 
 .DEFAULT_GOAL := install
 
@@ -91,6 +91,9 @@ crossings: $(VENV)/dev.stamp  ## Judge random scripted crossings by an oracle: C
 lanes: $(VENV)/dev.stamp  ## Measure one lane and two lanes with real processes: docs/measurements/lanes.md, WALKS=20 (6 minutes)
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	$(BIN)/python -m benchmarks.lanes --walks $(WALKS) --page docs/measurements/lanes.md
+
+live-bench: $(VENV)/dev.stamp  ## Measure the main loop with clients of its live socket: docs/measurements/live-socket.md (3 minutes)
+	$(BIN)/python -m benchmarks.live_socket --page docs/measurements/live-socket.md
 
 rules-fuzz: $(VENV)/dev.stamp  ## Run 100,000 random steps of the access rules, of a door and of two doors, against the oracle: docs/measurements/rules.md, STEPS=100000 (10 minutes)
 	$(BIN)/python -m tests.rules --steps $(STEPS) --markdown docs/measurements/rules.md
