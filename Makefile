@@ -34,7 +34,7 @@ ADAPT = $(BIN)/mfsa-adapt $(ENCODER) --input rgb-127.5 --licence MIT \
 # Tests start hundreds of processes, which must not compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings lanes live-bench rules-fuzz fuzz durability voting search-bench peers-bench detector-bench enrollment-bench live-view-bench rehearse lint quick reference measure ablation clean
+.PHONY: help install demo console check test test-fast coverage counts docs docs-generate demo-picture faults leaks crossings lanes live-bench rules-fuzz fuzz durability voting search-bench peers-bench detector-bench enrollment-bench live-view-bench rehearse lint quick reference measure ablation clean
 
 .DEFAULT_GOAL := install
 
@@ -48,6 +48,10 @@ install: $(VENV)/demo.stamp  ## Install the commands of the terminal into .venv 
 demo: $(VENV)/demo.stamp  ## Enroll, recognise and open on real faces, without hardware
 	$(BIN)/mfsa-bundle make build/bundle --replace
 	$(BIN)/edge-demo --bundle build/bundle --out build/demo
+
+console: $(VENV)/demo.stamp  ## Show kiosk and operator pages over the recorded run of the demo, until Ctrl-C
+	test -f build/demo/terminal.yaml || $(MAKE) demo
+	$(BIN)/edge-demo --serve --out build/demo
 
 check: lint test  ## Check style, types, import contracts and all tests
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -23,7 +24,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--bundle",
         type=Path,
-        required=True,
         help="complete bundle, made with: mfsa-bundle make build/bundle",
     )
     parser.add_argument(
@@ -32,8 +32,39 @@ def main(argv: list[str] | None = None) -> int:
         default=Path("build/demo"),
         help="folder for clip, audit logs and report (default %(default)s)",
     )
+    serve = parser.add_argument_group("console of a finished demo")
+    serve.add_argument(
+        "--serve",
+        action="store_true",
+        help="instead: repeat the clip of the demo in --out with kiosk page and pages for "
+        "operators, until Ctrl-C",
+    )
+    serve.add_argument(
+        "--port",
+        type=int,
+        default=8443,
+        metavar="PORT",
+        help="port of the pages for operators on this machine (default %(default)s)",
+    )
+    serve.add_argument(
+        "--kiosk-port",
+        type=int,
+        default=8080,
+        metavar="PORT",
+        help="port of the kiosk page on this machine (default %(default)s)",
+    )
     args = parser.parse_args(argv)
-    return common.run("edge-demo", lambda: _demo(args))
+    if not args.serve and args.bundle is None:
+        parser.error("the following argument is required: --bundle")
+    return common.run("edge-demo", lambda: (_serve if args.serve else _demo)(args))
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from edge.demo.serve import Ports, serve_demo
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # its processes must end too
+    serve_demo(args.out, Ports(args.port, args.kiosk_port), _say)
+    return common.DONE
 
 
 def _demo(args: argparse.Namespace) -> int:

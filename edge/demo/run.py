@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +24,17 @@ from edge.demo import clip, report
 from edge.demo.actor import DemoActor
 from edge.demo.outcome import DemoOutcome, build_outcome
 from edge.demo.pins import draw_pins, save_pins
+from edge.demo.processes import call, check_exit_code, process, wait_until_ready
 from edge.demo.scenario import ACTIONS, SCENES, DemoPin
 from edge.door.client import DoorClient
-from edge.errors import DoorError, MfsaError
+from edge.errors import MfsaError
 from edge.gallery.store import read_evidence_key
 from edge.portraits import COLLINS
 from edge.recogniser.build import build_rules
 from edge.recogniser.networks import open_networks
 from edge.synthesis.drawing import FPS, cut_out, enrollment_views
 
-# Limits for processes that hang; generous, because a busy machine is slow.
-_START_S = 300.0
-_STOP_S = 60.0
-_ANSWER_S = 60.0
-_POLL_S = 0.05
+_ANSWER_S = 60.0  # generous: a busy machine is slow
 
 Say = Callable[[str], None]
 
@@ -53,7 +47,7 @@ def run_demo(bundle: Path, out: Path, show_progress: Say) -> tuple[DemoOutcome, 
     config_path = _prepare(bundle, out, show_progress)
     show_progress("Enrolling Eileen Collins from three photos")
     photos = sorted(str(path) for path in (out / "enroll").glob("*.png"))
-    _call("edge.cli.enroll", "--config", str(config_path), "--subject", COLLINS.person, *photos)
+    call("edge.cli.enroll", "--config", str(config_path), "--subject", COLLINS.person, *photos)
     config = load_config(config_path)
     show_progress("Giving Eileen Collins a PIN and a duress PIN, drawn for this run")
     pins = draw_pins()
@@ -112,38 +106,12 @@ def _run_terminal(
     arguments = ("--config", str(config_path))
     with (
         contextlib.closing(DoorClient(config.socket_path, timeout_s=_ANSWER_S)) as client,
-        _process("edge.cli.door", "run", *arguments) as door,
+        process("edge.cli.door", "run", *arguments) as door,
     ):
-        _wait_until_ready(client, door)
-        with _process("edge.cli.daemon", *arguments) as daemon:
+        wait_until_ready(client, door)
+        with process("edge.cli.daemon", *arguments) as daemon:
             DemoActor(config, client, pins, daemon.poll).run(ACTIONS, say)
-            _check_exit_code("edge.cli.daemon", daemon.wait())
-
-
-@contextlib.contextmanager
-def _process(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command that is terminated at the end."""
-    process = subprocess.Popen([sys.executable, "-m", module, *arguments])
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _wait_until_ready(client: DoorClient, door: subprocess.Popen[bytes]) -> None:
-    give_up = time.monotonic() + _START_S
-    while True:
-        try:
-            client.status()
-            return
-        except DoorError:
-            if door.poll() is not None or time.monotonic() > give_up:
-                raise
-            time.sleep(_POLL_S)
+            check_exit_code("edge.cli.daemon", daemon.wait())
 
 
 def _write_report(config: TerminalConfig, out: Path) -> tuple[DemoOutcome, Path]:
@@ -181,14 +149,3 @@ def _facts(config: TerminalConfig, decisions: list[dict[str, Any]]) -> dict[str,
         "Portraits": "Eileen Collins (NASA) and Grace Hopper (US Navy), public domain; "
         "masks are drawn",
     }
-
-
-def _call(module: str, *arguments: str) -> None:
-    command = [sys.executable, "-m", module, *arguments]
-    _check_exit_code(module, subprocess.run(command, check=False).returncode)
-
-
-def _check_exit_code(module: str, code: int) -> None:
-    if code:
-        name = module.rsplit(".", 1)[1]
-        raise MfsaError(f"{name} ended with exit code {code}; see the lines above")
