@@ -22,8 +22,8 @@ and the gallery's key are never overwritten. Nothing is started.
 
   --dry-run          print every step, change nothing; needs no root
   --extras WHICH     cpu (default), or jetson for TensorRT and OpenCV of JetPack with the drop-in;
-                     see docs/jetson.md; with readers for OSDP and Wiegand: readers, cpu,readers or
-                     jetson,readers. A later run with readers adds it
+                     see docs/jetson.md. After a comma: readers for OSDP and Wiegand, console for
+                     the web pages, such as cpu,readers,console. A later run adds them
   --bundle DIR       copy this model bundle, made by mfsa-bundle, to /opt/mfsa-edge/bundle
   --network-camera   install the drop-in for network cameras; enter the camera's network in it
   --python PY        Python 3.10 or newer for the program (default: python3)
@@ -68,10 +68,21 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-case $extras in
-    "" | cpu | jetson | readers | cpu,readers | jetson,readers) ;;
-    *) wrong_usage "--extras: expected cpu, jetson, readers, cpu,readers or jetson,readers, found $extras" ;;
-esac
+# Check the words of --extras: at most one of cpu and jetson, and additions.
+check_extras() {
+    local word base=""
+    for word in ${extras//,/ }; do
+        case $word in
+            cpu | jetson)
+                [ -z "$base" ] || wrong_usage "--extras: expected cpu or jetson, found both"
+                base=$word
+                ;;
+            readers | console) ;;
+            *) wrong_usage "--extras: expected cpu, jetson, readers and console with commas between them, found $extras" ;;
+        esac
+    done
+}
+check_extras
 if staged && [ "$with_program" = yes ]; then
     wrong_usage "--root needs --no-program: a virtual environment has absolute paths; create it on the target, at $PROGRAM"
 fi
@@ -91,6 +102,9 @@ check_systemd() {
     fi
 }
 
+# True if a list with commas has a word.
+includes() { [[ ,$1, == *,$2,* ]]; }
+
 # A rerun without --extras keeps the installed extras: pip's OpenCV must not replace JetPack's.
 settle_extras() {
     local before="" rest
@@ -99,21 +113,24 @@ settle_extras() {
     elif [ -e "$root$DROP_INS/jetson.conf" ]; then
         before=jetson
     fi
-    local base=${extras%readers} readers=""
-    base=${base%,}
-    case $extras,$before in *readers*) readers=,readers ;; esac
-    before=${before%,readers}
-    if [ "$with_program" = yes ] && [ -n "$base" ] && [ -f "$root$STAMP" ] && [ "$base" != "$before" ]; then
-        die "--extras $extras: $PROGRAM was installed with $before; run uninstall.sh first, it keeps your data"
+    local wanted=$extras base="" addition
+    for base in jetson cpu ""; do
+        if [ -z "$base" ] || includes "$wanted" "$base"; then break; fi
+    done
+    if [ "$with_program" = yes ] && [ -n "$base" ] && [ -f "$root$STAMP" ] && [ "$base" != "${before%%,*}" ]; then
+        die "--extras $extras: $PROGRAM was installed with ${before%%,*}; run uninstall.sh first, it keeps your data"
     fi
-    base=${base:-${before:-cpu}}
-    extras=$base$readers
+    extras=${base:-${before%%,*}}
+    extras=${extras:-cpu}
+    for addition in readers console; do
+        if includes "$wanted,$before" "$addition"; then extras=$extras,$addition; fi
+    done
 }
 
 check_python() {
     local prefix
     if [ -x "$PROGRAM/bin/python" ]; then
-        if [ "${extras%,readers}" = jetson ] && ! grep -qs '^include-system-site-packages = true' "$PROGRAM/pyvenv.cfg"; then
+        if includes "$extras" jetson && ! grep -qs '^include-system-site-packages = true' "$PROGRAM/pyvenv.cfg"; then
             die "$PROGRAM: the environment has no access to JetPack's packages; move it away and run this again"
         fi
         return
@@ -132,9 +149,9 @@ check_python() {
 }
 
 check_stopped() {
-    local units=("${SERVICES[@]}" "${TEMPLATES[@]/@/@*}")
+    local units=("${SERVICES[@]}" "${TEMPLATES[@]/@/@*}" "$CONSOLE")
     if booted && systemctl is-active --quiet "${units[@]}"; then
-        die "edge-door and edge-daemon are running, stop them first (this locks the door): \
+        die "a service is running, stop them all first (this locks the door): \
 systemctl stop ${units[*]@Q}"
     fi
 }
@@ -239,14 +256,14 @@ make_program() {
     fi
     rm -f "$STAMP"
     if [ ! -x "$PROGRAM/bin/python" ]; then
-        if [ "${extras%,readers}" = jetson ]; then
+        if includes "$extras" jetson; then
             "$python" -m venv --system-site-packages "$PROGRAM"
         else
             "$python" -m venv "$PROGRAM"
         fi
     fi
     # pycuda is compiled against JetPack's CUDA, and sudo's PATH does not have it.
-    if [ "${extras%,readers}" = jetson ] && ! has nvcc; then PATH=/usr/local/cuda/bin:$PATH; fi
+    if includes "$extras" jetson && ! has nvcc; then PATH=/usr/local/cuda/bin:$PATH; fi
     # Build from a copy: the build writes files as root into its folder.
     temp=$(mktemp -d)
     (cd "$checkout" && cp -R -- "${SOURCES[@]}" "$temp/")
@@ -307,12 +324,14 @@ copy_bundle() {
 
 make_accounts() {
     put mfsa-edge.sysusers "$SYSUSERS" 644
+    if includes "$extras" console; then put mfsa-console.sysusers "$CONSOLE_SYSUSERS" 644; fi
     if staged; then
         say "skipped" "accounts; for the image: systemd-sysusers --root=$root"
     elif ! has systemd-sysusers; then
         warn "no systemd-sysusers found; create the accounts in $SYSUSERS"
     else
         run systemd-sysusers "$SYSUSERS"
+        if includes "$extras" console; then run systemd-sysusers "$CONSOLE_SYSUSERS"; fi
         dry || getent passwd mfsa-door mfsa-edge >/dev/null ||
             die "account mfsa-door or mfsa-edge is missing after systemd-sysusers; see $SYSUSERS"
     fi
@@ -342,9 +361,10 @@ put_units() {
     put edge-daemon@.service "$UNITS/edge-daemon@.service" 644
     put edge-expire.service "$UNITS/edge-expire.service" 644
     put edge-expire.timer "$UNITS/edge-expire.timer" 644
+    if includes "$extras" console; then put "$CONSOLE" "$UNITS/$CONSOLE" 644; fi
     local folder
     for folder in "$DROP_INS" "$LANE_DROP_INS"; do
-        if [ "${extras%,readers}" = jetson ]; then put drop-ins/jetson.conf "$folder/jetson.conf" 644; fi
+        if includes "$extras" jetson; then put drop-ins/jetson.conf "$folder/jetson.conf" 644; fi
         if [ "$network_camera" = yes ]; then put_editable drop-ins/network-camera.conf "$folder/network-camera.conf" 644; fi
     done
 }
@@ -374,12 +394,14 @@ make_key() {
 
 set_rights() {
     put mfsa-edge.tmpfiles "$TMPFILES" 644
+    if includes "$extras" console; then put mfsa-console.tmpfiles "$CONSOLE_TMPFILES" 644; fi
     if staged; then
         say "skipped" "owners and modes: systemd-tmpfiles sets them at boot"
     elif ! has systemd-tmpfiles; then
         warn "no systemd-tmpfiles found; create the folders in $TMPFILES"
     else
         run systemd-tmpfiles --create "$TMPFILES"
+        if includes "$extras" console; then run systemd-tmpfiles --create "$CONSOLE_TMPFILES"; fi
     fi
 }
 
@@ -405,6 +427,7 @@ enable_services() {
         wanted=(edge-expire.timer)
         say "unchanged" "services of lanes, enabled: $(enabled_services | paste -sd ' ')"
     fi
+    if includes "$extras" console; then wanted+=("$CONSOLE"); fi
     if staged; then
         say "skipped" "enabling; for the image: systemctl --root=$root enable ${wanted[*]}"
         return
@@ -455,3 +478,6 @@ Nothing was started. Next:
   sudo $PROGRAM/bin/edge-doctor --config $CONFIG
   sudo systemctl start ${started:-edge-door.service edge-daemon.service} edge-expire.timer
 END
+if includes "$extras" console; then
+    printf '  sudo systemctl start %s\n  sudo edge-console first-login --config %s\n' "$CONSOLE" "$CONFIG"
+fi

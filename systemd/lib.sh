@@ -11,11 +11,16 @@ readonly KEY=/etc/mfsa-edge/gallery.key
 readonly STATE=/var/lib/mfsa-edge
 readonly GALLERY=/var/lib/mfsa-edge/gallery.db
 readonly DOOR_STATE=/var/lib/mfsa-door
+readonly CONSOLE_STATE=/var/lib/mfsa-console
 readonly UNITS=/etc/systemd/system
 readonly DROP_INS=/etc/systemd/system/edge-daemon.service.d
 readonly LANE_DROP_INS=/etc/systemd/system/edge-daemon@.service.d
 readonly SYSUSERS=/etc/sysusers.d/mfsa-edge.conf
 readonly TMPFILES=/etc/tmpfiles.d/mfsa-edge.conf
+# Only with the extra `console`.
+readonly CONSOLE=edge-console.service
+readonly CONSOLE_SYSUSERS=/etc/sysusers.d/mfsa-console.conf
+readonly CONSOLE_TMPFILES=/etc/tmpfiles.d/mfsa-console.conf
 readonly UDEV=/etc/udev/rules.d/60-mfsa-edge.rules
 readonly SERVICES=(edge-daemon.service edge-door.service) # in the order of stopping
 readonly TEMPLATES=(edge-daemon@.service edge-door@.service) # one instance for each lane and door

@@ -11,8 +11,8 @@ usage() {
 usage: sudo systemd/uninstall.sh [options]
 
 Stop and remove the services and the program; this locks the door. Kept are the configuration and
-the keys in /etc/mfsa-edge, gallery and audit logs in /var/lib/mfsa-edge and /var/lib/mfsa-door, the
-model bundle, and the accounts that own them.
+the keys in /etc/mfsa-edge, gallery, audit logs and users of the console in /var/lib/mfsa-edge,
+/var/lib/mfsa-door and /var/lib/mfsa-console, the model bundle, and the accounts that own them.
 
   --dry-run    print every step, change nothing; needs no root
   --purge      remove these too. On flash, deleting is not secure erasure: blocks may stay readable
@@ -81,7 +81,7 @@ stop_services() {
     elif ! has systemctl; then
         warn "no systemctl found; make sure that edge-door and edge-daemon do not run"
     else
-        for service in "${ENABLED[@]}"; do
+        for service in "$CONSOLE" "${ENABLED[@]}"; do
             if [ ! -e "$UNITS/$service" ]; then
                 say "not there" "$service"
                 continue
@@ -122,7 +122,7 @@ remove_instance_links() {
 
 remove_units() {
     local service folder
-    for service in "${ENABLED[@]}" "${TEMPLATES[@]}" edge-expire.service; do
+    for service in "$CONSOLE" "${ENABLED[@]}" "${TEMPLATES[@]}" edge-expire.service; do
         remove "$UNITS/$service"
         if staged; then remove "$UNITS/multi-user.target.wants/$service" "$UNITS/timers.target.wants/$service"; fi
     done
@@ -157,11 +157,11 @@ remove_program() {
 remove_data() {
     if [ "$purge" = no ]; then
         local path
-        for path in "$SETTINGS" "$STATE" "$DOOR_STATE" "$BUNDLE"; do
+        for path in "$SETTINGS" "$STATE" "$DOOR_STATE" "$CONSOLE_STATE" "$BUNDLE"; do
             if [ -e "$root$path" ]; then say "kept" "$path"; fi
         done
     else
-        remove "$KEY" "$SETTINGS" "$STATE" "$DOOR_STATE" "$BUNDLE" "$BUNDLE.old"
+        remove "$KEY" "$SETTINGS" "$STATE" "$DOOR_STATE" "$CONSOLE_STATE" "$BUNDLE" "$BUNDLE.old"
     fi
     if [ -z "$(find "$root$PROGRAM" -mindepth 1 -print -quit 2>/dev/null)" ]; then remove_folder_if_empty "$PROGRAM"; fi
 }
@@ -173,11 +173,11 @@ remove_accounts() {
         say "skipped" "accounts: remove them from the image"
         return
     fi
-    for account in mfsa-edge mfsa-door; do
+    for account in mfsa-console mfsa-edge mfsa-door; do
         if getent passwd "$account" >/dev/null; then run userdel "$account"; else say "not there" "account $account"; fi
     done
     # userdel keeps a group that has other members.
-    for account in mfsa-edge mfsa-door; do
+    for account in mfsa-console mfsa-edge mfsa-door; do
         if dry || ! getent group "$account" >/dev/null; then continue; fi
         run groupdel "$account"
     done
@@ -187,7 +187,7 @@ check_root
 confirm
 stop_services
 remove_units
-remove "$SYSUSERS" "$TMPFILES" "$UDEV"
+remove "$SYSUSERS" "$TMPFILES" "$CONSOLE_SYSUSERS" "$CONSOLE_TMPFILES" "$UDEV"
 if booted && has udevadm; then run udevadm control --reload; fi
 remove_links
 remove_program

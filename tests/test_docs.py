@@ -63,6 +63,7 @@ def test_sample_config_is_valid_with_defaults(tmp_path: Path) -> None:
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Accounts, units and a model.
 NOT_COMMANDS = {
+    "mfsa-console",
     "mfsa-edge",
     "mfsa-door",
     "mfsa-kiosk",

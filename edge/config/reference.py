@@ -57,6 +57,7 @@ _SAMPLE: Mapping[str, str] = {
     "enrollment.quality": "standard",
     "record.verification_key_dir": "/etc/mfsa-edge/audit",
     "record.max_pictures": "0",
+    "console.state": "/var/lib/mfsa-console",
 }
 
 

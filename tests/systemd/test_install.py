@@ -24,6 +24,7 @@ CHECKOUT = SYSTEMD.parent
 SCRIPTS = ("install.sh", "uninstall.sh")
 SERVICES = ("edge-door.service", "edge-daemon.service")
 INSTANCES = ("edge-door@lane1.service", "edge-daemon@lane1.service")
+CONSOLE = "edge-console.service"
 KEY_BYTES = 32
 
 CONFIG, KEY = "etc/mfsa-edge/terminal.yaml", "etc/mfsa-edge/gallery.key"
@@ -46,7 +47,13 @@ EXTRA = {
     for folder in (DROP_INS, LANE_DROP_INS)
     for name in ("jetson.conf", "network-camera.conf")
 }
-EVERYTHING = ("--extras", "jetson", "--network-camera")
+OF_CONSOLE = {
+    "etc/sysusers.d/mfsa-console.conf": "mfsa-console.sysusers",
+    "etc/tmpfiles.d/mfsa-console.conf": "mfsa-console.tmpfiles",
+    "etc/systemd/system/edge-console.service": "edge-console.service",
+}
+EXTRA |= OF_CONSOLE
+EVERYTHING = ("--extras", "jetson,console", "--network-camera")
 
 Tree = dict[str, tuple[int, str]]
 
@@ -123,7 +130,17 @@ def write_bundle(path: Path, embedder: str) -> None:
 @pytest.fixture(scope="module")
 def paths() -> dict[str, str]:
     """Return the paths of the scripts."""
-    names = ("PROGRAM", "BUNDLE", "SETTINGS", "CONFIG", "KEY", "STATE", "GALLERY", "DOOR_STATE")
+    names = (
+        "PROGRAM",
+        "BUNDLE",
+        "SETTINGS",
+        "CONFIG",
+        "KEY",
+        "STATE",
+        "GALLERY",
+        "DOOR_STATE",
+        "CONSOLE_STATE",
+    )
     script = '. "$0"; for name; do printf "%s=%s\\n" "$name" "${!name}"; done'
     said = subprocess.run(
         ["bash", "-euc", script, SYSTEMD / "lib.sh", *names],
@@ -162,9 +179,10 @@ def test_commands_are_linked_and_unlinked(root: Path) -> None:
     assert [path.name for path in other.parent.iterdir()] == ["edge-bench"]
 
 
-def test_drop_ins_are_optional(root: Path) -> None:
+def test_drop_ins_and_console_are_optional(root: Path) -> None:
     assert install(root).returncode == 0
     assert not (root / DROP_INS).exists()
+    assert not OF_CONSOLE.keys() & tree(root).keys()
 
 
 @pytest.mark.parametrize(
@@ -173,9 +191,11 @@ def test_drop_ins_are_optional(root: Path) -> None:
         ("readers", "cpu,readers"),
         ("cpu,readers", "cpu,readers"),
         ("jetson,readers", "jetson,readers"),
+        ("console", "cpu,console"),
+        ("console,jetson,readers", "jetson,readers,console"),
     ],
 )
-def test_extra_readers_joins_the_base(root: Path, wanted: str, extras: str) -> None:
+def test_extras_join_the_base(root: Path, wanted: str, extras: str) -> None:
     done = install(root, "--extras", wanted)
     assert done.returncode == 0 and f"it needs mfsa-edge[{extras}]" in done.stdout
     assert (root / DROP_INS / "jetson.conf").exists() == extras.startswith("jetson")
@@ -521,6 +541,7 @@ def create_data(root: Path, bundle: Path, paths: dict[str, str]) -> Tree:
         paths["GALLERY"],
         f"{paths['STATE']}/decisions/000000001.log",
         f"{paths['DOOR_STATE']}/door/000000001.log",
+        f"{paths['CONSOLE_STATE']}/accounts.db",
     ]
     for name in (*kept, f"{paths['PROGRAM']}/bin/edge-door", f"{paths['PROGRAM']}/.installed"):
         path = root / name.lstrip("/")
@@ -665,6 +686,26 @@ def test_systemd_accepts_accounts(root: Path) -> None:
     ]
     assert re.findall(r"Creating user '([\w-]+)'", said) == ["mfsa-door", "mfsa-edge"]
     assert "ignoring" not in said
+
+
+def test_systemd_accepts_account_of_console(root: Path) -> None:
+    version_of("systemd-sysusers", 250)
+    install(root, "--extras", "console")
+    said = asked("systemd-sysusers", "--dry-run", f"--root={root}")
+    assert "mfsa-console" in re.findall(r"Creating user '([\w-]+)'", said)
+    assert "ignoring" not in said
+
+
+def test_unit_of_console_matches_its_account(paths: dict[str, str]) -> None:
+    found, accounts = settings(CONSOLE), (SYSTEMD / "mfsa-console.sysusers").read_text()
+    (account,) = found["User"]
+    assert f'u {account} - "mfsa-edge console" {paths["CONSOLE_STATE"]} ' in accounts
+    assert set(re.findall(rf"^m {account} (\S+)$", accounts, re.M)) == {
+        *found["SupplementaryGroups"]
+    }
+    assert load_config(SYSTEMD / "terminal.yaml").console_folder == Path(paths["CONSOLE_STATE"])
+    assert not {"LoadCredential", "DeviceAllow"} & set(found)
+    assert paths["KEY"] in found["InaccessiblePaths"][0]
 
 
 def test_systemd_accepts_rights(root: Path) -> None:

@@ -21,6 +21,7 @@ EXPOSURE = {
     "edge-daemon@.service": 2.0,
     "edge-expire.service": 1.5,
     KIOSK: 4.0,  # the sandbox of Chromium needs namespaces
+    "edge-console.service": 1.7,
 }
 RELOADED = [unit for unit in EXPOSURE if unit.startswith(("edge-door", "edge-daemon"))]
 # Lines of a plain unit after its first line, and those of the unit for several lanes.
