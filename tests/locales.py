@@ -13,9 +13,26 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from edge.access.reasons import Reason
+from edge.access.rules.codes import RuleRefusal
+from edge.codes import Code
 from edge.console.accounts.users import USER_STATES
 from edge.console.roles import Permission, Role
+from edge.door.events import CredentialRefusal, DoorAlarm, DoorRefusal, LockReason
+from edge.values import Verdict
 
+# Codes whose sentences are shown on pages.
+_CODES: tuple[type[Code], ...] = (
+    Role,
+    Permission,
+    Verdict,
+    Reason,
+    RuleRefusal,
+    DoorRefusal,
+    CredentialRefusal,
+    LockReason,
+    DoorAlarm,
+)
 CONSOLE = Path(__file__).resolve().parents[1] / "edge" / "console"
 LOCALES = CONSOLE / "locales"
 SOURCE = "en"  # language of the texts in the code
@@ -38,7 +55,8 @@ def extract_texts() -> Catalog:
     for _, _, message, _, _ in extract_from_dir(CONSOLE, _METHODS, keywords=_KEYWORDS):
         if message:
             found.add(message)
-    for text in (*Role, *(code.sentence for code in (*Role, *Permission)), *USER_STATES):
+    sentences = (code.sentence for codes in _CODES for code in codes)
+    for text in (*Role, *USER_STATES, *sentences):
         found.add(str(text))
     return found
 

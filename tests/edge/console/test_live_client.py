@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge.console.live import LiveClient, LiveState
+from edge.recogniser.live_server import LiveServer
+from tests import live
 from tests.live_recogniser import LiveRecogniser, live_recogniser, make_face, make_view
 
 TIMEOUT_S = 60.0
@@ -45,6 +47,21 @@ def test_view_and_picture_arrive(tmp_path: Path) -> None:
 
     with live_recogniser(tmp_path / "live.sock") as server:
         run(server.path, watch)
+
+
+def test_view_of_the_real_server(tmp_path: Path) -> None:
+    async def watch(client: LiveClient) -> None:
+        state = await wait_for(client, lambda state: state.view is not None)
+        assert state.view is not None
+        assert [face.track for face in state.view.faces] == [7]
+        assert state.picture.startswith(b"\xff\xd8")
+
+    scene = live.make_scene(live.make_frame(), (live.make_shown(7, live.make_face(200)),))
+    server = LiveServer(tmp_path / "live.sock", live.make_message(scene))
+    try:
+        run(tmp_path / "live.sock", watch)
+    finally:
+        server.close()
 
 
 def test_picture_stays_until_a_newer_one(tmp_path: Path) -> None:

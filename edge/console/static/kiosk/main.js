@@ -54,6 +54,7 @@ function run(texts) {
   let idle = 0;
 
   const show = async (fields, jpeg) => {
+    if (screen.state === LOST.state) location.reload(); // the server may be of another version
     clearTimeout(lost);
     lost = 0;
     if (screen.show(fields)) {
@@ -61,7 +62,7 @@ function run(texts) {
       clearTimeout(idle);
       if (fields.state === "idle") idle = setTimeout(() => choose(texts.preset), RESET_MS);
     }
-    if (fields.has_picture) await picture.show(jpeg, fields.box ? [fields.box] : []);
+    if (fields.has_picture) await picture.show(jpeg, fields.box ? [fields] : []);
     else picture.clear();
   };
   const lose = () => {

@@ -10,8 +10,9 @@ export class Picture {
     this.bitmap = null;
   }
 
-  // Draw a JPEG, or the one before, and boxes: left, top, right, bottom as parts of it.
-  async show(jpeg, boxes) {
+  // Draw a JPEG, or the one before, and faces: `box` has left, top, right and bottom as parts of
+  // it, `track` is written at the box if there are several faces.
+  async show(jpeg, faces) {
     if (jpeg) {
       const bitmap = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
       this.bitmap?.close();
@@ -24,7 +25,10 @@ export class Picture {
       this.canvas.height = height;
     }
     this.context.drawImage(this.bitmap, 0, 0);
-    for (const box of boxes) this.drawBox(box);
+    for (const { box, track } of faces) {
+      this.drawBox(box);
+      if (faces.length > 1) this.drawLabel(box, track);
+    }
   }
 
   drawBox([left, top, right, bottom]) {
@@ -45,9 +49,20 @@ export class Picture {
     }
   }
 
+  drawLabel([left, top], label) {
+    const { width, height } = this.canvas;
+    this.context.font = `700 ${0.05 * height}px system-ui, sans-serif`;
+    this.context.lineWidth = 0.012 * height;
+    this.context.strokeStyle = "#000";
+    this.context.fillStyle = "#fff";
+    for (const draw of ["strokeText", "fillText"])
+      this.context[draw](label, left * width, (top - 0.02) * height);
+  }
+
   clear() {
     this.bitmap?.close();
     this.bitmap = null;
+    this.context.fillStyle = "#000";
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
   }
 }

@@ -22,7 +22,7 @@ async function show(fields, jpeg) {
   set(camera, fields.camera);
   set(door, fields.door);
   faces.replaceChildren(...fields.faces.map(row));
-  if (fields.has_picture) await picture.show(jpeg, fields.faces.map((face) => face.box));
+  if (fields.has_picture) await picture.show(jpeg, fields.faces);
   else picture.clear();
 }
 
