@@ -24,6 +24,7 @@ from edge.system.systemd import SystemdNotifier
 log = logging.getLogger(__name__)
 
 _ALIVE_S = 2.0
+_CONNECTIONS_MAX = 200  # of each listener; further requests get status 503
 _PENDING_S = 2.0  # between two searches for records of commands
 
 
@@ -63,9 +64,11 @@ def _build_server(app: object, **options: object) -> _Server:
             app,  # type: ignore[arg-type]
             log_config=None,
             access_log=False,
+            log_level="warning",
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=2,
+            limit_concurrency=_CONNECTIONS_MAX,
             **options,  # type: ignore[arg-type]
         )
     )
