@@ -12,11 +12,20 @@ from edge.console.api import health as health_api
 from edge.console.api.app import create_api
 from edge.console.api.document import PREFIX
 from edge.console.context import Console
-from edge.console.pages import health, live, login, users
+from edge.console.pages import audit, door, events, health, live, login, users
 from edge.console.security import BODY_MAX, BodyLimit, CrossSiteCheck, SecurityHeaders
 
 STATIC = Path(__file__).parent / "static"
-ROUTERS = (live.router, login.router, health.router, health_api.root_router, users.router)
+ROUTERS = (
+    live.router,
+    login.router,
+    events.router,
+    door.router,
+    health.router,
+    health_api.root_router,
+    audit.router,
+    users.router,
+)
 
 
 def create_app(console: Console) -> FastAPI:

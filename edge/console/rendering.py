@@ -27,7 +27,10 @@ class NavigationItem:
 
 NAVIGATION = (
     NavigationItem("/live", mark("Live view"), Permission.VIEW_LIVE),
+    NavigationItem("/events", mark("Events"), Permission.READ_EVENTS),
+    NavigationItem("/door", mark("Door"), Permission.READ_DOOR),
     NavigationItem("/health", mark("Health"), Permission.READ_HEALTH),
+    NavigationItem("/audit", mark("Audit logs"), Permission.READ_AUDIT),
     NavigationItem("/users", mark("Users"), Permission.MANAGE_USERS),
     NavigationItem("/tokens", mark("API tokens"), Permission.MANAGE_TOKENS),
 )

@@ -26,7 +26,7 @@ class SampleLog:
     def _open(self) -> AuditLogWriter:
         return AuditLogWriter(
             self.file.folder,
-            log_id=f"test/{self.file.name}",
+            log_id=f"terminal/{self.file.name}",
             segment_bytes=self._segment_bytes,
             wall=lambda: next(self._wall),
         )
