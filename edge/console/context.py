@@ -23,6 +23,7 @@ from edge.console.records.find import find_logs
 from edge.console.settings import ConsoleSettings, build_settings
 from edge.console.state_metrics import collect_state
 from edge.console.translation import Language, choose_language, read_languages
+from edge.console.user_view import without_silent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +43,9 @@ class Console:
     metrics: Metrics
 
     async def read_door(self) -> Mapping[str, Any] | None:
-        """Return the status of the door, None if it does not answer."""
-        return (await self.doors.status(self.config.door.name)).fields or None
+        """Return the status of the door without silent alarms, None if it does not answer."""
+        status = await self.doors.status(self.config.door.name)
+        return without_silent(status.fields) or None
 
     def close(self) -> None:
         """Stop threads and close files."""

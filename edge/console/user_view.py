@@ -32,14 +32,15 @@ class UserView:
 
     def record(self, event: Event) -> Mapping[str, Any]:
         """Return the fields of an event that the user may read."""
-        return event.record if self._has_silent else _without_silent(event.record)
+        return event.record if self._has_silent else without_silent(event.record)
 
     def status(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the status of a door that the user may read."""
-        return fields if self._has_silent else _without_silent(fields)
+        return fields if self._has_silent else without_silent(fields)
 
 
-def _without_silent(fields: Mapping[str, Any]) -> dict[str, Any]:
+def without_silent(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields without the silent alarm."""
     return {
         name: [each for each in value if each != DoorAlarm.DURESS]
         if name in _LISTS and isinstance(value, list)

@@ -34,7 +34,7 @@ _EVENTS: Mapping[str, tuple[type[Code], ...]] = {
 }
 _REFUSALS = (DoorRefusal, RuleRefusal, CredentialRefusal)
 _CAUSES = (
-    LockReason, EventCause, DoorAlarm, *_REFUSALS, ReaderState, PanelVerdict, Malformation,
+    EventCause, LockReason, DoorAlarm, *_REFUSALS, ReaderState, PanelVerdict, Malformation,
     ClockDoubt,
 )  # fmt: skip
 # Enums of the reasons of an event or kind, most likely first: some codes are in several.
@@ -44,6 +44,9 @@ _REASONS: Mapping[str, tuple[type[Code], ...]] = {
     RecordKind.GAP: (GapReason, EventCause),
     RecordKind.RETENTION: (RetentionReason, ClockDoubt),
     RecordKind.CLOCK: (ClockReason, ClockDoubt),
+    DoorEventCode.STARTED: (LockReason,),
+    DoorEventCode.UNLOCKED: (LockReason,),
+    DoorEventCode.RELOCKED: (LockReason,),
     DoorEventCode.ALARM: (DoorAlarm,),
     DoorEventCode.ALARM_ENDED: (DoorAlarm,),
     DoorEventCode.REFUSED: (*_REFUSALS, Reason),
