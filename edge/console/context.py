@@ -15,6 +15,7 @@ from edge.console.accounts.passwords import PasswordHasher
 from edge.console.commands import CommandService
 from edge.console.door_control import DoorControl
 from edge.console.idempotency import IdempotencyStore
+from edge.console.kiosk.credentials import RefusedCredentials
 from edge.console.live import LiveClient
 from edge.console.metrics import Metrics
 from edge.console.recogniser_reader import RecogniserReader
@@ -36,6 +37,7 @@ class Console:
     languages: Mapping[str, Language]
     language: Language
     live: LiveClient
+    refused_credentials: RefusedCredentials
     doors: DoorControl
     commands: CommandService
     feed: RecordFeed
@@ -66,7 +68,8 @@ def build_console(
     language = choose_language(languages, config.console.language)
     accounts = open_accounts(config, settings, passwords, wall, clock)
     metrics, doors = Metrics(), DoorControl(config.door_sockets)
-    feed = RecordFeed(lambda: find_logs(config), [metrics.observe])
+    refused = RefusedCredentials(config.log_name(config.door_record_path), time.monotonic)
+    feed = RecordFeed(lambda: find_logs(config), [metrics.observe, refused.observe])
     recogniser = RecogniserReader(config.live_socket_path)
     metrics.add_collector(lambda: collect_state(feed, doors, recogniser))
     commands = CommandService(doors, IdempotencyStore(accounts.database))
@@ -78,6 +81,7 @@ def build_console(
         languages=languages,
         language=language,
         live=LiveClient(config.live_socket_path),
+        refused_credentials=refused,
         doors=doors,
         commands=commands,
         feed=feed,

@@ -6,7 +6,7 @@ same text as an unknown face: they teach an attacker nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -177,12 +177,18 @@ def find_wait(missing: Iterable[str]) -> Instruction:
     return SHOW_FACE if "face" in factors else SECOND_PERSON
 
 
+def find_instruction(
+    instructions: Mapping[Code, Instruction | None], code: object
+) -> Instruction | None:
+    """Return the instruction for a code of another process, None if the screen stays as it is."""
+    return next((found for known, found in instructions.items() if known == code), None)
+
+
 def find_refusal(reason: str) -> Instruction:
     """Return the instruction for a refusal of the door, which may be of another version."""
-    found = next((known for code, known in DOOR_INSTRUCTIONS.items() if code == reason), None)
-    return found or _NO_ACCESS
+    return find_instruction(DOOR_INSTRUCTIONS, reason) or _NO_ACCESS
 
 
 def find_prompt(reason: str) -> Instruction | None:
     """Return the instruction for a reason of the recogniser, None if the screen stays as it is."""
-    return next((known for code, known in FACE_INSTRUCTIONS.items() if code == reason), None)
+    return find_instruction(FACE_INSTRUCTIONS, reason)

@@ -51,12 +51,13 @@ class _KioskFeed:
 
     def __init__(self, console: Console) -> None:
         self._lock = LockFollower(console.read_door)
+        self._refused = console.refused_credentials
         self._selector = ScreenSelector()
 
     async def render(self, state: LiveState) -> ViewerMessage:
         """Return the message for a state of the live view."""
         lock = await self._lock.read()
-        screen = self._selector.select(state.view, time.monotonic(), lock)
+        screen = self._selector.select(state.view, time.monotonic(), lock, self._refused.latest)
         has_picture = screen.state not in _WITHOUT_PICTURE and bool(state.picture)
         fields = {
             **_screen_fields(screen),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from edge.console.kiosk.credentials import RefusedCredential
 from edge.console.kiosk.instructions import (
     LOOK,
     PASS,
@@ -69,6 +70,9 @@ GRANTED = KioskScreen(KioskState.GRANTED, mark("Access granted"), PASS)
 REFUSED = KioskScreen(KioskState.REFUSED, mark("No access"), "")
 SCREENS = (OFFLINE, CAMERA_LOST, ENROLLMENT, IDLE, GUIDE, WAITING, GRANTED, REFUSED)
 
+# A refused card or PIN is shown instead of these.
+_ATTENTIVE = (KioskState.IDLE, KioskState.GUIDE, KioskState.WAITING)
+
 
 class ScreenSelector:
     """Chooses the screen for each view. Times are monotonic seconds."""
@@ -80,9 +84,22 @@ class ScreenSelector:
         self._refused_since: float | None = None  # first of consecutive refused frames
         self._next: tuple[str, float] = "", 0.0  # other instruction, and since when
 
-    def select(self, view: LiveView | None, now: float, lock: LockView | None) -> KioskScreen:
-        """Return the screen; `lock` is None if the door does not answer."""
+    def select(
+        self,
+        view: LiveView | None,
+        now: float,
+        lock: LockView | None,
+        refused: RefusedCredential | None,
+    ) -> KioskScreen:
+        """Return the screen; `lock` is None if the door does not answer.
+
+        `refused` is the latest card or PIN that was refused.
+        """
         wanted = self._choose(view, now, lock)
+        if refused is not None and now - refused.at < _HOLD_S and wanted.state in _ATTENTIVE:
+            wanted = replace(
+                REFUSED, text=refused.instruction.text, box=wanted.box, progress=wanted.progress
+            )
         if self._is_held(wanted, now):
             wanted = replace(self._shown, box=wanted.box)
         elif (wanted.state, wanted.text) != (self._shown.state, self._shown.text):

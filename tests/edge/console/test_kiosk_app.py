@@ -16,6 +16,7 @@ from edge.console.kiosk.lock import LockFollower
 from edge.console.kiosk.router import VIEWERS_MAX
 from edge.console.kiosk_app import create_kiosk_app
 from tests.doors import RunningDoor
+from tests.edge.console.logs import SampleLog
 from tests.edge.console.messages import take
 from tests.live_recogniser import LiveRecogniser, make_face, make_view
 
@@ -177,3 +178,16 @@ def test_hung_door_delays_no_picture() -> None:
             await asyncio.sleep(0)
 
     asyncio.run(asyncio.wait_for(main(), TIMEOUT_S))
+
+
+def test_wrong_card_reaches_the_screen(
+    kiosk: TestClient, console: Console, recogniser: LiveRecogniser
+) -> None:
+    recogniser.show(make_view())
+    with kiosk.websocket_connect(LIVE, headers=ORIGIN) as browser:
+        take_until(browser, "idle")
+        log = SampleLog(console.config.door_record_path)
+        log.append(event="card-pin-refused", reason="card-in-use")  # an operator learns a card
+        log.append(event="card-pin-refused", reason="unknown-card", reader="hall")
+        fields, _ = take_until(browser, "refused")
+    assert fields["text"] == "The card is not accepted"

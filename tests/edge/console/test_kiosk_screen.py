@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from edge.console.kiosk.credentials import RefusedCredential
+from edge.console.kiosk.instructions import find_refusal
 from edge.console.kiosk.lock import LockView, read_lock
 from edge.console.kiosk.screen import KioskScreen, KioskState, ScreenSelector
 from edge.live.protocol import LiveView
@@ -20,12 +22,13 @@ class Kiosk:
     def __init__(self) -> None:
         self.now = 1000.0
         self.lock: LockView | None = None
+        self.refused: RefusedCredential | None = None
         self._selector = ScreenSelector()
 
     def show(self, view: dict[str, Any] | None, after_s: float = 0.1) -> KioskScreen:
         self.now += after_s
         parsed = None if view is None else LiveView.model_validate(view)
-        return self._selector.select(parsed, self.now, self.lock)
+        return self._selector.select(parsed, self.now, self.lock, self.refused)
 
     def show_face(self, reason: str, after_s: float = 0.1, **changes: Any) -> KioskScreen:
         return self.show(make_view(make_face(reason=reason, **changes)), after_s)
@@ -165,3 +168,20 @@ def test_lock_of_silent_door_is_unknown() -> None:
     assert read_lock(None) is None
     found = read_lock({"state": "unlocked", "reason": "duress"})
     assert found == LockView(is_locked=False, text="Door unlocked")
+
+
+def test_wrong_pin_is_shown_for_a_while() -> None:
+    kiosk = Kiosk()
+    view = answered("waiting", missing=["pin"], until=kiosk.now + 60.0)
+    kiosk.show(view)
+    kiosk.refused = RefusedCredential(find_refusal("wrong-pin"), kiosk.now)
+    screen = kiosk.show(view)
+    assert (screen.state, screen.text) == (KioskState.REFUSED, "The PIN is wrong")
+    assert kiosk.show(view, after_s=4.0).text == "Enter your PIN"
+
+
+def test_wrong_card_hides_no_grant() -> None:
+    kiosk = Kiosk()
+    kiosk.refused = RefusedCredential(find_refusal("unknown-card"), kiosk.now)
+    assert kiosk.show(make_view()).text == "The card is not accepted"
+    assert kiosk.show(answered("unlocked")).state == KioskState.GRANTED
