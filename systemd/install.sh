@@ -361,7 +361,11 @@ put_units() {
     put edge-daemon@.service "$UNITS/edge-daemon@.service" 644
     put edge-expire.service "$UNITS/edge-expire.service" 644
     put edge-expire.timer "$UNITS/edge-expire.timer" 644
-    if includes "$extras" console; then put "$CONSOLE" "$UNITS/$CONSOLE" 644; fi
+    if includes "$extras" console; then
+        put "$CONSOLE" "$UNITS/$CONSOLE" 644
+        put edge-people.socket "$UNITS/edge-people.socket" 644
+        put edge-people@.service "$UNITS/edge-people@.service" 644
+    fi
     local folder
     for folder in "$DROP_INS" "$LANE_DROP_INS"; do
         if includes "$extras" jetson; then put drop-ins/jetson.conf "$folder/jetson.conf" 644; fi

@@ -4,7 +4,7 @@
 readonly PROGRAM=/opt/mfsa-edge
 readonly BUNDLE=/opt/mfsa-edge/bundle
 readonly LINKS=/usr/local/bin # in the PATH of every account and of sudo
-readonly COMMANDS=(edge-setup edge-daemon edge-door edge-enroll edge-gallery edge-audit edge-bench edge-doctor edge-rehearse edge-console)
+readonly COMMANDS=(edge-setup edge-daemon edge-door edge-enroll edge-gallery edge-audit edge-bench edge-doctor edge-rehearse edge-console edge-people)
 readonly SETTINGS=/etc/mfsa-edge
 readonly CONFIG=/etc/mfsa-edge/terminal.yaml
 readonly KEY=/etc/mfsa-edge/gallery.key
@@ -19,6 +19,7 @@ readonly SYSUSERS=/etc/sysusers.d/mfsa-edge.conf
 readonly TMPFILES=/etc/tmpfiles.d/mfsa-edge.conf
 # Only with the extra `console`.
 readonly CONSOLE=edge-console.service
+readonly PEOPLE=edge-people.socket # started by the operator, for the console
 readonly CONSOLE_SYSUSERS=/etc/sysusers.d/mfsa-console.conf
 readonly CONSOLE_TMPFILES=/etc/tmpfiles.d/mfsa-console.conf
 readonly UDEV=/etc/udev/rules.d/60-mfsa-edge.rules

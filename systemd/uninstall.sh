@@ -81,7 +81,7 @@ stop_services() {
     elif ! has systemctl; then
         warn "no systemctl found; make sure that edge-door and edge-daemon do not run"
     else
-        for service in "$CONSOLE" "${ENABLED[@]}"; do
+        for service in "$CONSOLE" "$PEOPLE" "${ENABLED[@]}"; do
             if [ ! -e "$UNITS/$service" ]; then
                 say "not there" "$service"
                 continue
@@ -122,9 +122,9 @@ remove_instance_links() {
 
 remove_units() {
     local service folder
-    for service in "$CONSOLE" "${ENABLED[@]}" "${TEMPLATES[@]}" edge-expire.service; do
+    for service in "$CONSOLE" "$PEOPLE" "${ENABLED[@]}" "${TEMPLATES[@]}" edge-expire.service edge-people@.service; do
         remove "$UNITS/$service"
-        if staged; then remove "$UNITS/multi-user.target.wants/$service" "$UNITS/timers.target.wants/$service"; fi
+        if staged; then remove "$UNITS/multi-user.target.wants/$service" "$UNITS/timers.target.wants/$service" "$UNITS/sockets.target.wants/$service"; fi
     done
     if staged; then remove_instance_links; fi
     for folder in "$DROP_INS" "$LANE_DROP_INS"; do

@@ -29,7 +29,9 @@ from edge.door.events import (
 )
 from edge.door.readers.events import Malformation, ReaderState
 from edge.door.readers.panel_events import PanelVerdict
+from edge.gallery.enrollment.pose_guide import EnrollmentHint
 from edge.gallery.enrollment.refusals import RefusalReason
+from edge.people_protocol import PeopleRefusal
 from edge.system.wallclock import ClockDoubt
 from edge.values import Verdict
 
@@ -58,6 +60,8 @@ ENUMS: dict[str, Sequence[DescribedCode]] = {
     "reason of a decision": list(Reason),
     "refusal of an access rule": list(RuleRefusal),
     "refusal of a photo or person": list(RefusalReason),
+    "refusal of edge-people": list(PeopleRefusal),
+    "hint for a person at the camera": list(EnrollmentHint),
     "event of the door": list(DoorEventCode),
     "alarm of the door": list(DoorAlarm),
     "refusal of the door": list(DoorRefusal),

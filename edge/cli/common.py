@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 from edge.errors import ConfigError, MfsaError, without_credentials
 from edge.names import normalize_name
+from edge.people.author import ChangeAuthor
 from edge.system.accounts import account_name
 from edge.system.packages import install_command
 from edge.system.stderr import limit_native_stderr
@@ -86,6 +87,15 @@ def calling_account() -> str:
     sudo_uid = os.environ.get("SUDO_UID", "") if uid == 0 else ""
     uid = int(sudo_uid) if sudo_uid.isdecimal() else uid
     return account_name(uid)
+
+
+def change_author(program: str, reason: str | None = None) -> ChangeAuthor:
+    """Return the author of a change by this command; the default reason names the account."""
+
+    def warn(message: str) -> None:
+        print(f"{program}: {message}", file=sys.stderr)
+
+    return ChangeAuthor(reason or f"{program} by {calling_account()}", warn)
 
 
 class _Version(argparse.Action):

@@ -8,7 +8,6 @@ from typing import Any
 
 from edge.cli import common
 from edge.cli.door_commands import add_reason
-from edge.cli.rights import check_may_change
 from edge.config import load_config
 from edge.door.client import DoorClient
 from edge.door.commands import AccessCommand
@@ -17,6 +16,7 @@ from edge.door.events import describe_refusal
 from edge.door.readers.card_formats import parse_card
 from edge.door.readers.events import CardRead
 from edge.errors import DoorError
+from edge.people.rights import check_may_change
 
 
 def add_command(actions: Any) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from edge.cli import common
 from edge.cli.door_commands import add_reason
-from edge.cli.rights import await_door, check_may_change
 from edge.config import load_config
 from edge.door.card_learner import LEARN_S, LearnState
 from edge.door.client import DoorClient
@@ -17,6 +16,7 @@ from edge.door.commands import AccessCommand
 from edge.door.credential_editor import edit_credentials
 from edge.door.events import describe_refusal
 from edge.errors import DoorError
+from edge.people.rights import await_door, check_may_change
 
 _POLL_S = 0.2
 _NOT_LEARNED = {

@@ -14,14 +14,6 @@ from edge.cli.door_commands import add_reason
 from edge.cli.door_find_card import add_command as add_find_card
 from edge.cli.door_find_card import card_argument
 from edge.cli.door_learn_card import add_command as add_learn_card
-from edge.cli.rights import (
-    announce_change,
-    await_door,
-    describe_rights,
-    erase_at_door,
-    find_enrolled,
-    lock_all_names,
-)
 from edge.config import TerminalConfig, load_config
 from edge.door.access_point import build_access_point
 from edge.door.credential_editor import CredentialEditor, edit_credentials
@@ -30,6 +22,14 @@ from edge.door.readers.panel_cards import check_panel_card
 from edge.errors import ConfigError, DoorError
 from edge.names import name_key, parse_groups
 from edge.parsing import parse_day
+from edge.people.rights import (
+    announce_change,
+    await_door,
+    describe_rights,
+    erase_at_door,
+    find_enrolled,
+    lock_all_names,
+)
 from edge.system.text import format_count
 
 _CONFIG = "--config /etc/mfsa-edge/terminal.yaml"
@@ -164,7 +164,7 @@ def _set(args: argparse.Namespace) -> int:
         raise ConfigError("expected --pin or --no-pin, found both")
     pin = _ask_pin("PIN") if args.pin else None
     duress = _ask_pin("duress PIN") if args.duress_pin else None
-    announce_change(config, [args.name], "edge-door", args.reason)
+    announce_change(config, [args.name], common.change_author("edge-door", args.reason))
     with edit_credentials(config.people_path, config.people_key_path) as editor:
         editor.set_person(args.name, _changes(args))
         _change_credentials(editor, args, pin, duress)
@@ -205,7 +205,8 @@ def _change_credentials(
 def _remove(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     _check_not_enrolled(config, args.name)
-    announce_change(config, args.name, "edge-door", args.reason)
+    author = common.change_author("edge-door", args.reason)
+    announce_change(config, args.name, author)
     with (
         lock_all_names(config, args.name),
         edit_credentials(config.people_path, config.people_key_path) as editor,
@@ -214,7 +215,7 @@ def _remove(args: argparse.Namespace) -> int:
         for name in args.name:
             editor.remove_person(name)
     await_door(config)
-    erase_at_door(config, args.name, args.reason)
+    erase_at_door(config, args.name, author)
     print(f"{', '.join(args.name)}: removed")
     return common.DONE
 

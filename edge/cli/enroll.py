@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edge.cli import common, enroll_common
-from edge.cli.rights import change_rights
 from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
+from edge.people.enrollment import EnrollmentContext, open_context
+from edge.people.rights import change_rights
 from edge.system.text import format_count
 
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"  # as edge.photofile names them
@@ -160,8 +161,10 @@ def _enroll_one(args: argparse.Namespace, config: TerminalConfig) -> int:
         for _, file in opened:
             if not isinstance(file, PhotoError):
                 at_end.enter_context(file)
-        done = at_end.enter_context(change_rights(config, rights, "edge-enroll"))
-        context = at_end.enter_context(enroll_common.open_context(args, config))
+        done = at_end.enter_context(
+            change_rights(config, rights, common.change_author("edge-enroll"))
+        )
+        context = at_end.enter_context(open_context(enroll_common.enrollment_options(args), config))
         enroller = context.enroller
         try:
             enroller.check_distinct(args.subject, attributes)
@@ -185,7 +188,7 @@ def _enroll_one(args: argparse.Namespace, config: TerminalConfig) -> int:
 def _take_or_stop(
     args: argparse.Namespace,
     config: TerminalConfig,
-    context: enroll_common.EnrollmentContext,
+    context: EnrollmentContext,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[FaceSample], list[Refusal]]:
     """Take the samples of a person; raises MfsaError on Ctrl-C."""
@@ -198,7 +201,7 @@ def _take_or_stop(
 def _take_samples(
     args: argparse.Namespace,
     config: TerminalConfig,
-    context: enroll_common.EnrollmentContext,
+    context: EnrollmentContext,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[FaceSample], list[Refusal]]:
     """Return samples and refusals of the photos, or samples from the camera without photos.

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from edge.cli import common, enroll_common
-from edge.cli.rights import change_rights
 from edge.config import TerminalConfig
 from edge.errors import ConfigError, MfsaError
+from edge.people.enrollment import open_context
+from edge.people.rights import change_rights
 from edge.system.text import format_count
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
     began = time.monotonic()
     with (
         closing(EnrollmentJournal(args.report)) as journal,
-        change_rights(config, rights, "edge-enroll") as enrolled,
-        enroll_common.open_context(args, config) as context,
+        change_rights(config, rights, common.change_author("edge-enroll")) as enrolled,
+        open_context(enroll_common.enrollment_options(args), config) as context,
     ):
         _check_readable(entries)
         listed = {entry.subject for entry in entries}

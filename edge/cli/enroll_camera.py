@@ -1,20 +1,14 @@
-"""Enrollment at the camera: hints on one line, frames from the recogniser if it runs."""
+"""Enrollment at the camera: hints on one line."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edge.camera import Camera, open_camera
-from edge.camera.sharing import RemoteCamera
-from edge.cli.enroll_common import EnrollmentContext
 from edge.config import TerminalConfig
-from edge.errors import AlreadyRunningError, CameraError
-from edge.system.lockfile import acquire_lock
-from edge.values import Frame
+from edge.people.capture import capture_poses, open_any_camera
+from edge.people.enrollment import EnrollmentContext
 
 if TYPE_CHECKING:
     from edge.gallery.enrollment.photos import FaceSample
@@ -25,60 +19,21 @@ def capture_from_camera(
     config: TerminalConfig, context: EnrollmentContext, *, frontal_only: bool
 ) -> list[FaceSample]:
     """Capture a sample for each pose; raises PhotoError no-pose, CameraError, EngineError."""
-    from edge.gallery.enrollment.capture_session import capture_samples
     from edge.gallery.enrollment.pose_guide import FRONTAL_ONLY, POSES, PoseGuide
 
-    camera = _open(config)
+    camera = open_any_camera(config, lambda text: print(f"  {text}", file=sys.stderr))
     guide = PoseGuide(FRONTAL_ONLY if frontal_only else POSES, began_at=time.monotonic())
     line = _HintLine(guide)
     try:
-        line.show(guide.target.hint if guide.target else "")
-        taken = []
-        for sample in capture_samples(
-            _frames(camera),
-            guide,
-            context.networks.detector,
-            context.networks.embedder,
-            context.requirements,
-            line.show,
-        ):
-            taken.append(sample)
-            line.show(guide.target.hint if guide.target else "the capture is finished")
-    except CameraError as error:
-        raise CameraError(
-            f"enrollment from the camera failed: {error}; nothing was stored"
-        ) from error
+        taken = capture_poses(camera, guide, context, line.show)
     finally:
         line.end()
-        camera.close()
     if guide.missed:
         print(
             f"edge-enroll: poses not captured in time, skipped: {', '.join(guide.missed)}",
             file=sys.stderr,
         )
     return taken
-
-
-def _open(config: TerminalConfig) -> Camera:
-    """Open the recogniser's frames if it runs, else the camera.
-
-    Raises CameraError, LockFileError.
-    """
-    if config.daemon_lock_path.exists():
-        try:
-            os.close(acquire_lock(config.daemon_lock_path, "edge-daemon", "instance"))
-        except AlreadyRunningError:
-            print(
-                "  using the camera of edge-daemon, which grants no access until this ends",
-                file=sys.stderr,
-            )
-            return RemoteCamera(config.enroll_socket_path)
-    return open_camera(config.camera)
-
-
-def _frames(camera: Camera) -> Iterator[Frame]:
-    while (frame := camera.read()) is not None:
-        yield frame
 
 
 class _HintLine:

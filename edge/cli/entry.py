@@ -55,5 +55,9 @@ def rehearse(argv: list[str] | None = None) -> int:
     return run_command("rehearse", argv)
 
 
+def people(argv: list[str] | None = None) -> int:
+    return run_command("people", argv)
+
+
 def console(argv: list[str] | None = None) -> int:
     return run_command("console", argv)

@@ -1,4 +1,4 @@
-"""Shared by the `edge-gallery` commands: opening the gallery, secrets, confirmation."""
+"""Shared by the `edge-gallery` commands: opening the gallery, secrets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import getpass
 import sys
 from typing import TYPE_CHECKING
 
-from edge.cli.clock import save_clock_trust
 from edge.config import TerminalConfig, load_config
-from edge.errors import ConfigError, GalleryError
+from edge.errors import ConfigError
+from edge.people.changes import check_gallery_exists
+from edge.people.clock import save_clock_trust
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
@@ -28,28 +29,6 @@ def open_gallery(
     opened = opening.open_gallery(config, allow_other_models=allow_other_models)
     save_clock_trust(config)
     return config, opened.bundle, opened.store
-
-
-def check_gallery_exists(config: TerminalConfig) -> None:
-    """Raise GalleryError if the terminal has no gallery."""
-    from edge.gallery.key import has_gallery
-
-    if not has_gallery(config):
-        raise GalleryError(
-            f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll, by "
-            "edge-gallery import, or from a backup by edge-gallery restore"
-        )
-
-
-def confirm(config: TerminalConfig, store: GalleryStore) -> None:
-    """Wait until a running recogniser has the store's present state. Raises GalleryError."""
-    from edge.gallery.confirmation import await_confirmation
-
-    await_confirmation(config, store.read_position())
-
-
-def not_enrolled(name: str) -> GalleryError:
-    return GalleryError(f"{name!r} is not enrolled; edge-gallery list shows who is")
 
 
 def read_passphrase(args: argparse.Namespace, *, again: bool = False) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edge.cli import common, gallery_common
 from edge.config import TerminalConfig, load_config
 from edge.errors import GalleryError
+from edge.people.changes import confirm
 from edge.system.text import format_count
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def migrate_gallery(args: argparse.Namespace) -> int:
             print(f"  no usable chip, enroll again: {name}")
         if args.drop_other_models:
             _drop_other_models(store, result.not_enrolled)
-        gallery_common.confirm(config, store)
+        confirm(config, store)
     return common.FAILED if result.not_enrolled else common.DONE
 
 

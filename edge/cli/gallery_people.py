@@ -7,17 +7,18 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING
 
 from edge.cli import common, gallery_common
-from edge.cli.clock import trusted_day
-from edge.cli.gallery_common import confirm, not_enrolled
-from edge.cli.rights import change_rights, describe_rights, read_rights, remove_rights
 from edge.config import load_config
 from edge.errors import ConfigError, DoorError, GalleryError
 from edge.names import name_key
+from edge.people import changes
+from edge.people.changes import NotEnrolledError, confirm
+from edge.people.clock import trusted_day
+from edge.people.rights import describe_rights, read_rights, remove_rights
 from edge.subject import SETTABLE_RIGHTS, PersonRights
 from edge.system.text import format_count
 
@@ -92,7 +93,7 @@ def show_person(args: argparse.Namespace) -> int:
     with closing(store):
         record, templates = store.find_record(args.subject), store.list_templates(args.subject)
     if record is None:
-        raise not_enrolled(args.subject)
+        raise NotEnrolledError(args.subject)
     fields = {
         "subject": args.subject,
         **asdict(record),
@@ -108,27 +109,15 @@ def show_person(args: argparse.Namespace) -> int:
 
 
 def remove_people(args: argparse.Namespace) -> int:
-    config = load_config(args.config)
-    at_door = read_rights(config) or {}
-    names = {name_key(name): name for name in args.subject}
-    with remove_rights(config, "edge-gallery") as erased:
-        _, _, store = gallery_common.open_gallery(args, allow_other_models=True)
-        with closing(store):
-            enrolled = [name for name in names.values() if store.find_record(name) is not None]
-            for key, name in names.items():  # all are checked before anything is erased
-                if name not in enrolled and key not in at_door:
-                    raise not_enrolled(name)
-            for name in enrolled:
-                removed = store.remove(name)
-                print(
-                    f"{name}: erased with {format_count(removed, 'template')}; no data of this "
-                    "person is left in the gallery's files"
-                )
-            confirm(config, store)
-            erased.update(names.values())
-    for name in names.values():
-        if name not in enrolled:
-            print(f"{name}: not enrolled; removed from the door")
+    def report(name: str, templates: int) -> None:
+        print(
+            f"{name}: erased with {format_count(templates, 'template')}; no data of this "
+            "person is left in the gallery's files"
+        )
+
+    author = common.change_author("edge-gallery")
+    for name in changes.remove_people(load_config(args.config), args.subject, author, report):
+        print(f"{name}: not enrolled; removed from the door")
     return common.DONE
 
 
@@ -140,17 +129,8 @@ def set_attributes(args: argparse.Namespace) -> int:
     )
     if not attributes and not rights:
         raise ConfigError("no attribute to set; see edge-gallery set --help")
-    with change_rights(config, {args.subject: rights}, "edge-gallery") as done:
-        _, _, store = gallery_common.open_gallery(args, allow_other_models=True)
-        with closing(store):
-            record = store.find_record(args.subject)
-            if record is None:
-                raise not_enrolled(args.subject)
-            if attributes:
-                changed = replace(record, **attributes)  # type: ignore[arg-type]
-                store.update_attributes(args.subject, changed)
-            done.add(args.subject)
-            confirm(config, store)
+    author = common.change_author("edge-gallery")
+    changes.change_person(config, args.subject, attributes, rights, author)
     print(f"{args.subject}: {', '.join([*attributes, *rights])} changed")
     return common.DONE
 
@@ -166,7 +146,7 @@ def _changes(args: argparse.Namespace, names: Sequence[str]) -> dict[str, object
 
 
 def expire_people(args: argparse.Namespace) -> int:
-    with remove_rights(load_config(args.config), "edge-gallery") as erased:
+    with remove_rights(load_config(args.config), common.change_author("edge-gallery")) as erased:
         return _expire(args, erased)
 
 

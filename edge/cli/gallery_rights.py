@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge.cli import common
-from edge.cli.gallery_common import check_gallery_exists, confirm
-from edge.cli.rights import announce_change, await_door, check_may_change, describe_rights
 from edge.config import TerminalConfig, load_config
 from edge.door.credential_editor import edit_credentials
 from edge.door.rights_change import take_over
+from edge.people.changes import check_gallery_exists, confirm
+from edge.people.rights import announce_change, await_door, check_may_change, describe_rights
 from edge.subject import PersonRights, SubjectRecord, from_json, to_json
 from edge.system.text import format_count
 
@@ -34,7 +34,7 @@ def move_rights(args: argparse.Namespace) -> int:
     unmoved = _from_lines(run_as_owner(config, lambda key: _read_unmoved(config, key)))
     if not args.dry_run and unmoved:
         reason = f"edge-gallery move-rights by {common.calling_account()}"
-        announce_change(config, list(unmoved), "edge-gallery", reason)
+        announce_change(config, list(unmoved), common.change_author("edge-gallery", reason))
         with edit_credentials(config.people_path, config.people_key_path) as editor:
             unmoved = take_over(editor, unmoved)
         await_door(config)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.cli import common, gallery_common
-from edge.cli.clock import save_clock_trust, trusted_day
-from edge.cli.gallery_common import check_gallery_exists, read_passphrase
-from edge.cli.rights import change_rights, read_rights
+from edge.cli.gallery_common import read_passphrase
 from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, GalleryError
+from edge.people.changes import check_gallery_exists, confirm
+from edge.people.clock import save_clock_trust, trusted_day
+from edge.people.rights import change_rights, read_rights
 from edge.subject import PersonRights
 from edge.system.text import format_count
 
@@ -95,7 +96,9 @@ def import_people(args: argparse.Namespace) -> int:
     passphrase = read_passphrase(args)
     file = encrypted_file.read_encrypted_file(args.file)
     content, config = export.read_export(file, passphrase), load_config(args.config)
-    with change_rights(config, _rights_of(content.people), "edge-gallery") as done:
+    with change_rights(
+        config, _rights_of(content.people), common.change_author("edge-gallery")
+    ) as done:
         _, bundle, store = gallery_common.open_gallery(args, allow_other_models=True, create=True)
         with closing(store):
             result = export.import_people(
@@ -109,7 +112,7 @@ def import_people(args: argparse.Namespace) -> int:
             _print_refused(result.refused)
             imported = format_count(len(result.imported), "person", "people")
             print(f"{imported} imported, {len(result.refused)} refused")
-            gallery_common.confirm(config, store)
+            confirm(config, store)
     return common.FAILED if result.refused else common.DONE
 
 

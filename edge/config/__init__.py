@@ -304,6 +304,11 @@ class TerminalConfig(Section):
         return self.recogniser_folder / "enroll.sock"
 
     @property
+    def people_socket_path(self) -> Path:
+        """Socket of edge-people, which enrolls and removes people for the console."""
+        return self.console.people_socket or self.state / "people.sock"
+
+    @property
     def live_socket_path(self) -> Path:
         """Socket of the live view, for accounts in the recogniser's group."""
         return self.recogniser_folder / "live.sock"

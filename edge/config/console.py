@@ -59,6 +59,13 @@ class ConsoleConfig(Section):
         description="PEM file of the private key of `certificate`.",
         examples=["/etc/mfsa-edge/console.key"],
     )
+    people_socket: ConfigPath | None = Field(
+        None,
+        title="Socket of edge-people",
+        description="Socket of the service that enrolls and removes people for the console. Not "
+        "set: people.sock in the state folder of the terminal.",
+        examples=["/run/mfsa-people.sock"],
+    )
     idle_min: int = Field(
         15,
         ge=1,

@@ -54,6 +54,7 @@ _SAMPLE: Mapping[str, str] = {
     "door.state": "/var/lib/mfsa-door",
     "door.socket": "/run/mfsa-door/door.sock",
     "door.clients": "[mfsa-edge]",
+    "console.people_socket": "/run/mfsa-people.sock",
     "enrollment.quality": "standard",
     "record.verification_key_dir": "/etc/mfsa-edge/audit",
     "record.max_pictures": "0",

@@ -8,7 +8,8 @@ import pwd
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-RECOGNISER_ACCOUNT = "mfsa-edge"  # made by systemd/mfsa-edge.sysusers
+# Made by systemd/mfsa-edge.sysusers.
+RECOGNISER_ACCOUNT, CONSOLE_ACCOUNT = "mfsa-edge", "mfsa-console"
 _LOGIN_UIDS = range(1000, 60000)
 _LISTED_MAX = 8
 

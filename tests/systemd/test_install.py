@@ -40,6 +40,8 @@ PLAIN = {
     "etc/systemd/system/edge-daemon@.service": "edge-daemon@.service",
     "etc/systemd/system/edge-expire.service": "edge-expire.service",
     "etc/systemd/system/edge-expire.timer": "edge-expire.timer",
+    "etc/systemd/system/edge-people.socket": "edge-people.socket",
+    "etc/systemd/system/edge-people@.service": "edge-people@.service",
     CONFIG: "terminal.yaml",
 }
 EXTRA = {

@@ -22,6 +22,7 @@ EXPOSURE = {
     "edge-expire.service": 1.5,
     KIOSK: 4.0,  # the sandbox of Chromium needs namespaces
     "edge-console.service": 1.7,
+    "edge-people@.service": 1.5,
 }
 RELOADED = [unit for unit in EXPOSURE if unit.startswith(("edge-door", "edge-daemon"))]
 # Lines of a plain unit after its first line, and those of the unit for several lanes.

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.codes import Code
 from edge.errors import PhotoError
 from edge.face import quality
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.values import Pose
 
 _APART_S = 0.7  # between two captured poses, so that they are different pictures
+
+
+class EnrollmentHint(Code):
+    """Instruction for a person at the camera, other than those of `edge.face.quality`."""
+
+    LOOK_STRAIGHT = "look-straight", "look straight at the camera"
+    TURN_LEFT = "turn-left", "turn your head a little to your left"
+    TURN_RIGHT = "turn-right", "turn your head a little to your right"
+    LITTLE_LEFT = "little-left", "turn a little to your left"
+    LITTLE_RIGHT = "little-right", "turn a little to your right"
+    LIFT_CHIN = "lift-chin", "lift your chin a little"
+    LOWER_CHIN = "lower-chin", "lower your chin a little"
+    LITTLE_LESS = "little-less", "a little less"
+    LOOK_AT_CAMERA = "look-at-camera", "look at the camera"
+    COME_CLOSER = "come-closer", "come closer"
+    STEP_IN_FRONT = "step-in-front", "step in front of the camera"
+    ONE_PERSON = "one-person", "one person at a time, please"
+    TAKE_MASK_OFF = "take-mask-off", "take the mask off"
+    FINISHED = "finished", "the capture is finished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +43,18 @@ class PoseTarget:
     required: bool = False  # if False, the pose is skipped when its time is up
 
 
-COME_CLOSER = "come closer"
+COME_CLOSER = EnrollmentHint.COME_CLOSER.sentence
 _FAR_FROM = 0.9  # share of the demanded size below which a near face counts as far (hysteresis)
 _STEADY_S = 0.4  # time that another hint must last before it is shown
 
-_STRAIGHT = "look straight at the camera"
+_STRAIGHT = EnrollmentHint.LOOK_STRAIGHT.sentence
 # From the straight pose, as its camera sees it, to where quality's head pose begins to refuse.
 POSES = (
     PoseTarget("straight", _STRAIGHT, (-10, 10), (-15, 15), required=True),
-    PoseTarget("left", "turn your head a little to your left", (10, 26), (-12, 12)),
-    PoseTarget("right", "turn your head a little to your right", (-26, -10), (-12, 12)),
-    PoseTarget("up", "lift your chin a little", (-10, 10), (-22, -7)),
-    PoseTarget("down", "lower your chin a little", (-10, 10), (7, 22)),
+    PoseTarget("left", EnrollmentHint.TURN_LEFT.sentence, (10, 26), (-12, 12)),
+    PoseTarget("right", EnrollmentHint.TURN_RIGHT.sentence, (-26, -10), (-12, 12)),
+    PoseTarget("up", EnrollmentHint.LIFT_CHIN.sentence, (-10, 10), (-22, -7)),
+    PoseTarget("down", EnrollmentHint.LOWER_CHIN.sentence, (-10, 10), (7, 22)),
     PoseTarget("straight again", _STRAIGHT, (-8, 8), (-8, 8), required=True),
 )
 FRONTAL_ONLY = tuple(
@@ -43,10 +63,10 @@ FRONTAL_ONLY = tuple(
 )
 
 _WORDS = {
-    RefusalReason.NO_FACE: "step in front of the camera",
-    RefusalReason.SEVERAL_FACES: "one person at a time, please",
+    RefusalReason.NO_FACE: EnrollmentHint.STEP_IN_FRONT.sentence,
+    RefusalReason.SEVERAL_FACES: EnrollmentHint.ONE_PERSON.sentence,
     RefusalReason.TOO_SMALL: COME_CLOSER,
-    RefusalReason.MASK_WORN: "take the mask off",
+    RefusalReason.MASK_WORN: EnrollmentHint.TAKE_MASK_OFF.sentence,
 }
 
 
@@ -70,6 +90,16 @@ class SteadyHint:
         if not self._shown or at - self._since >= self._steady_s:
             self._shown = words
         return self._shown
+
+
+_CODES: dict[str, str] = {words: code.value for code, words in quality.MESSAGES.values()} | {
+    hint.sentence: hint.value for hint in EnrollmentHint
+}
+
+
+def hint_code(words: str) -> str:
+    """Return the code of the sentence of a hint; of a flaw of the picture, that of the flaw."""
+    return _CODES[words]
 
 
 class PoseGuide:
@@ -113,18 +143,18 @@ class PoseGuide:
         """Return what the person must still do; None if the pose may be captured now."""
         target = self.target
         if target is None:
-            return "the capture is finished"
+            return EnrollmentHint.FINISHED.sentence
         if at - self._kept_at < _APART_S:
             return target.hint
         yaw, pitch = pose.yaw - self._straight.yaw, pose.pitch - self._straight.pitch
         if yaw < target.yaw[0]:
-            return target.hint if target.yaw[0] > 0 else "turn a little to your left"
+            return target.hint if target.yaw[0] > 0 else EnrollmentHint.LITTLE_LEFT.sentence
         if yaw > target.yaw[1]:
-            return target.hint if target.yaw[1] < 0 else "turn a little to your right"
+            return target.hint if target.yaw[1] < 0 else EnrollmentHint.LITTLE_RIGHT.sentence
         if pitch < target.pitch[0]:
-            return "lower your chin a little"
+            return EnrollmentHint.LOWER_CHIN.sentence
         if pitch > target.pitch[1]:
-            return "lift your chin a little"
+            return EnrollmentHint.LIFT_CHIN.sentence
         return None
 
     def is_near(self, size: float) -> bool:
@@ -134,7 +164,8 @@ class PoseGuide:
 
     def hint_for_large_angle(self) -> str:
         """Return the hint for a pose that is held, but turned too far for the quality gate."""
-        return "look at the camera" if self._next == 0 else "a little less"
+        first, later = EnrollmentHint.LOOK_AT_CAMERA, EnrollmentHint.LITTLE_LESS
+        return (first if self._next == 0 else later).sentence
 
     def accept(self, pose: Pose, at: float) -> None:
         """Mark the pose as captured and request the next one."""

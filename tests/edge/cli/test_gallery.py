@@ -13,7 +13,7 @@ import pytest
 
 from edge.bundle import open_bundle, read_manifest
 from edge.chip import PREPROCESSING
-from edge.cli import door, door_people, enroll, rights
+from edge.cli import door, door_people, enroll
 from edge.cli.gallery import main
 from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
@@ -22,6 +22,8 @@ from edge.door.credentials_file import PersonEntry, read_document
 from edge.errors import DoorError
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
+from edge.people import rights
+from edge.people.author import ChangeAuthor
 from edge.subject import PersonRights, SubjectRecord
 from edge.system.wallclock import BUILT_AFTER
 from tests.bundles import EMBEDDING
@@ -154,7 +156,7 @@ def test_remove_keeps_person_enrolled_meanwhile(
     assert gallery("set", "--subject", "Ada", "--valid-until", "2031-01-01") == 0
     with (
         pytest.raises(DoorError, match="1 entry not removed: enrolled again"),
-        rights.remove_rights(config, "test") as erased,
+        rights.remove_rights(config, ChangeAuthor("test", print)) as erased,
     ):
         with closing(opened(config)) as store:
             store.remove("Ada")

@@ -17,15 +17,17 @@ from typing import Any
 
 import pytest
 
-from edge.cli.rights import await_door, change_rights
 from edge.config import TerminalConfig, load_config
 from edge.door import protocol
 from edge.door.credentials_file import file_version, read_document
 from edge.errors import ConfigError, DoorError
+from edge.people.author import ChangeAuthor
+from edge.people.rights import await_door, change_rights
 from edge.subject import PersonRights
 from tests.lanes import LaneDoor, lane_door, make_people
 from tests.processes import TIMEOUT_S
 
+AUTHOR = ChangeAuthor("test by root", print)
 DAY, NEXT_DAY = date(2031, 1, 1), date(2031, 1, 2)
 
 
@@ -61,7 +63,7 @@ def test_rights_are_narrow_until_all_is_done(config: TerminalConfig, tmp_path: P
         "Joe": {"groups": ("vault",)},
     }
     before = people(config)
-    with change_rights(config, changes, "test") as done:
+    with change_rights(config, changes, AUTHOR) as done:
         during = people(config)
         done.update({"Ada", "Eve"})
     assert during == {
@@ -79,13 +81,13 @@ def test_rights_are_narrow_until_all_is_done(config: TerminalConfig, tmp_path: P
 
 def test_failed_work_restores_the_rights(config: TerminalConfig, tmp_path: Path) -> None:
     make_people(tmp_path, {"Ada": {"groups": ("staff",)}})
-    with pytest.raises(ZeroDivisionError), change_rights(config, {"Ada": {"groups": ()}}, "test"):
+    with pytest.raises(ZeroDivisionError), change_rights(config, {"Ada": {"groups": ()}}, AUTHOR):
         raise ZeroDivisionError
     assert people(config)["Ada"] == PersonRights(("staff",))
     wrong = {"Ada": {"valid_from": NEXT_DAY, "valid_until": DAY}}
     with (
         pytest.raises(ConfigError, match="before the first day"),
-        change_rights(config, wrong, "test"),
+        change_rights(config, wrong, AUTHOR),
     ):
         pytest.fail("the block must not run")
     assert people(config)["Ada"] == PersonRights(("staff",))
@@ -93,12 +95,12 @@ def test_failed_work_restores_the_rights(config: TerminalConfig, tmp_path: Path)
 
 def test_change_waits_for_the_door(config: TerminalConfig, lane: LaneDoor) -> None:
     assert lane.face("Vic") == "not-in-group"
-    with change_rights(config, {"Vic": {"groups": ("staff",)}}, "edge-enroll") as done:
+    with change_rights(config, {"Vic": {"groups": ("staff",)}}, AUTHOR) as done:
         done.add("Vic")
     assert lane.face("Vic") is None  # no wait: the door has loaded the file
     (announced,) = lane.records("operator-command")
     assert (announced["reason"], announced["target"]) == ("change-people", "Vic")
-    assert announced["note"].startswith("edge-enroll by ")
+    assert announced["note"] == AUTHOR.reason
 
 
 class SlowDoor:
@@ -159,7 +161,7 @@ def test_change_waits_for_the_other_doors(
     config: TerminalConfig, lane: LaneDoor, open_lane: Callable[[str, int], SlowDoor], place: str
 ) -> None:
     other = open_lane(place, 4)
-    with change_rights(config, {"Vic": {"groups": ("staff",)}}, "edge-enroll") as done:
+    with change_rights(config, {"Vic": {"groups": ("staff",)}}, AUTHOR) as done:
         assert other.has_loaded and other.announced == ["Vic"]
         done.add("Vic")
     assert lane.face("Vic") is None
@@ -183,13 +185,14 @@ def test_rights_change_after_root_is_given_up(write_config: Callable[..., Path])
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from edge.cli.rights import change_rights, check_may_change\n"
+        "from edge.people.rights import change_rights, check_may_change\n"
         "from edge.config import load_config\n"
         "from edge.errors import ConfigError\n"
         "from edge.gallery.key import become_owner\n"
+        "from edge.people.author import ChangeAuthor\n"
         "config = load_config(Path(sys.argv[1]))\n"
         "changes = {'Ada': {'groups': ('staff',)}, 'Eve': {'groups': ('staff',)}}\n"
-        "with change_rights(config, changes, 'test') as done:\n"
+        "with change_rights(config, changes, ChangeAuthor('test', lambda _: None)) as done:\n"
         "    become_owner(config.state)\n"
         "    assert os.geteuid() != 0\n"
         "    done.update({'Ada', 'Mallory'})\n"

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.cli import door, gallery_people, rights
+from edge.cli import door
 from edge.cli.gallery import main as gallery
-from edge.cli.rights import change_rights
 from edge.config import TerminalConfig, load_config
 from edge.door import credential_editor, name_locks
 from edge.door.credential_editor import CredentialEditor, edit_credentials
 from edge.door.credentials_file import read_document
 from edge.errors import DoorError, MfsaError
 from edge.gallery.store import GalleryStore
+from edge.people import changes, rights
+from edge.people.author import ChangeAuthor
+from edge.people.rights import change_rights
 from tests.bundles import EMBEDDING
 from tests.edge.cli.test_gallery import opened
 
@@ -32,7 +34,7 @@ STEPS: tuple[tuple[Any, str], ...] = (
     (rights, "find_enrolled"),
     (GalleryStore, "enroll"),
     (GalleryStore, "remove"),
-    (gallery_people, "confirm"),
+    (changes, "confirm"),
     (CredentialEditor, "set_rights"),
     (CredentialEditor, "remove_person"),
 )
@@ -42,14 +44,19 @@ Work = Callable[[TerminalConfig], object]
 
 def enroll(config: TerminalConfig) -> None:
     """Enroll Ada with the limit that she has: her entry at the door does not change meanwhile."""
-    with change_rights(config, {"Ada": {"valid_until": LAST_DAY}}, "test") as done:
+    with change_rights(
+        config, {"Ada": {"valid_until": LAST_DAY}}, ChangeAuthor("test", print)
+    ) as done:
         with closing(opened(config)) as store:
             store.enroll("Ada", np.eye(2, EMBEDDING, dtype=np.float32), replace=True)
         done.add("Ada")
 
 
 def enroll_without_rights(config: TerminalConfig) -> None:
-    with change_rights(config, {"Ada": {}}, "test"), closing(opened(config)) as store:
+    with (
+        change_rights(config, {"Ada": {}}, ChangeAuthor("test", print)),
+        closing(opened(config)) as store,
+    ):
         store.enroll("Ada", np.eye(2, EMBEDDING, dtype=np.float32), replace=True)
 
 

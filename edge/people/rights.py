@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
@@ -13,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge.cli import common
 from edge.config import TerminalConfig
 from edge.door.client import DoorClient
 from edge.door.commands import AccessCommand
@@ -24,6 +22,7 @@ from edge.door.name_locks import lock_names
 from edge.door.rights_change import PendingRights, begin_change, end_change
 from edge.errors import ConfigError, DoorError
 from edge.names import NAME_MAX, name_key
+from edge.people.author import ChangeAuthor
 from edge.subject import PersonRights, RightsChange
 from edge.system.accounts import account_name
 from edge.system.privileged_child import Work, start_privileged_child
@@ -34,7 +33,7 @@ _LOADED_S, _LOADED_S_PER_MIB, _POLL_S = 5.0, 2.0, 0.05
 
 @contextlib.contextmanager
 def change_rights(
-    config: TerminalConfig, changes: Mapping[str, RightsChange], program: str
+    config: TerminalConfig, changes: Mapping[str, RightsChange], author: ChangeAuthor
 ) -> Iterator[set[str]]:
     """Change rights by name, together with what the block does to the gallery.
 
@@ -45,7 +44,7 @@ def change_rights(
     wanted = {name: change for name, change in changes.items() if change}
     if wanted:
         check_may_change(config)
-        with lock_all_names(config, changes), _change(config, wanted, program) as done:
+        with lock_all_names(config, changes), _change(config, wanted, author) as done:
             yield done
     elif may_change(config) and config.people_path.exists():
         with lock_all_names(config, changes):  # entries that exist must not be removed meanwhile
@@ -56,10 +55,10 @@ def change_rights(
 
 @contextlib.contextmanager
 def _change(
-    config: TerminalConfig, wanted: Mapping[str, RightsChange], program: str
+    config: TerminalConfig, wanted: Mapping[str, RightsChange], author: ChangeAuthor
 ) -> Iterator[set[str]]:
     done: set[str] = set()
-    announce_change(config, list(wanted), program, _reason(program))
+    announce_change(config, list(wanted), author)
     with edit_credentials(config.people_path, config.people_key_path) as editor:
         pending = begin_change(editor, wanted)
     with _keep_privileges(config, partial(_end, config, pending)) as end:
@@ -68,10 +67,6 @@ def _change(
             yield done
         finally:
             end(sorted(done))
-
-
-def _reason(program: str) -> str:
-    return f"{program} by {common.calling_account()}"
 
 
 @contextlib.contextmanager
@@ -94,7 +89,7 @@ def _end(config: TerminalConfig, pending: Mapping[str, PendingRights], done: lis
 
 
 @contextlib.contextmanager
-def remove_rights(config: TerminalConfig, program: str) -> Iterator[set[str]]:
+def remove_rights(config: TerminalConfig, author: ChangeAuthor) -> Iterator[set[str]]:
     """Remove people from the door after the block has erased them from the gallery.
 
     Add the names of those who are erased, and confirmed by the recogniser, to the set: a face
@@ -106,30 +101,32 @@ def remove_rights(config: TerminalConfig, program: str) -> Iterator[set[str]]:
     if not may_change(config):
         yield erased
         if erased:
-            print(
-                f"{program}: {config.people_path}: unchanged, this account may not write it; run "
-                "edge-door person list --not-enrolled, then edge-door person remove, as root",
-                file=sys.stderr,
+            author.warn(
+                f"{config.people_path}: unchanged, this account may not write it; run "
+                "edge-door person list --not-enrolled, then edge-door person remove, as root"
             )
         return
     before: dict[str, PersonEntry] = {}
     with contextlib.suppress(DoorError):  # a damaged file is reported after the people are erased
-        before = _read_entries(config)
-    with _keep_privileges(config, partial(_remove, config, program, before)) as remove:
+        before = read_entries(config)
+    with _keep_privileges(config, partial(_remove, config, author, before)) as remove:
         yield erased
         if erased:
             remove(sorted(erased))
 
 
 def _remove(
-    config: TerminalConfig, program: str, before: Mapping[str, PersonEntry], names: list[str]
+    config: TerminalConfig,
+    author: ChangeAuthor,
+    before: Mapping[str, PersonEntry],
+    names: list[str],
 ) -> None:
-    entries = _read_entries(config)
+    entries = read_entries(config)
     present = [name for name in names if name_key(name) in entries]
-    kept = _remove_entries(config, program, before, present) if present else set()
+    kept = _remove_entries(config, author, before, present) if present else set()
     known = {name: entries[name_key(name)].name for name in present}  # as the door spells it
     gone = [known.get(name, name) for name in names if name not in kept]
-    erase_at_door(config, gone, _reason(program))
+    erase_at_door(config, gone, author)
     if kept:  # without names: a timer's output is in the journal
         raise DoorError(
             f"{config.people_path}: {format_count(len(kept), 'entry', 'entries')} not removed: "
@@ -139,10 +136,13 @@ def _remove(
 
 
 def _remove_entries(
-    config: TerminalConfig, program: str, before: Mapping[str, PersonEntry], names: list[str]
+    config: TerminalConfig,
+    author: ChangeAuthor,
+    before: Mapping[str, PersonEntry],
+    names: list[str],
 ) -> set[str]:
     """Remove entries of people; return the names of those that stay."""
-    announce_change(config, names, program, _reason(program))
+    announce_change(config, names, author)
     with (
         lock_names(config.name_locks_path, names) as locked,
         edit_credentials(config.people_path, config.people_key_path) as editor,
@@ -159,7 +159,7 @@ def _remove_entries(
     return set(names) - set(removable)
 
 
-def erase_at_door(config: TerminalConfig, names: Collection[str], reason: str) -> None:
+def erase_at_door(config: TerminalConfig, names: Collection[str], author: ChangeAuthor) -> None:
     """Let all doors that run erase removed people from zones and lockouts.
 
     Raises DoorError if one refuses, or if none runs and there are zones.
@@ -169,7 +169,9 @@ def erase_at_door(config: TerminalConfig, names: Collection[str], reason: str) -
         with closing(DoorClient(path)) as client:
             try:
                 for name in names:
-                    refused = client.command(AccessCommand.ERASE_PERSON.value, reason, name)
+                    refused = client.command(
+                        AccessCommand.ERASE_PERSON.value, author.reason, name, user=author.user
+                    )
                     if refused is not None:
                         raise DoorError(f"{path}: not erased: {describe_refusal(refused)}")
             except DoorError as error:
@@ -196,7 +198,7 @@ def find_enrolled(config: TerminalConfig, names: list[str]) -> list[str]:
     return list(json.loads(run_as_owner(config, find))) if has_gallery(config) else []
 
 
-def _read_entries(config: TerminalConfig) -> dict[str, PersonEntry]:
+def read_entries(config: TerminalConfig) -> dict[str, PersonEntry]:
     """Return the entries at the door by key of the name. Raises DoorError."""
     people = read_document(config.people_path, config.people_key_path).people
     return {name_key(person.name): person for person in people}
@@ -233,7 +235,7 @@ def _owner(config: TerminalConfig) -> int:
     return next(one for one in (folder, *folder.parents) if one.exists()).stat().st_uid
 
 
-def announce_change(config: TerminalConfig, names: list[str], program: str, reason: str) -> None:
+def announce_change(config: TerminalConfig, names: list[str], author: ChangeAuthor) -> None:
     """Let each running door record operator and reason before a change.
 
     Raises DoorError if one refuses.
@@ -247,7 +249,9 @@ def announce_change(config: TerminalConfig, names: list[str], program: str, reas
     for path in config.find_door_sockets():
         with closing(DoorClient(path)) as client:
             try:
-                refused = client.command(AccessCommand.CHANGE_PEOPLE.value, reason, listed)
+                refused = client.command(
+                    AccessCommand.CHANGE_PEOPLE.value, author.reason, listed, user=author.user
+                )
             except DoorError as error:
                 (absent if _is_absent(error) else unrecorded).append(error)
                 continue
@@ -255,7 +259,7 @@ def announce_change(config: TerminalConfig, names: list[str], program: str, reas
             raise DoorError(f"{path}: rights: the door refused: {describe_refusal(refused)}")
         recorded += 1
     for problem in [*unrecorded, *([] if recorded or unrecorded else absent)]:
-        print(f"{program}: the change is not in the audit log: {problem}", file=sys.stderr)
+        author.warn(f"the change is not in the audit log: {problem}")
 
 
 def await_door(config: TerminalConfig) -> None:
@@ -306,7 +310,7 @@ def read_rights(config: TerminalConfig) -> dict[str, PersonRights] | None:
     """
     if not may_change(config):
         return None
-    return {key: person.rights for key, person in _read_entries(config).items()}
+    return {key: person.rights for key, person in read_entries(config).items()}
 
 
 def describe_rights(rights: PersonRights) -> list[str]:
