@@ -46,6 +46,7 @@ class PeopleRefusal(Code):
     CAMERA_FAILED = "camera-failed", "the camera gives no pictures, or is in use"
     NO_PICTURE = "no-picture", "there is no evidence picture of this decision"
     REFUSED = "refused", "gallery, door or configuration refused the change"
+    CANCELLED = "cancelled", "the enrollment was cancelled"
     INTERNAL = "internal-error", "an unexpected error; see the journal of edge-people"
 
 

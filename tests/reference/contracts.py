@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge import bundle
+from edge import bundle, people_protocol
 from edge.cli.common import DONE, FAILED, USAGE
 from edge.config import TerminalConfig
 from edge.door import protocol
@@ -48,6 +48,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "gallery_path": ("gallery", "gallery commands", f"SQLite, schema {schema.SCHEMA}"),
     "handover_path": ("record for the recogniser to write", "`edge-enroll`", "JSON"),
     "key_path": ("gallery key", "installer, `edge-gallery`", "32 bytes"),
+    "people_socket_path": ("people", "edge-people", f"protocol {people_protocol.VERSION}"),
     "live_socket_path": ("live view", "recogniser", f"protocol {live_protocol.VERSION}"),
     "lockouts_path": ("failures and lockouts of readers", "door process", "JSON, version 1"),
     "people_key_path": ("key of cards and PINs", "`edge-door`", "32 bytes"),

@@ -40,8 +40,6 @@ PLAIN = {
     "etc/systemd/system/edge-daemon@.service": "edge-daemon@.service",
     "etc/systemd/system/edge-expire.service": "edge-expire.service",
     "etc/systemd/system/edge-expire.timer": "edge-expire.timer",
-    "etc/systemd/system/edge-people.socket": "edge-people.socket",
-    "etc/systemd/system/edge-people@.service": "edge-people@.service",
     CONFIG: "terminal.yaml",
 }
 EXTRA = {
@@ -53,6 +51,8 @@ OF_CONSOLE = {
     "etc/sysusers.d/mfsa-console.conf": "mfsa-console.sysusers",
     "etc/tmpfiles.d/mfsa-console.conf": "mfsa-console.tmpfiles",
     "etc/systemd/system/edge-console.service": "edge-console.service",
+    "etc/systemd/system/edge-people.socket": "edge-people.socket",
+    "etc/systemd/system/edge-people@.service": "edge-people@.service",
 }
 EXTRA |= OF_CONSOLE
 EVERYTHING = ("--extras", "jetson,console", "--network-camera")
