@@ -7,7 +7,7 @@ a line of JSON each; the bytes of a picture follow its event. Then the connectio
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -78,14 +78,12 @@ def _new_name(text: str) -> str:
     return normalize_name(text)
 
 
-def _text(longest: int) -> Any:
-    return Annotated[
-        str, StringConstraints(min_length=1, max_length=longest), AfterValidator(_printable)
-    ]
-
-
-UserName = Annotated[str, _text(USER_MAX)]
-Words = Annotated[str, _text(TEXT_MAX)]
+UserName = Annotated[
+    str, StringConstraints(min_length=1, max_length=USER_MAX), AfterValidator(_printable)
+]
+Words = Annotated[
+    str, StringConstraints(min_length=1, max_length=TEXT_MAX), AfterValidator(_printable)
+]
 KnownName = Annotated[str, Field(max_length=NAME_MAX), AfterValidator(_known_name)]
 NewName = Annotated[str, Field(max_length=NAME_MAX), AfterValidator(_new_name)]
 
