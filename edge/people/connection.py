@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
+import time
 
 from pydantic import BaseModel
 
@@ -19,6 +21,8 @@ from edge.people_protocol import (
 from edge.system.unix_sockets import receive_exactly
 
 _TIMEOUT_S = 30.0  # for each read and write
+_END_S = 2.0  # for what a refused client still sends
+_CHUNK = 1 << 16
 
 
 class ClientGoneError(MfsaError):
@@ -73,6 +77,20 @@ class ClientConnection:
             self._peer.sendall(encode(event) + payload)
         except OSError as error:
             raise ClientGoneError(f"the client does not read: {error}") from error
+
+    def end(self, event: BaseModel) -> None:
+        """Send the last event, and take what the client still sends.
+
+        A connection that is closed with unread bytes loses the event. Raises ClientGoneError.
+        """
+        self.send(event)
+        ends_at = time.monotonic() + _END_S
+        with contextlib.suppress(OSError):
+            self._peer.shutdown(socket.SHUT_WR)
+            while (left_s := ends_at - time.monotonic()) > 0:
+                self._peer.settimeout(left_s)
+                if not self._peer.recv(_CHUNK):
+                    return
 
     def check_open(self) -> None:
         """Raise ClientGoneError if the client has closed the connection."""

@@ -35,11 +35,11 @@ def handle(peer: socket.socket, config_path: Path) -> None:
             account = _check_account(peer_uid(peer))
             request = client.read_request()
             executor = RequestExecutor(_load(config_path), client, account)
-            client.send(executor.execute(request))
+            client.end(executor.execute(request))
         except ClientGoneError as error:
             log.info("%s", error)
         except Exception as error:
-            client.send(_refusal_of(error))
+            client.end(_refusal_of(error))
 
 
 def _load(path: Path) -> TerminalConfig:
