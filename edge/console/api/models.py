@@ -14,7 +14,7 @@ from edge.console.door_control import DoorReport
 from edge.console.records.events import Event
 from edge.console.records.feed import LogStatus
 from edge.console.records.pages import Page
-from edge.console.records.sentences import describe
+from edge.console.records.sentences import describe, in_english
 from edge.console.user_view import UserView
 from edge.door.protocol import check_reason
 from edge.errors import DoorError
@@ -158,7 +158,7 @@ def event_answer(event: Event, view: UserView) -> EventAnswer:
         is_clock_trusted="latest_believed" not in record,
         what=event_name(record),
         reason=reason if isinstance(reason, str) else None,
-        sentence=describe(record),
+        sentence=describe(record, in_english),
         subject=subject if isinstance(subject, str) else None,
         is_erased=bool(record.get("erased")),
         is_redacted=record.get("sealed") == REDACTED,

@@ -161,11 +161,12 @@ async def _status_fields(principal: Principal, console: Console, door: str) -> d
     report = await console.doors.status(door)
     status = UserView(principal).status(report.fields)
     doubt = status["clock"]["doubt"] if status else ""
+    say = console.language.gettext
     return {
         "report": report,
         "state": status,
-        "reason": sentence_of(LockReason, status["reason"]) if status else "",
-        "alarms": {each: sentence_of(DoorAlarm, each) for each in status.get("alarms", ())},
+        "reason": say(sentence_of(LockReason, status["reason"])) if status else "",
+        "alarms": {each: say(sentence_of(DoorAlarm, each)) for each in status.get("alarms", ())},
         "doubt": describe_doubt(ClockDoubt(doubt)) if doubt else "",
         "access": status.get("access"),
     }

@@ -106,7 +106,7 @@ def event_row(event: Event, view: UserView, console: Console) -> EventRow:
         log=event.log,
         what=what,
         tone=_tone(what),
-        sentence=describe(record),
+        sentence=describe(record, console.language.gettext),
         who=str(by) or ("(erased)" if record.get("erased") else ""),
         is_clock_trusted="latest_believed" not in record,
     )
@@ -200,7 +200,7 @@ async def show_event(
         principal,
         row=event_row(found, view, console),
         number=found.id.number,
-        reason=reason_sentence(record),
+        reason=reason_sentence(record, console.language.gettext),
         facts=[
             (name, _MEANINGS.get(name, ""), _text(value))
             for name, value in record.items()

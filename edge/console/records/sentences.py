@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from edge.access.reasons import Reason
@@ -57,25 +57,34 @@ KNOWN_KINDS = tuple(
 )
 
 
-def describe(record: Mapping[str, Any]) -> str:
+Translate = Callable[[str], str]
+
+
+def in_english(sentence: str) -> str:
+    """Return a sentence as it is."""
+    return sentence
+
+
+def describe(record: Mapping[str, Any], translate: Translate) -> str:
     """Return a sentence about an event: what happened and why."""
     name, reason = event_name(record), str(record.get("reason", ""))
     if record.get("kind") == RecordKind.DECISION:
-        return _capital(_find((Reason,), reason) or reason or name)
+        return _capital(translate(_find((Reason,), reason) or reason or name))
     field = next((field for field in _EVENTS if record.get(field)), "kind")
-    what = _find(_EVENTS[field], name) or name
-    why = reason_sentence(record)
+    what = translate(_find(_EVENTS[field], name) or name)
+    why = reason_sentence(record, translate)
     return _capital(f"{what}: {why}" if why and why != what else what)
 
 
-def reason_sentence(record: Mapping[str, Any]) -> str:
+def reason_sentence(record: Mapping[str, Any], translate: Translate) -> str:
     """Return the sentence of a record's reason; the code itself if it is not known."""
     reason = record.get("reason")
     if not isinstance(reason, str) or not reason:
         return ""
     if record.get("event") == DoorEventCode.OPERATOR_COMMAND and reason in _COMMANDS:
-        return _COMMANDS[reason]
-    return next(filter(None, (_find(codes, reason) for codes in _candidates(record))), reason)
+        return translate(_COMMANDS[reason])
+    found = (_find(codes, reason) for codes in _candidates(record))
+    return translate(next(filter(None, found), reason))
 
 
 def _candidates(record: Mapping[str, Any]) -> Iterator[tuple[type[Code], ...]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge.console.records.sentences import describe, reason_sentence
+from edge.console.records.sentences import describe, in_english, reason_sentence
+from edge.console.translation import read_languages
 
 
 @pytest.mark.parametrize(
@@ -38,10 +39,15 @@ from edge.console.records.sentences import describe, reason_sentence
     ],
 )
 def test_record_is_described(record: dict[str, object], sentence: str) -> None:
-    assert describe(record).startswith(sentence)
+    assert describe(record, in_english).startswith(sentence)
 
 
 def test_reason_depends_on_the_event() -> None:
-    assert reason_sentence({"event": "alarm", "reason": "tamper"}) != reason_sentence(
-        {"event": "refused", "reason": "tamper"}
-    )
+    alarm, refusal = ({"event": event, "reason": "tamper"} for event in ("alarm", "refused"))
+    assert reason_sentence(alarm, in_english) != reason_sentence(refusal, in_english)
+
+
+def test_sentence_is_translated() -> None:
+    japanese = read_languages()["ja"]
+    record = {"kind": "decision", "verdict": "grant", "reason": "match"}
+    assert describe(record, japanese.gettext) != describe(record, in_english) == "Access granted"
