@@ -25,6 +25,7 @@ and the gallery's key are never overwritten. Nothing is started.
                      see docs/jetson.md. After a comma: readers for OSDP and Wiegand, console for
                      the web pages, such as cpu,readers,console. A later run adds them
   --bundle DIR       copy this model bundle, made by mfsa-bundle, to /opt/mfsa-edge/bundle
+  --kiosk            install the unit of the browser on the terminal's display; docs/kiosk.md
   --network-camera   install the drop-in for network cameras; enter the camera's network in it
   --python PY        Python 3.10 or newer for the program (default: python3)
   --no-program       do not install the program: /opt/mfsa-edge is provided by other means
@@ -41,6 +42,7 @@ python=python3
 bundle=""
 bundle_known=3 # 0: this bundle is installed already
 network_camera=no
+kiosk=no
 with_program=yes
 temp="" # removed when a step fails
 trap '[ -z "$temp" ] || rm -rf -- "$temp"' EXIT
@@ -59,6 +61,7 @@ while [ $# -gt 0 ]; do
             ;;
         --dry-run) dry_run=yes ;;
         --network-camera) network_camera=yes ;;
+        --kiosk) kiosk=yes ;;
         --no-program) with_program=no ;;
         --help | -h)
             usage
@@ -325,6 +328,7 @@ copy_bundle() {
 make_accounts() {
     put mfsa-edge.sysusers "$SYSUSERS" 644
     if includes "$extras" console; then put mfsa-console.sysusers "$CONSOLE_SYSUSERS" 644; fi
+    if [ "$kiosk" = yes ]; then put mfsa-kiosk.sysusers "$KIOSK_SYSUSERS" 644; fi
     if staged; then
         say "skipped" "accounts; for the image: systemd-sysusers --root=$root"
     elif ! has systemd-sysusers; then
@@ -332,6 +336,7 @@ make_accounts() {
     else
         run systemd-sysusers "$SYSUSERS"
         if includes "$extras" console; then run systemd-sysusers "$CONSOLE_SYSUSERS"; fi
+        if [ "$kiosk" = yes ]; then run systemd-sysusers "$KIOSK_SYSUSERS"; fi
         dry || getent passwd mfsa-door mfsa-edge >/dev/null ||
             die "account mfsa-door or mfsa-edge is missing after systemd-sysusers; see $SYSUSERS"
     fi
@@ -366,6 +371,7 @@ put_units() {
         put edge-people.socket "$UNITS/edge-people.socket" 644
         put edge-people@.service "$UNITS/edge-people@.service" 644
     fi
+    if [ "$kiosk" = yes ]; then put "$KIOSK" "$UNITS/$KIOSK" 644; fi
     local folder
     for folder in "$DROP_INS" "$LANE_DROP_INS"; do
         if includes "$extras" jetson; then put drop-ins/jetson.conf "$folder/jetson.conf" 644; fi
@@ -484,4 +490,7 @@ Nothing was started. Next:
 END
 if includes "$extras" console; then
     printf '  sudo systemctl start %s\n  sudo edge-console first-login --config %s\n' "$CONSOLE" "$CONFIG"
+fi
+if [ "$kiosk" = yes ]; then
+    printf '  sudo apt install cage xwayland seatd chromium fonts-noto-cjk\n  sudo systemctl enable --now seatd %s\n' "$KIOSK"
 fi

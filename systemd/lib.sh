@@ -17,6 +17,9 @@ readonly DROP_INS=/etc/systemd/system/edge-daemon.service.d
 readonly LANE_DROP_INS=/etc/systemd/system/edge-daemon@.service.d
 readonly SYSUSERS=/etc/sysusers.d/mfsa-edge.conf
 readonly TMPFILES=/etc/tmpfiles.d/mfsa-edge.conf
+# Only with --kiosk.
+readonly KIOSK=edge-kiosk.service
+readonly KIOSK_SYSUSERS=/etc/sysusers.d/mfsa-kiosk.conf
 # Only with the extra `console`.
 readonly CONSOLE=edge-console.service
 readonly PEOPLE=edge-people.socket # started by the operator, for the console

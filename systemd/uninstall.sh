@@ -81,7 +81,7 @@ stop_services() {
     elif ! has systemctl; then
         warn "no systemctl found; make sure that edge-door and edge-daemon do not run"
     else
-        for service in "$CONSOLE" "$PEOPLE" "${ENABLED[@]}"; do
+        for service in "$KIOSK" "$CONSOLE" "$PEOPLE" "${ENABLED[@]}"; do
             if [ ! -e "$UNITS/$service" ]; then
                 say "not there" "$service"
                 continue
@@ -122,7 +122,7 @@ remove_instance_links() {
 
 remove_units() {
     local service folder
-    for service in "$CONSOLE" "$PEOPLE" "${ENABLED[@]}" "${TEMPLATES[@]}" edge-expire.service edge-people@.service; do
+    for service in "$KIOSK" "$CONSOLE" "$PEOPLE" "${ENABLED[@]}" "${TEMPLATES[@]}" edge-expire.service edge-people@.service; do
         remove "$UNITS/$service"
         if staged; then remove "$UNITS/multi-user.target.wants/$service" "$UNITS/timers.target.wants/$service" "$UNITS/sockets.target.wants/$service"; fi
     done
@@ -173,11 +173,11 @@ remove_accounts() {
         say "skipped" "accounts: remove them from the image"
         return
     fi
-    for account in mfsa-console mfsa-edge mfsa-door; do
+    for account in mfsa-kiosk mfsa-console mfsa-edge mfsa-door; do
         if getent passwd "$account" >/dev/null; then run userdel "$account"; else say "not there" "account $account"; fi
     done
     # userdel keeps a group that has other members.
-    for account in mfsa-console mfsa-edge mfsa-door; do
+    for account in mfsa-kiosk mfsa-console mfsa-edge mfsa-door; do
         if dry || ! getent group "$account" >/dev/null; then continue; fi
         run groupdel "$account"
     done
@@ -187,7 +187,7 @@ check_root
 confirm
 stop_services
 remove_units
-remove "$SYSUSERS" "$TMPFILES" "$CONSOLE_SYSUSERS" "$CONSOLE_TMPFILES" "$UDEV"
+remove "$SYSUSERS" "$TMPFILES" "$KIOSK_SYSUSERS" "$CONSOLE_SYSUSERS" "$CONSOLE_TMPFILES" "$UDEV"
 if booted && has udevadm; then run udevadm control --reload; fi
 remove_links
 remove_program

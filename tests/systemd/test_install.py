@@ -54,8 +54,12 @@ OF_CONSOLE = {
     "etc/systemd/system/edge-people.socket": "edge-people.socket",
     "etc/systemd/system/edge-people@.service": "edge-people@.service",
 }
-EXTRA |= OF_CONSOLE
-EVERYTHING = ("--extras", "jetson,console", "--network-camera")
+OF_KIOSK = {
+    "etc/sysusers.d/mfsa-kiosk.conf": "mfsa-kiosk.sysusers",
+    "etc/systemd/system/edge-kiosk.service": "edge-kiosk.service",
+}
+EXTRA |= OF_CONSOLE | OF_KIOSK
+EVERYTHING = ("--extras", "jetson,console", "--network-camera", "--kiosk")
 
 Tree = dict[str, tuple[int, str]]
 
