@@ -27,6 +27,15 @@ MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_S = 15.0
 STREAM_MAX_S = 300.0  # then the client connects again: its login is checked again
 _RETRY_MS = 2000
+_MESSAGE = {
+    "type": "object",
+    "description": "one message of the stream",
+    "properties": {
+        "id": {"type": "string", "description": "cursor after this event"},
+        "event": {"const": "record"},
+        "data": {"type": "string", "description": "an EventAnswer as JSON"},
+    },
+}
 
 _Item = TypeVar("_Item")
 
@@ -42,7 +51,7 @@ _Item = TypeVar("_Item")
             "with `Last-Event-ID`, as EventSource of browsers does.",
             "content": {
                 MEDIA_TYPE: {
-                    "schema": {"type": "string"},
+                    "schema": _MESSAGE,
                     "example": f'id: {CURSOR}\nevent: record\ndata: {{"id":"door:12:..."}}\n\n',
                 }
             },

@@ -72,6 +72,7 @@ def test_operations_follow_the_schema(document: Any) -> None:
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
+            derandomize=True,
         )
         def follow(case: Any) -> None:
             case.call_and_validate(checks=checks)
