@@ -18,7 +18,7 @@ from edge.names import name_key
 from edge.people import changes
 from edge.people.changes import NotEnrolledError, confirm
 from edge.people.clock import trusted_day
-from edge.people.rights import describe_rights, read_rights, remove_rights
+from edge.people.rights import Removal, describe_rights, read_rights, remove_rights
 from edge.subject import SETTABLE_RIGHTS, PersonRights
 from edge.system.text import format_count
 
@@ -146,11 +146,16 @@ def _changes(args: argparse.Namespace, names: Sequence[str]) -> dict[str, object
 
 
 def expire_people(args: argparse.Namespace) -> int:
-    with remove_rights(load_config(args.config), common.change_author("edge-gallery")) as erased:
-        return _expire(args, erased)
+    author = common.change_author("edge-gallery")
+    with remove_rights(load_config(args.config), author) as removal:
+        result = _expire(args, removal)
+    if removal.removes_leftovers and removal.leftovers:
+        people = format_count(removal.leftovers, "person", "people")
+        print(f"{people} of an interrupted removal: finished at the door")
+    return result
 
 
-def _expire(args: argparse.Namespace, erased: set[str]) -> int:
+def _expire(args: argparse.Namespace, removal: Removal) -> int:
     config, _, store = gallery_common.open_gallery(args, allow_other_models=True)
     with closing(store):
         expired = store.expired_subjects(trusted_day(config, "nothing was erased"))
@@ -159,13 +164,16 @@ def _expire(args: argparse.Namespace, erased: set[str]) -> int:
                 print(f"{name}: would be erased")
             print(f"{format_count(len(expired), 'person', 'people')} would be erased")
             return common.DONE
-        if not expired:
+        if expired:
+            removal.begin(expired)
+        elif not removal.leftovers:
             print("no expired people to erase")
             return common.DONE
         failed = [name for name in expired if not _erase_expired(store, name)]
         confirm(config, store)
         gone = [name for name in expired if store.find_record(name) is None]
-        erased.update(gone)
+        removal.erased.update(gone)
+        removal.removes_leftovers = True
     print(f"{format_count(len(gone), 'person', 'people')} erased: the retention period is over")
     return common.FAILED if failed else common.DONE
 

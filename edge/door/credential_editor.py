@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class CredentialEditor:
 
     def set_rights(self, rights: Mapping[str, PersonRights | None]) -> None:
         """Set rights by name, also of people without an entry; None removes the person."""
-        people = {name_key(one.name): one for one in self.document.people}
+        people = _by_key(self.document.people)
         for name, changed in rights.items():
             key = name_key(name)
             if changed is None:
@@ -54,6 +54,23 @@ class CredentialEditor:
             else:
                 people[key] = _change(name, people.get(key), asdict(changed))
         self._replace(tuple(people.values()))
+
+    def begin_removal(self, names: Collection[str]) -> None:
+        """Note people whose erasure from the gallery begins; a change of an entry ends that."""
+        known = {name_key(name): name for name in (*self.document.leaving, *names)}
+        self._replace(self.document.people, tuple(known.values()))
+
+    def remove_leaving(self, names: Collection[str]) -> None:
+        """Remove entries of people whose removal has begun; it goes on until `end_removal`."""
+        keys = set(map(name_key, names)) & set(map(name_key, self.document.leaving))
+        kept = tuple(one for one in self.document.people if name_key(one.name) not in keys)
+        self._replace(kept, self.document.leaving)
+
+    def end_removal(self, names: Collection[str]) -> None:
+        """Forget people whose removal is done, or must not be done."""
+        keys = set(map(name_key, names))
+        kept = tuple(name for name in self.document.leaving if name_key(name) not in keys)
+        self._replace(self.document.people, kept)
 
     def remove_person(self, name: str) -> None:
         person = self._get(name)
@@ -139,14 +156,25 @@ class CredentialEditor:
         else:
             self._replace(tuple(changed if one is person else one for one in people))
 
-    def _replace(self, people: tuple[PersonEntry, ...]) -> None:
-        values = self.document.model_dump() | {"people": people}
+    def _replace(
+        self, people: tuple[PersonEntry, ...], leaving: tuple[str, ...] | None = None
+    ) -> None:
+        """Replace the people. `leaving`: by default those whose entry does not change."""
+        if leaving is None:
+            before, after = _by_key(self.document.people), _by_key(people)
+            keys = {name: name_key(name) for name in self.document.leaving}
+            leaving = tuple(n for n, key in keys.items() if before.get(key) is after.get(key))
+        values = self.document.model_dump() | {"people": people, "leaving": leaving}
         try:
             self.document = CredentialDocument.model_validate(values)
         except ValidationError:
             raise DoorError(
                 "the change would make the file invalid: too many people; remove some first"
             ) from None
+
+
+def _by_key(people: tuple[PersonEntry, ...]) -> dict[str, PersonEntry]:
+    return {name_key(person.name): person for person in people}
 
 
 def _change(name: str, person: PersonEntry | None, changes: Mapping[str, Any]) -> PersonEntry:

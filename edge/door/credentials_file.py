@@ -105,6 +105,7 @@ class CredentialDocument(FrozenModel):
     version: Literal[1]
     salt: str = Field(pattern=rf"^[0-9a-f]{{{2 * SALT_BYTES}}}$")
     people: tuple[PersonEntry, ...] = Field((), max_length=_PEOPLE_MAX)
+    leaving: tuple[_Name, ...] = Field((), max_length=_PEOPLE_MAX)  # the gallery erases them
 
     def __repr__(self) -> str:
         return f"CredentialDocument({len(self.people)} people)"
@@ -168,7 +169,9 @@ def _parse_document(content: bytes) -> CredentialDocument:
     for first in range(0, len(people), _BATCH):
         batch = json.dumps(people[first : first + _BATCH])
         entries += _ENTRIES.validate_json(batch, strict=True)
-    return CredentialDocument(version=1, salt=document.salt, people=tuple(entries))
+    return CredentialDocument(
+        version=1, salt=document.salt, people=tuple(entries), leaving=document.leaving
+    )
 
 
 def _check_absence(path: Path, key_path: Path, *, is_required: bool) -> None:

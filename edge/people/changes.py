@@ -73,16 +73,17 @@ def remove_people(
     """
     at_door = read_rights(config) or {}
     by_key = {name_key(name): name for name in names}
-    with remove_rights(config, author) as erased, open_existing(config) as opened:
+    with remove_rights(config, author) as removal, open_existing(config) as opened:
         store = opened.store
         enrolled = [name for name in by_key.values() if store.find_record(name) is not None]
         for key, name in by_key.items():
             if name not in enrolled and key not in at_door:
                 raise NotEnrolledError(name)
+        removal.begin(list(by_key.values()))
         for name in enrolled:
             on_erased(name, store.remove(name))
         confirm(config, store)
-        erased.update(by_key.values())
+        removal.erased.update(by_key.values())
     return [name for name in by_key.values() if name not in enrolled]
 
 

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,75 +89,103 @@ def _end(config: TerminalConfig, pending: Mapping[str, PendingRights], done: lis
     await_door(config)
 
 
+@dataclass
+class Removal:
+    """People who leave gallery and door.
+
+    `begin` is called before they are erased from the gallery, which may be interrupted: what is
+    then left is removed by the next `edge-gallery expire`.
+    """
+
+    begin: Work
+    leftovers: int  # people whose earlier removal was interrupted
+    erased: set[str] = field(default_factory=set)  # from the gallery, and all recognisers agree
+    removes_leftovers: bool = False  # all recognisers use the gallery as it is
+
+
 @contextlib.contextmanager
-def remove_rights(config: TerminalConfig, author: ChangeAuthor) -> Iterator[set[str]]:
+def remove_rights(config: TerminalConfig, author: ChangeAuthor) -> Iterator[Removal]:
     """Remove people from the door after the block has erased them from the gallery.
 
-    Add the names of those who are erased, and confirmed by the recogniser, to the set: a face
-    without an entry at the door has no limits. Entries of people who are enrolled again, or whose
-    entry changes in the meantime, stay. The block may give up the account of root.
+    A face without an entry at the door has no limits: entries of people who are enrolled again, or
+    whose entry changes in the meantime, stay. The block may give up the account of root.
     Raises DoorError, GalleryError.
     """
-    erased: set[str] = set()
     if not may_change(config):
-        yield erased
-        if erased:
+        removal = Removal(lambda names: None, leftovers=0)
+        yield removal
+        if removal.erased:
             author.warn(
                 f"{config.people_path}: unchanged, this account may not write it; run "
                 "edge-door person list --not-enrolled, then edge-door person remove, as root"
             )
         return
-    before: dict[str, PersonEntry] = {}
-    with contextlib.suppress(DoorError):  # a damaged file is reported after the people are erased
-        before = read_entries(config)
-    with _keep_privileges(config, partial(_remove, config, author, before)) as remove:
-        yield erased
-        if erased:
-            remove(sorted(erased))
+    with (
+        _keep_privileges(config, partial(_begin_removal, config)) as begin,
+        _keep_privileges(config, partial(_remove, config, author)) as remove,
+    ):
+        removal = Removal(begin, len(_read_leaving(config)))
+        yield removal
+        if removal.erased or removal.removes_leftovers:
+            remove(sorted(removal.erased))
 
 
-def _remove(
-    config: TerminalConfig,
-    author: ChangeAuthor,
-    before: Mapping[str, PersonEntry],
-    names: list[str],
-) -> None:
-    entries = read_entries(config)
-    present = [name for name in names if name_key(name) in entries]
-    kept = _remove_entries(config, author, before, present) if present else set()
+def _read_leaving(config: TerminalConfig) -> tuple[str, ...]:
+    """Return the people whose removal has begun; none if the file is damaged."""
+    with contextlib.suppress(DoorError):  # it is reported after people are erased
+        return read_document(config.people_path, config.people_key_path).leaving
+    return ()
+
+
+def _begin_removal(config: TerminalConfig, names: list[str]) -> None:
+    if not config.people_path.exists():
+        return
+    try:
+        known = read_entries(config)
+    except DoorError:  # it is reported after people are erased
+        return
+    if config.zones_path.exists() or any(name_key(name) in known for name in names):
+        with edit_credentials(config.people_path, config.people_key_path) as editor:
+            editor.begin_removal(names)
+
+
+def _remove(config: TerminalConfig, author: ChangeAuthor, names: list[str]) -> None:
+    """Remove people and those who are left of an earlier removal."""
+    entries, leaving = read_entries(config), _read_leaving(config)
+    wanted = list({name_key(name): name for name in (*leaving, *names)}.values())
+    present = [name for name in wanted if name_key(name) in entries]
+    kept = _remove_entries(config, author, wanted) if present or leaving else set()
     known = {name: entries[name_key(name)].name for name in present}  # as the door spells it
-    gone = [known.get(name, name) for name in names if name not in kept]
+    gone = [known.get(name, name) for name in wanted if name not in kept]
     erase_at_door(config, gone, author)
-    if kept:  # without names: a timer's output is in the journal
+    if leaving:
+        with edit_credentials(config.people_path, config.people_key_path) as editor:
+            editor.end_removal(gone)
+    changed = kept & set(names) & set(present)
+    if changed:  # without names: a timer's output is in the journal
         raise DoorError(
-            f"{config.people_path}: {format_count(len(kept), 'entry', 'entries')} not removed: "
+            f"{config.people_path}: {format_count(len(changed), 'entry', 'entries')} not removed: "
             "enrolled again, or changed by another command; see edge-door person list "
             "--not-enrolled, then run edge-door person remove"
         )
 
 
-def _remove_entries(
-    config: TerminalConfig,
-    author: ChangeAuthor,
-    before: Mapping[str, PersonEntry],
-    names: list[str],
-) -> set[str]:
-    """Remove entries of people; return the names of those that stay."""
+def _remove_entries(config: TerminalConfig, author: ChangeAuthor, names: list[str]) -> set[str]:
+    """Remove entries of people whose removal has begun.
+
+    Return the names of people who are enrolled, or whose entry stays.
+    """
     announce_change(config, names, author)
     with (
         lock_names(config.name_locks_path, names) as locked,
         edit_credentials(config.people_path, config.people_key_path) as editor,
     ):
-        entries = {name_key(one.name): one for one in editor.document.people}
         enrolled = find_enrolled(config, names)
-        removable = [
-            name
-            for name in sorted(locked - set(enrolled))
-            if entries.get(name_key(name)) == before.get(name_key(name))
-        ]
-        editor.set_rights(dict.fromkeys(removable))
+        editor.end_removal(enrolled)
+        editor.remove_leaving(locked - set(enrolled))
+        left = {name_key(one.name) for one in editor.document.people}
     await_door(config)
-    return set(names) - set(removable)
+    return {name for name in names if name in enrolled or name_key(name) in left}
 
 
 def erase_at_door(config: TerminalConfig, names: Collection[str], author: ChangeAuthor) -> None:

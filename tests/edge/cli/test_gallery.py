@@ -156,8 +156,9 @@ def test_remove_keeps_person_enrolled_meanwhile(
     assert gallery("set", "--subject", "Ada", "--valid-until", "2031-01-01") == 0
     with (
         pytest.raises(DoorError, match="1 entry not removed: enrolled again"),
-        rights.remove_rights(config, ChangeAuthor("test", print)) as erased,
+        rights.remove_rights(config, ChangeAuthor("test", print)) as removal,
     ):
+        removal.begin(["Ada", "Eve"])
         with closing(opened(config)) as store:
             store.remove("Ada")
             if change == "enroll":
@@ -165,7 +166,7 @@ def test_remove_keeps_person_enrolled_meanwhile(
         if change == "set":  # another command has begun to enroll the person
             with edit_credentials(config.people_path, config.people_key_path) as editor:
                 editor.set_person("Ada", {"groups": ("staff",)})
-        erased.update({"Ada", "Eve"})
+        removal.erased.update({"Ada", "Eve"})
     assert at_door(config)["Ada"].valid_until == date(2031, 1, 1)
 
 
