@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from edge.console.app import create_app
+from edge.console.connections import ConnectionLimit, LimitedListener
 from edge.console.context import Console
 from edge.console.events import ConsoleEvent
 from edge.console.kiosk_app import create_kiosk_app
@@ -24,8 +25,9 @@ from edge.system.systemd import SystemdNotifier
 log = logging.getLogger(__name__)
 
 _ALIVE_S = 2.0
-_CONNECTIONS_MAX = 200  # of each listener; further requests get status 503
 _PENDING_S = 2.0  # between two searches for records of commands
+_CONNECTIONS_MAX, _NETWORK_CONNECTIONS_MAX = 256, 64
+_WS_MESSAGE_MAX = 256  # bytes; browsers send acknowledgements only
 
 
 class _Server(uvicorn.Server):
@@ -43,9 +45,10 @@ class _Server(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raises ConfigError."""
+    """Return a socket that listens with a limit of connections; raises ConfigError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = LimitedListener(family, socket.SOCK_STREAM)
+    listener.limit = ConnectionLimit(_CONNECTIONS_MAX, _NETWORK_CONNECTIONS_MAX)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -68,7 +71,10 @@ def _build_server(app: object, **options: object) -> _Server:
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=2,
-            limit_concurrency=_CONNECTIONS_MAX,
+            http="h11",  # limits the size of headers; httptools does not
+            ws_max_size=_WS_MESSAGE_MAX,
+            ws_max_queue=4,
+            ws_per_message_deflate=False,  # pictures are compressed already
             **options,  # type: ignore[arg-type]
         )
     )

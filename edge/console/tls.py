@@ -65,14 +65,12 @@ def certificate_files(settings: ConsoleSettings) -> CertificateFiles:
 
 
 def prepare_certificate(settings: ConsoleSettings, now: datetime) -> bool:
-    """Make the console's own certificate if it is missing or ends soon; return True if made.
+    """Make the console's own certificate unless there is a usable one; return True if made.
 
-    Raises ConfigError if the files cannot be read or written.
+    Raises ConfigError if the files cannot be written.
     """
     files = certificate_files(settings)
-    if not files.is_own:
-        return False
-    if files.certificate.exists() and remaining(files.read(), now) > RENEW_BEFORE:
+    if not files.is_own or _is_usable(files, now):
         return False
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _sign(settings, key, now)
@@ -86,6 +84,17 @@ def prepare_certificate(settings: ConsoleSettings, now: datetime) -> bool:
             f"{files.certificate}: cannot be written: {error.strerror}; check folder and rights"
         ) from error
     return True
+
+
+def _is_usable(files: CertificateFiles, now: datetime) -> bool:
+    """Return False for a certificate that ends soon, or that a power cut left without its key."""
+    try:
+        certificate = files.read()
+        files.server_context()
+    except ConfigError:
+        return False
+    # A terminal without a battery may have made it while its clock was ahead.
+    return certificate.not_valid_before_utc <= now and remaining(certificate, now) > RENEW_BEFORE
 
 
 def remaining(certificate: x509.Certificate, now: datetime) -> timedelta:

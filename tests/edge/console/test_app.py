@@ -50,3 +50,11 @@ def test_pages_load_own_files_only() -> None:
     for page in (Path(__file__).parents[3] / "edge" / "console" / "templates").glob("*.html"):
         text = page.read_text()
         assert not re.search(r"<style|<script>|\son\w+=|\sstyle=|(src|href)=.?https?:", text), page
+
+
+@pytest.mark.parametrize("charset", ["punycode", "unicode_escape"])
+def test_form_in_another_charset_is_refused(anonymous: TestClient, charset: str) -> None:
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    body = b'--x\r\ncontent-disposition: form-data; name="name"\r\n\r\n\\ud800\r\n--x--\r\n'
+    answer = anonymous.post("/login", content=body, headers={"content-type": kind})
+    assert answer.status_code == 415

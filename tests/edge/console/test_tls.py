@@ -78,3 +78,19 @@ def test_doctor_watches_the_certificate(
     prepare_certificate(build_settings(console_config), made)
     finding = list(check_console(console_config))[-1]
     assert finding.level == level and text in finding.message
+
+
+def test_certificate_without_key_is_replaced(settings: ConsoleSettings) -> None:
+    prepare_certificate(settings, NOW)
+    files = certificate_files(settings)
+    before = files.key.read_bytes()
+    prepare_certificate(replace(settings, folder=settings.folder / "other"), NOW)
+    for key in (before, (settings.folder / "other" / files.key.name).read_bytes(), b""):
+        files.key.write_bytes(key)
+        assert prepare_certificate(settings, NOW) == (key != before)
+        files.server_context()
+
+
+def test_certificate_of_the_future_is_replaced(settings: ConsoleSettings) -> None:
+    prepare_certificate(settings, NOW + timedelta(days=400))
+    assert prepare_certificate(settings, NOW)
