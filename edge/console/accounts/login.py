@@ -61,7 +61,9 @@ class LoginService:
         if user is None or not is_valid or not self._is_second_factor_valid(user, code):
             self._note_failure(account, network, user)
             raise LoginRefusedError(_WRONG, 0.0)
-        return self._start(user, account, address, ConsoleEvent.LOGIN)
+        session = self._start(user, account, address, ConsoleEvent.LOGIN)
+        self._check_unchanged(user, session)
+        return session
 
     def set_password(self, code: str, password: str, address: str) -> Session:
         """Set the password of the user of a one-time code; return a new session.
@@ -103,6 +105,13 @@ class LoginService:
         now = self._wall()
         self._users.note_login(user, now)
         return self._sessions.start(user, address, now)
+
+    def _check_unchanged(self, user: User, session: Session) -> None:
+        """End a session whose password or authenticator was replaced while it was checked."""
+        present = self._users.by_id(user.id)
+        if present is None or (present.password, present.totp) != (user.password, user.totp):
+            self._sessions.end(session.token)
+            raise LoginRefusedError(_WRONG, 0.0)
 
     def _is_second_factor_valid(self, user: User, code: str) -> bool:
         if user.totp is None:

@@ -83,15 +83,19 @@ class UserStore:
 
     def update_disabled(self, user: User, disabled: bool) -> None:
         """Disable or enable a user; disabling ends the user's sessions and codes."""
-        if disabled:
-            self._check_not_last(user)
-            self._end_access(user)
-        self._database.change("UPDATE users SET disabled = ? WHERE id = ?", int(disabled), user.id)
+        statement = "UPDATE users SET disabled = ? WHERE id = ?"
+        with self._database.transaction():
+            if disabled:
+                self._check_not_last(user)
+                self._end_access(user)
+            self._database.change(statement, int(disabled), user.id)
 
     def update_password(self, user: User, password: str | None) -> None:
         """Set the hash of a password, or remove it; ends the user's sessions and codes."""
-        self._end_access(user)
-        self._database.change("UPDATE users SET password = ? WHERE id = ?", password, user.id)
+        statement = "UPDATE users SET password = ? WHERE id = ?"
+        with self._database.transaction():
+            self._end_access(user)
+            self._database.change(statement, password, user.id)
 
     def update_totp(self, user: User, secret: str | None) -> None:
         """Set or remove the secret of the authenticator."""

@@ -81,10 +81,11 @@ def set_first_password(
 def log_out(request: Request, console: Shared, principal: LoggedIn) -> Response:
     """End the session."""
     if principal.session is not None:
+        # Ended before the record: also a full disk must not keep a session open.
+        console.accounts.sessions.end(principal.session.token)
         console.accounts.audit.append(
             ConsoleEvent.LOGOUT, principal.name, address=client_address(request)
         )
-        console.accounts.sessions.end(principal.session.token)
     answer = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
     answer.delete_cookie(COOKIE, secure=True, httponly=True, samesite="strict")
     return answer
@@ -138,10 +139,10 @@ def set_totp(
 def end_other_sessions(request: Request, console: Shared, principal: LoggedIn) -> Response:
     """End the user's sessions in other browsers."""
     if principal.session is not None:
+        console.accounts.sessions.end_others(principal.session)
         console.accounts.audit.append(
             ConsoleEvent.LOGOUT, principal.name, address=client_address(request)
         )
-        console.accounts.sessions.end_others(principal.session)
     return RedirectResponse("/account", HTTPStatus.SEE_OTHER)
 
 

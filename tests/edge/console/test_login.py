@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyotp
 import pytest
 from fastapi.testclient import TestClient
 
 from edge.access.lockout import KEYS_MAX
 from edge.console.accounts.first_login import FIRST_LOGIN_S
-from edge.console.accounts.login import LoginRefusedError, client_network
+from edge.console.accounts.login import LoginRefusedError, LoginService, client_network
+from edge.console.accounts.passwords import PasswordHasher
 from edge.console.context import Console
 from edge.console.permissions import COOKIE
 from edge.console.roles import Role
@@ -174,3 +177,28 @@ def test_account_changes_password(console: Console, ada: TestClient) -> None:
     assert ada.post("/account/password", data={**form, "old": PASSWORD}).status_code == 303
     assert ada.get("/account").status_code == 200, "this browser has a new session"
     assert log_in(ada, new) == 303 and log_in(ada) == 403
+
+
+class ResettingHasher(PasswordHasher):
+    """Hasher during whose work a password is reset."""
+
+    def __init__(self, reset: Callable[[], None]) -> None:
+        super().__init__(time_cost=1, memory_kib=64)
+        self._reset = reset
+
+    def is_valid(self, stored: str | None, password: str) -> bool:
+        """Return as the hasher, after the reset."""
+        is_valid = super().is_valid(stored, password)
+        self._reset()
+        return is_valid
+
+
+@pytest.mark.usefixtures("ada")
+def test_login_ends_if_password_is_reset(console: Console, wall: WallTime) -> None:
+    parts = console.accounts
+    user = parts.users.get("ada")
+    hasher = ResettingHasher(lambda: parts.users.update_password(user, None))
+    logins = LoginService(parts.users, parts.sessions, parts.codes, hasher, parts.audit, wall, wall)
+    with pytest.raises(LoginRefusedError):
+        logins.login("ada", PASSWORD, "", "192.0.2.1")
+    assert parts.sessions.count(user) == 0

@@ -103,3 +103,14 @@ def test_large_body_is_refused(anonymous: TestClient) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
     assert anonymous.post("/login", content=b"x" * 1_100_000).status_code == 413
     assert anonymous.post("/login", content=chunks, headers=form).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/logout", "/account/sessions"])
+def test_session_ends_without_a_record(console: Console, client_of: Clients, path: str) -> None:
+    folder = console.config.console_record_path
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("a file in place of the log")
+    client, other = client_of(Role.VIEWER), client_of(Role.VIEWER)
+    assert client.post(path).status_code == 503
+    ended = client if path == "/logout" else other
+    assert ended.get("/health").status_code == 303
