@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+
+from anyio import to_thread
 
 from edge.console.door_control import DoorBusyError, DoorControl
 from edge.console.idempotency import IdempotencyStore, StoredAnswer
@@ -28,7 +29,10 @@ class DoorCommand:
 
 
 class CommandService:
-    """Sends commands of users to the doors."""
+    """Sends commands of users to the doors.
+
+    The threads of anyio are used, not those of asyncio: readers of events may occupy all of them.
+    """
 
     def __init__(self, doors: DoorControl, keys: IdempotencyStore) -> None:
         self._doors, self._keys = doors, keys
@@ -46,15 +50,15 @@ class CommandService:
             "reason": command.reason,
             "argument": command.argument,
         }
-        stored = await asyncio.to_thread(self._keys.begin, user, key, request, now)
+        stored = await to_thread.run_sync(self._keys.begin, user, key, request, now)
         if stored is not None:
             return stored, True
         try:
             answer = await self._send(command, user)
         except DoorBusyError:
-            await asyncio.to_thread(self._keys.forget, user, key)
+            await to_thread.run_sync(self._keys.forget, user, key)
             raise
-        await asyncio.to_thread(self._keys.finish, user, key, answer)
+        await to_thread.run_sync(self._keys.finish, user, key, answer)
         return answer, False
 
     async def _send(self, command: DoorCommand, user: str) -> StoredAnswer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, HTTPException, Request, WebSocket
 from fastapi.responses import HTMLResponse
 
@@ -19,6 +20,7 @@ from edge.console.roles import Permission, Principal
 from edge.console.translation import mark
 from edge.console.viewers import ViewerLimit, ViewerMessage, is_same_origin, serve_viewer
 from edge.door.events import DoorRefusal
+from edge.errors import AccountError
 from edge.live.protocol import LiveDoorAnswer, LiveFace
 
 router = APIRouter()
@@ -72,7 +74,7 @@ class _LiveFeed:
         now = time.monotonic()
         if now - self._checked_at >= RECHECK_S:
             self._checked_at = now
-            if not self._may_view():
+            if not await to_thread.run_sync(self._may_view):
                 return None
         view, translate = state.view, self._console.language.gettext
         fields = {
@@ -86,7 +88,7 @@ class _LiveFeed:
     def _may_view(self) -> bool:
         try:
             principal = current_principal(self._browser, "", self._console)
-        except HTTPException:
+        except (HTTPException, AccountError):
             return False
         return principal.has(Permission.VIEW_LIVE)
 

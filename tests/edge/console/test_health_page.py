@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from edge.audit.writer import AuditLogWriter
 from edge.console.context import Console
 from edge.console.health_checks import check_health
@@ -38,3 +40,12 @@ def test_health_warns_before_certificate_ends(console: Console) -> None:
 def test_health_names_alarms(console: Console) -> None:
     alarms = {"state": "locked", "alarms": ["forced-open"]}
     assert states(console, alarms)["Door process"] == "warn"
+
+
+def test_viewers_see_no_silent_alarm(client_of: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read_door(_: Console) -> dict[str, object]:
+        return {"state": "locked", "alarms": ["duress"]}
+
+    monkeypatch.setattr(Console, "read_door", read_door)
+    assert "duress" in client_of(Role.OPERATOR).get("/health").text
+    assert "duress" not in client_of(Role.VIEWER).get("/health").text

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from edge.console.context import Console
 from edge.console.pages import live
-from edge.console.permissions import COOKIE
-from edge.console.roles import Role
+from edge.console.permissions import COOKIE, current_principal
+from edge.console.roles import Principal, Role
 from edge.console.tls import certificate_files, prepare_certificate, utc_now
 from tests.edge.console.conftest import Clients, start_session
 from tests.edge.console.messages import take
@@ -18,6 +22,7 @@ from tests.live_recogniser import LiveRecogniser, make_answer, make_face, make_v
 
 LIVE, ORIGIN = "wss://console/live/view", {"origin": "https://console"}
 TIMEOUT_MS = 60_000
+TIMEOUT_S = 30.0
 
 
 def test_view_has_faces_and_answer(client_of: Clients, recogniser: LiveRecogniser) -> None:
@@ -104,3 +109,30 @@ def test_page_in_a_browser(
             size = "[document.documentElement.scrollWidth, innerWidth]"
             content, window = page.evaluate(size)
             assert content <= window
+
+
+def test_view_waits_alone_for_the_database(
+    client_of: Clients, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, held, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def check(*arguments: Any) -> Principal:
+        asked.set()
+        return current_principal(*arguments)
+
+    def hold() -> bool:
+        with console.accounts.database.transaction():
+            held.set()
+            return answered.wait(TIMEOUT_S)
+
+    with client_of(Role.VIEWER) as client, ThreadPoolExecutor(1) as holder:
+        with client.websocket_connect(LIVE, headers=ORIGIN) as browser:
+            take(browser)
+            monkeypatch.setattr(live, "RECHECK_S", 0.0)
+            monkeypatch.setattr(live, "current_principal", check)
+            holding = holder.submit(hold)
+            held.wait()
+            asked.wait()
+            assert client.get("/healthz").status_code == 200
+            answered.set()
+        assert holding.result()
