@@ -19,6 +19,8 @@ from edge.codes import Code
 from edge.console.accounts.users import USER_STATES
 from edge.console.roles import Permission, Role
 from edge.door.events import CredentialRefusal, DoorAlarm, DoorRefusal, LockReason
+from edge.face.quality import MESSAGES
+from edge.gallery.enrollment.pose_guide import EnrollmentHint
 from edge.values import Verdict
 
 # Codes whose sentences are shown on pages.
@@ -32,6 +34,7 @@ _CODES: tuple[type[Code], ...] = (
     CredentialRefusal,
     LockReason,
     DoorAlarm,
+    EnrollmentHint,
 )
 CONSOLE = Path(__file__).resolve().parents[1] / "edge" / "console"
 LOCALES = CONSOLE / "locales"
@@ -56,7 +59,8 @@ def extract_texts() -> Catalog:
         if message:
             found.add(message)
     sentences = (code.sentence for codes in _CODES for code in codes)
-    for text in (*Role, *USER_STATES, *sentences):
+    prompts = (words for _, words in MESSAGES.values())
+    for text in (*Role, *USER_STATES, *sentences, *prompts):
         found.add(str(text))
     return found
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from edge.config import load_config
 from edge.people_protocol import DoneEvent, PeopleEvent, RefusedEvent, encode, parse_event
 from tests.processes import TIMEOUT_S, Process, until
 
@@ -55,10 +56,11 @@ def finish(path: Path, request: BaseModel | bytes, payload: bytes = b"") -> Any:
 
 @contextmanager
 def people_service(config_path: Path) -> Iterator[Path]:
-    """Run the service; yield the path of its socket."""
+    """Run the service of a configuration; yield the path of its socket."""
     # A socket's path may have 107 bytes, and folders of tests are long.
     with tempfile.TemporaryDirectory(prefix="mfsa-people-") as folder:
-        path = Path(folder) / "people.sock"
+        configured = load_config(config_path).console.people_socket
+        path = configured or Path(folder) / "people.sock"
         options = ("serve", "--config", config_path, "--socket", path)
         log = config_path.parent / "edge-people.log"
         with Process("edge.cli.people", *options, log=log) as process:

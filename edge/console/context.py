@@ -14,10 +14,12 @@ from edge.console.accounts.parts import Accounts, open_accounts
 from edge.console.accounts.passwords import PasswordHasher
 from edge.console.commands import CommandService
 from edge.console.door_control import DoorControl
+from edge.console.enrollment import EnrollmentRunner
 from edge.console.idempotency import IdempotencyStore
 from edge.console.kiosk.credentials import RefusedCredentials
 from edge.console.live import LiveClient
 from edge.console.metrics import Metrics
+from edge.console.people_control import PeopleControl
 from edge.console.recogniser_reader import RecogniserReader
 from edge.console.records.feed import RecordFeed
 from edge.console.records.find import find_logs
@@ -39,7 +41,10 @@ class Console:
     live: LiveClient
     refused_credentials: RefusedCredentials
     doors: DoorControl
+    keys: IdempotencyStore
     commands: CommandService
+    people: PeopleControl
+    enrollments: EnrollmentRunner
     feed: RecordFeed
     recogniser: RecogniserReader
     metrics: Metrics
@@ -72,7 +77,9 @@ def build_console(
     feed = RecordFeed(lambda: find_logs(config), [metrics.observe, refused.observe])
     recogniser = RecogniserReader(config.live_socket_path)
     metrics.add_collector(lambda: collect_state(feed, doors, recogniser))
-    commands = CommandService(doors, IdempotencyStore(accounts.database))
+    keys = IdempotencyStore(accounts.database)
+    people = PeopleControl(config.people_socket_path)
+    commands = CommandService(doors, keys)
     feed.start()
     return Console(
         config=config,
@@ -83,7 +90,10 @@ def build_console(
         live=LiveClient(config.live_socket_path),
         refused_credentials=refused,
         doors=doors,
+        keys=keys,
         commands=commands,
+        people=people,
+        enrollments=EnrollmentRunner(people),
         feed=feed,
         recogniser=recogniser,
         metrics=metrics,

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from edge.console.accounts.login import LoginRefusedError
 from edge.console.accounts.passwords import TooManyLoginsError
+from edge.console.people_control import PeopleUnavailableError
 from edge.console.rendering import render
 from edge.errors import AccountError, DoorError, MfsaError, RecordError
 
@@ -19,6 +20,7 @@ _STATUS: dict[type[MfsaError], HTTPStatus] = {
     LoginRefusedError: HTTPStatus.FORBIDDEN,
     TooManyLoginsError: HTTPStatus.TOO_MANY_REQUESTS,
     AccountError: HTTPStatus.CONFLICT,
+    PeopleUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     DoorError: HTTPStatus.SERVICE_UNAVAILABLE,
     RecordError: HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -23,4 +23,8 @@ class ConsoleEvent(Code):
     TOKEN_MADE = "token-made", "an API token was made"
     TOKEN_REVOKED = "token-revoked", "an API token was revoked"
     PERMISSION_REFUSED = "permission-refused", "a request lacked a permission"
+    PERSON_ENROLLMENT = "person-enrollment", "a user asked to enroll a person"
+    PERSON_REMOVAL = "person-removal", "a user asked to erase a person"
+    PERSON_RIGHTS = "person-rights", "a user asked to change the rights of a person"
+    PICTURE_SHOWN = "picture-shown", "a user asked for the evidence picture of a decision"
     CERTIFICATE_MADE = "certificate-made", "the console made a certificate for itself"

@@ -18,7 +18,7 @@ def create_kiosk_app(console: Console) -> FastAPI:
     app = FastAPI(title="mfsa-edge kiosk", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = console
     app.include_router(router.router)
-    app.add_middleware(BodyLimit, limit=BODY_MAX)
+    app.add_middleware(BodyLimit, limit=BODY_MAX, uploads={}, may_upload=lambda scope: False)
     app.add_middleware(CrossSiteCheck)
     # A page of another site cannot reach the kiosk by a name that resolves to the loopback.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[LOOPBACK, "localhost"])

@@ -39,15 +39,28 @@ def current_principal(
     console: Console = Depends(console_of),
 ) -> Principal:
     """Return who sends a request; raises HTTPException 401 or 403. A FastAPI dependency."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return _token_principal(console.accounts, token.strip())
-    principal = _session_principal(connection, console.accounts)
-    if connection.scope.get("method", "GET") in SAFE_METHODS:
+    principal = _find_principal(connection, console.accounts)
+    if principal.session is None or connection.scope.get("method", "GET") in SAFE_METHODS:
         return principal
     if not hmac.compare_digest(csrf.encode(), principal.csrf.encode()):
         raise HTTPException(403, "the form is out of date: load the page again")
     return principal
+
+
+def may_edit_people(connection: HTTPConnection, console: Console) -> bool:
+    """Return True if a request is of a client that may enroll people, by its headers."""
+    try:
+        return _find_principal(connection, console.accounts).has(Permission.EDIT_PEOPLE)
+    except HTTPException:
+        return False
+
+
+def _find_principal(connection: HTTPConnection, accounts: Accounts) -> Principal:
+    """Return the user or token of a request; raises HTTPException 401."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return _token_principal(accounts, token.strip())
+    return _session_principal(connection, accounts)
 
 
 def _token_principal(accounts: Accounts, text: str) -> Principal:

@@ -40,9 +40,14 @@ def problem(
     status: int, detail: str, code: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return a problem as response."""
-    found = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code)
-    content = found.model_dump(exclude_none=True)
+    content = problem_fields(status, detail, code)
     return JSONResponse(content, status, dict(headers or {}), MEDIA_TYPE)
+
+
+def problem_fields(status: int, detail: str, code: str | None) -> dict[str, Any]:
+    """Return the fields of a problem."""
+    found = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code)
+    return found.model_dump(exclude_none=True)
 
 
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:

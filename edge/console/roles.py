@@ -22,6 +22,7 @@ class Permission(Code):
     READ_METRICS = "read-metrics", "read the metrics for a monitoring system"
     READ_PEOPLE = "read-people", "read the list of enrolled people"
     EDIT_PEOPLE = "edit-people", "enroll, change and erase people"
+    VIEW_PICTURES = "view-pictures", "see evidence pictures of decisions"
     READ_AUDIT = "read-audit", "read the audit log of the console, verify and export audit logs"
     MANAGE_USERS = "manage-users", "add, change and disable users"
     MANAGE_TOKENS = "manage-tokens", "make and revoke API tokens"
@@ -42,7 +43,9 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,
     Role.OPERATOR: _VIEWER | {_P.CONTROL_DOOR, _P.READ_PEOPLE, _P.EDIT_PEOPLE},
     Role.ADMINISTRATOR: frozenset(Permission),
-    Role.AUDITOR: frozenset({_P.READ_EVENTS, _P.READ_DOOR, _P.READ_HEALTH, _P.READ_AUDIT}),
+    Role.AUDITOR: frozenset(
+        {_P.READ_EVENTS, _P.READ_DOOR, _P.READ_HEALTH, _P.READ_AUDIT, _P.VIEW_PICTURES}
+    ),
 }
 
 # A token cannot make users or other tokens.

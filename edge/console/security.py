@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -111,10 +112,20 @@ class BodyLimit:
     """Refuses requests whose body is larger than a limit in bytes, or a form in another charset.
 
     Python takes minutes to decode a megabyte of some charsets, such as Punycode.
+
+    `uploads` are larger limits by path, for clients that `may_upload` accepts by their headers.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limit: int,
+        uploads: Mapping[str, int],
+        may_upload: Callable[[Scope], bool],
+    ) -> None:
         self._app, self._limit = app, limit
+        self._uploads, self._may_upload = uploads, may_upload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -126,9 +137,9 @@ class BodyLimit:
             answer = PlainTextResponse("expected a form in UTF-8, without `charset`", 415)
             await answer(scope, receive, send)
             return
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._limit:
-            await self._refuse(scope, receive, send)
+        limit, length = self._limit_of(scope), headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > limit:
+            await self._refuse(limit, scope, receive, send)
             return
         received, is_over, is_answered = 0, False, False
 
@@ -136,7 +147,7 @@ class BodyLimit:
             nonlocal received, is_over
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._limit:
+            if received > limit:
                 is_over = True
                 return {"type": "http.disconnect"}
             return message
@@ -153,8 +164,12 @@ class BodyLimit:
             if not is_over:
                 raise
         if is_over and not is_answered:
-            await self._refuse(scope, receive, send)
+            await self._refuse(limit, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = PlainTextResponse(f"the request is larger than {self._limit} bytes", 413)
+    def _limit_of(self, scope: Scope) -> int:
+        larger = self._uploads.get(str(scope["path"]))
+        return larger if larger and self._may_upload(scope) else self._limit
+
+    async def _refuse(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = PlainTextResponse(f"the request is larger than {limit} bytes", 413)
         await answer(scope, receive, send)

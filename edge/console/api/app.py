@@ -6,10 +6,17 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from edge.console import problems
-from edge.console.api import document, door, events, health, stream
+from edge.console.api import document, door, events, health, people, stream
 from edge.console.context import Console
 
-ROUTERS = (events.router, stream.router, door.router, health.router, document.router)
+ROUTERS = (
+    events.router,
+    stream.router,
+    door.router,
+    people.router,
+    health.router,
+    document.router,
+)
 _bearer = HTTPBearer(auto_error=False, description="API token of the console")
 
 

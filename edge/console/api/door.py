@@ -5,16 +5,16 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Depends, Path
+from fastapi.responses import Response
 
+from edge.console.api.keys import IdempotencyKey, answer_response
 from edge.console.api.models import CommandAnswer, CommandBody, DoorAnswer, DoorList, door_answer
 from edge.console.commands import DoorCommand
 from edge.console.context import Console, console_of
-from edge.console.idempotency import KEY_MAX
 from edge.console.permissions import require
 from edge.console.problem_error import ProblemError
-from edge.console.problems import MEDIA_TYPE, responses
+from edge.console.problems import responses
 from edge.console.roles import Permission, Principal
 from edge.console.user_view import UserView
 
@@ -70,17 +70,7 @@ async def send_command(
     principal: Annotated[Principal, require(Permission.CONTROL_DOOR)],
     door: _DoorName,
     body: CommandBody,
-    idempotency_key: Annotated[
-        str,
-        Header(
-            min_length=1,
-            max_length=KEY_MAX,
-            pattern=r"^[!-~]+$",
-            description="new for each command, such as a UUID. A repeated request with the same "
-            "key is answered as the first one, and not executed again, for a day",
-            examples=["0f1c3c7e-2f0a-4b3e-9d43-2f6f2f0f8a11"],
-        ),
-    ],
+    idempotency_key: IdempotencyKey,
     console: Console = Depends(console_of),
 ) -> Response:
     """Execute a command once. The door records it with the user and the reason."""
@@ -89,7 +79,4 @@ async def send_command(
     answer, is_repeated = await console.commands.execute(
         command, principal.name, idempotency_key, console.accounts.wall()
     )
-    headers = {"idempotent-replayed": "true"} if is_repeated else {}
-    is_done = answer.status == HTTPStatus.OK
-    media_type = "application/json" if is_done else MEDIA_TYPE
-    return JSONResponse(dict(answer.body), answer.status, headers, media_type)
+    return answer_response(answer, is_repeated=is_repeated)

@@ -31,6 +31,7 @@ from edge.values import Verdict
 
 router = APIRouter()
 LIMIT = 50
+_PICTURES = Permission.VIEW_PICTURES
 _NEW_MAX = 100  # events that one update of the page shows
 _GOOD = frozenset({Verdict.GRANT.value, "unlocked", DoorEventCode.GRANTED.value})
 _BAD = frozenset(
@@ -209,7 +210,14 @@ async def show_event(
         is_redacted=record.get("sealed") == REDACTED,
         is_erased=bool(record.get("erased")),
         related=_related(found),
+        picture=_picture(found, principal, console),
     )
+
+
+def _picture(event: Event, principal: Principal, console: Console) -> str:
+    """Return the path of the evidence picture of a decision, empty if none can be shown."""
+    is_kept = "verdict" in event.record and console.config.record.max_pictures > 0
+    return f"/events/{event.id}/picture" if is_kept and principal.has(_PICTURES) else ""
 
 
 def _related(event: Event) -> str:

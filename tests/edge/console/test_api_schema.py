@@ -22,6 +22,7 @@ from edge.console.roles import ROLE_PERMISSIONS, Principal, Role
 from tests.doors import RunningDoor
 from tests.edge.console.conftest import CONFIG
 from tests.edge.console.logs import SampleLog
+from tests.people_answers import people_answers
 
 schemathesis = pytest.importorskip("schemathesis")
 EXAMPLES = 15
@@ -43,7 +44,7 @@ def document(tmp_path: Path) -> Iterator[Any]:
     app = FastAPI()
     app.mount(PREFIX, api)
     problems.install(app)  # for paths with a line break, which are not those of the API
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, people_answers(config.people_socket_path):
         patch.setattr(stream, "HEARTBEAT_S", 0.01)
         patch.setattr(stream, "STREAM_MAX_S", 0.0)
         yield schemathesis.openapi.from_asgi(f"{PREFIX}/openapi.json", app)
