@@ -10,13 +10,20 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 from pydantic import BaseModel
 
 from edge.config import load_config
 from edge.people_protocol import DoneEvent, PeopleEvent, RefusedEvent, encode, parse_event
+from edge.portraits import Portrait, load_portrait
 from tests.processes import TIMEOUT_S, Process, until
 
 CALL = {"v": 1, "user": "ada"}
+
+
+def photo_of(person: Portrait) -> tuple[str, bytes]:
+    """Return name and bytes of a photo."""
+    return f"{person.person}.png", bytes(cv2.imencode(".png", load_portrait(person))[1])
 
 
 class PeopleClient:

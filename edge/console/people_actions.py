@@ -57,11 +57,15 @@ class PeopleActions:
 
     async def enroll_photos(self, person: NewPerson, files: Sequence[UploadFile]) -> DoneEvent:
         """Enroll from photos; return the number of templates and the photos left out."""
-        photos = [await file.read(PHOTO_MAX + 1) for file in files]
-        parts = [
-            {"name": (file.filename or "photo")[-100:], "size": len(photo)}
-            for file, photo in zip(files, photos, strict=True)
-        ]
+        if not files:
+            raise _invalid("choose at least one photo")
+        photos, parts = [], []
+        for file in files:
+            photo, label = await file.read(PHOTO_MAX + 1), (file.filename or "photo")[-100:]
+            if len(photo) > PHOTO_MAX:
+                raise _invalid(f"{label}: larger than {PHOTO_MAX >> 20} MiB; use a smaller photo")
+            photos.append(photo)
+            parts.append({"name": label, "size": len(photo)})
         wanted = self._build(
             EnrollPhotosRequest, kind="enroll-photos", photos=parts, **_fields(person)
         )
@@ -113,11 +117,12 @@ class PeopleActions:
         try:
             return model(v=1, user=self.principal.name[:USER_MAX], **fields)
         except ValidationError as error:
-            raise ProblemError(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                describe_invalid(error),
-                PeopleRefusal.INVALID_REQUEST.value,
-            ) from error
+            raise _invalid(describe_invalid(error)) from error
+
+
+def _invalid(detail: str) -> ProblemError:
+    code = PeopleRefusal.INVALID_REQUEST.value
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail, code)
 
 
 def describe_invalid(error: ValidationError) -> str:

@@ -76,7 +76,7 @@ async def enroll_person(
     request: Request,
     principal: _Editor,
     console: _Shared,
-    key: IdempotencyKey,
+    idempotency_key: IdempotencyKey,
     photos: Annotated[list[UploadFile], File(description="photos with one face each")],
     name: Annotated[str, Form(max_length=NAME_MAX, examples=["Ada"])],
     consent: Annotated[str, Form(max_length=TEXT_MAX, description="place of the signed form")] = "",
@@ -96,7 +96,7 @@ async def enroll_person(
     actions = PeopleActions.of(request, console, principal)
     return await _once(
         actions,
-        key,
+        idempotency_key,
         ("enroll", name, fields | form),
         lambda: actions.enroll_photos(person, photos),
     )
@@ -107,7 +107,7 @@ async def change_rights(
     request: Request,
     principal: _Editor,
     console: _Shared,
-    key: IdempotencyKey,
+    idempotency_key: IdempotencyKey,
     name: _Name,
     body: RightsChange,
 ) -> Response:
@@ -115,7 +115,7 @@ async def change_rights(
     actions = PeopleActions.of(request, console, principal)
     return await _once(
         actions,
-        key,
+        idempotency_key,
         ("rights", name, body.model_dump(mode="json", exclude_unset=True)),
         lambda: actions.set_rights(name, body.reason, body.rights),
     )
@@ -126,14 +126,17 @@ async def remove_person(
     request: Request,
     principal: _Editor,
     console: _Shared,
-    key: IdempotencyKey,
+    idempotency_key: IdempotencyKey,
     name: _Name,
     reason: _Reason,
 ) -> Response:
     """Erase a person from gallery and door. This cannot be undone."""
     actions = PeopleActions.of(request, console, principal)
     return await _once(
-        actions, key, ("remove", name, {"reason": reason}), lambda: actions.remove(name, reason)
+        actions,
+        idempotency_key,
+        ("remove", name, {"reason": reason}),
+        lambda: actions.remove(name, reason),
     )
 
 

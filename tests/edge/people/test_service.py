@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import pytest
 
 from edge.config import load_config
@@ -23,9 +22,9 @@ from edge.people_protocol import (
     RightsBody,
     SetRightsRequest,
 )
-from edge.portraits import COLLINS, HOPPER, Portrait, load_portrait
+from edge.portraits import COLLINS, HOPPER
 from tests.edge.people.helpers import listed
-from tests.people_service import CALL, PeopleClient, call, finish, people_service
+from tests.people_service import CALL, PeopleClient, call, finish, people_service, photo_of
 
 LIST = ListRequest(**CALL, kind="list")
 
@@ -49,10 +48,6 @@ def service(config_path: Path) -> Iterator[Path]:
         yield path
 
 
-def photo_of(person: Portrait) -> bytes:
-    return bytes(cv2.imencode(".png", load_portrait(person))[1])
-
-
 def enroll(path: Path, name: str, *photos: bytes, **fields: object) -> DoneEvent | RefusedEvent:
     parts = [PhotoPart(name=f"{n}.png", size=len(one)) for n, one in enumerate(photos)]
     request = EnrollPhotosRequest(**CALL, kind="enroll-photos", name=name, photos=parts, **fields)
@@ -68,7 +63,7 @@ def test_list_of_new_terminal_is_empty(
 
 def test_person_is_enrolled_changed_and_removed(service: Path) -> None:
     rights = RightsBody(groups=("staff",))
-    done = enroll(service, "Ada", photo_of(COLLINS), rights=rights, consent="form 12")
+    done = enroll(service, "Ada", photo_of(COLLINS)[1], rights=rights, consent="form 12")
     assert done == DoneEvent(templates=1)
     (ada,) = listed(service)
     assert (ada.name, ada.templates, ada.rights) == ("Ada", 1, RightsBody(groups=("staff",)))
@@ -84,7 +79,7 @@ def test_person_is_enrolled_changed_and_removed(service: Path) -> None:
 
 def test_refused_photo_stores_nothing(service: Path, config_path: Path) -> None:
     refused = enroll(
-        service, "Eve", photo_of(HOPPER), b"no photo", rights=RightsBody(groups=("a",))
+        service, "Eve", photo_of(HOPPER)[1], b"no photo", rights=RightsBody(groups=("a",))
     )
     assert isinstance(refused, RefusedEvent) and refused.code == "unreadable"
     assert [one.photo for one in refused.photos] == ["1.png"]
@@ -94,8 +89,8 @@ def test_refused_photo_stores_nothing(service: Path, config_path: Path) -> None:
 
 
 def test_second_name_of_a_person_is_refused(service: Path) -> None:
-    enroll(service, "Grace", photo_of(HOPPER))
-    refused = enroll(service, "Other", photo_of(HOPPER))
+    enroll(service, "Grace", photo_of(HOPPER)[1])
+    refused = enroll(service, "Other", photo_of(HOPPER)[1])
     assert isinstance(refused, RefusedEvent) and refused.code == "already-enrolled"
     removal = RemoveRequest(**CALL, kind="remove", name="Grace", reason="end of test")
     assert isinstance(finish(service, removal), DoneEvent)
@@ -107,7 +102,7 @@ def test_camera_needs_the_recogniser(service: Path) -> None:
 
 
 def test_missing_picture_is_refused(service: Path) -> None:
-    enroll(service, "Ada", photo_of(COLLINS))
+    enroll(service, "Ada", photo_of(COLLINS)[1])
     for log in ("decisions", "decisions-lane9"):
         request = PictureRequest(**CALL, kind="picture", log=log, number=7)
         assert finish(service, request).code == "no-picture"

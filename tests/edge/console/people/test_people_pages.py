@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import pytest
 from fastapi.testclient import TestClient
 
-from edge.config import TerminalConfig, load_config
 from edge.console.context import Console
 from edge.console.roles import Role
-from edge.portraits import COLLINS, HOPPER, Portrait, load_portrait
+from edge.portraits import COLLINS, HOPPER
 from tests.edge.console.conftest import Clients
 from tests.edge.console.records import wait_for_event
-from tests.people_service import people_service
-
-
-@pytest.fixture
-def console_config(tmp_path: Path, bundle_path: Path) -> Iterator[TerminalConfig]:
-    with tempfile.TemporaryDirectory(prefix="mfsa-console-") as folder:
-        path = tmp_path / "terminal.yaml"
-        path.write_text(
-            f"bundle: {bundle_path}\nstate: state\ncamera: {{kind: replay, path: clip}}\n"
-            f"liveness: {{kind: none}}\nconsole: {{people_socket: {folder}/people.sock}}\n"
-        )
-        (tmp_path / "state").mkdir(mode=0o700)
-        yield load_config(path)
-
-
-@pytest.fixture
-def service(console_config: TerminalConfig, tmp_path: Path) -> Iterator[Path]:
-    with people_service(tmp_path / "terminal.yaml") as path:
-        yield path
-
-
-def photo_of(person: Portrait) -> tuple[str, bytes]:
-    return f"{person.person}.png", bytes(cv2.imencode(".png", load_portrait(person))[1])
+from tests.people_service import photo_of
 
 
 def enroll(client: TestClient, name: str, *photos: tuple[str, bytes], **form: str) -> int:
@@ -77,9 +50,9 @@ def test_refused_photos_are_explained(client_of: Clients, service: Path) -> None
     client = client_of(Role.OPERATOR)
     fields = {"name": "Eve", "source": "photos", "groups": "staff"}
     for photos, reason in (
-        ([("a.png", b"no photo")], "cannot be read"),
-        ([], "photos"),
-        ([("a.png", b"x" * (9 << 20))], "less than or equal to 8388608"),
+        ([("a.png", b"no photo")], "a.png: "),
+        ([], "choose at least one photo"),
+        ([("a.png", b"x" * (9 << 20))], "a.png: larger than 8 MiB"),
     ):
         answer = client.post(
             "/people/enroll", data=fields, files=[("photos", one) for one in photos] or None
