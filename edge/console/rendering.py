@@ -29,7 +29,7 @@ NAVIGATION = (
     NavigationItem("/live", mark("Live view"), Permission.VIEW_LIVE),
     NavigationItem("/events", mark("Events"), Permission.READ_EVENTS),
     NavigationItem("/door", mark("Door"), Permission.READ_DOOR),
-    NavigationItem("/people", mark("People"), Permission.READ_PEOPLE),
+    NavigationItem("/people", mark("Enrolled people"), Permission.READ_PEOPLE),
     NavigationItem("/health", mark("Health"), Permission.READ_HEALTH),
     NavigationItem("/audit", mark("Audit logs"), Permission.READ_AUDIT),
     NavigationItem("/users", mark("Users"), Permission.MANAGE_USERS),

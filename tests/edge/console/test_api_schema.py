@@ -80,4 +80,4 @@ def test_operations_follow_the_schema(document: Any) -> None:
 
         follow()
         tested += 1
-    assert tested == 7
+    assert tested == 12

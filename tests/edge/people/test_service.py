@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from edge.config import load_config
+from edge.people.service import SOCKET_MODE
 from edge.people_protocol import (
     REQUEST_MAX,
     DoneEvent,
@@ -25,6 +29,7 @@ from edge.people_protocol import (
 from edge.portraits import COLLINS, HOPPER
 from tests.edge.people.helpers import listed
 from tests.people_service import CALL, PeopleClient, call, finish, people_service, photo_of
+from tests.processes import TIMEOUT_S
 
 LIST = ListRequest(**CALL, kind="list")
 
@@ -142,6 +147,33 @@ def test_photos_are_limited(service: Path) -> None:
     for photos in ([{"name": "a", "size": 1 << 30}], [photo] * 5, [], [{"name": "a", "size": 0}]):
         line = json.dumps({**body, "photos": photos}).encode() + b"\n"
         assert finish(service, line).code == "invalid-request"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can use another account")
+def test_other_account_is_refused(service: Path) -> None:
+    """The account is checked even if the socket lets everyone connect."""
+    code = (
+        "import os, socket, sys\n"
+        "peer = socket.socket(socket.AF_UNIX)\n"
+        "os.setgroups([])\n"
+        "os.setgid(65534)\n"
+        "os.setuid(65534)\n"
+        "try: peer.connect(sys.argv[1])\n"
+        "except PermissionError: sys.exit('denied')\n"
+        'peer.sendall(b\'{"v":1,"kind":"list","user":"ada"}\\n\')\n'
+        "peer.shutdown(socket.SHUT_WR)\n"
+        "print(peer.makefile().read())\n"
+    )
+    service.parent.chmod(0o711)
+    said = []
+    for mode in (SOCKET_MODE, 0o666):
+        service.chmod(mode)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(service)],
+            capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+        said.append(done.stderr.strip() or json.loads(done.stdout)["code"])
+    assert said == ["denied", "wrong-account"]
 
 
 def test_incomplete_photos_are_no_enrollment(service: Path) -> None:
