@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from edge.errors import PhotoError, RecordError
 from edge.names import name_key
 from edge.people.author import ChangeAuthor
 from edge.people.changes import change_person, open_existing, remove_people
-from edge.people.connection import ClientConnection
+from edge.people.connection import ClientConnection, ClientGoneError
 from edge.people.enrollment import EnrollmentContext, EnrollmentOptions, open_context
 from edge.people.rights import announce_change, change_rights, read_entries
 from edge.people_protocol import (
@@ -67,7 +68,9 @@ class RequestExecutor:
 
     def _author(self, user: str, reason: str) -> ChangeAuthor:
         def warn(text: str) -> None:
-            self._client.send(WarningEvent(text=text))
+            # A change that has begun in the gallery is completed at the door without a client.
+            with contextlib.suppress(ClientGoneError):
+                self._client.send(WarningEvent(text=text))
 
         return ChangeAuthor(f"{reason} (edge-people for {self._account})", warn, user)
 

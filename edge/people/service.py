@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -104,8 +105,9 @@ class PeopleServer:
         ready.register(self._listener, select.POLLIN)
         while not self._is_stopped:
             self._reap()
-            has_place = len(self._children) < PROCESSES_MAX
-            if ready.poll(_POLL_MS) and has_place and not self._is_stopped:
+            if len(self._children) >= PROCESSES_MAX:
+                time.sleep(_POLL_MS / 1000)  # a waiting client would end each poll at once
+            elif ready.poll(_POLL_MS) and not self._is_stopped:
                 self._accept()
         self._listener.close()
 
