@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
@@ -61,7 +61,9 @@ def install(app: FastAPI) -> None:
 
 
 def _ask_for_login(request: Request) -> Response:
-    address = f"/login?next={quote(request.url.path)}"
+    # A part of a page cannot be opened alone.
+    page = urlsplit(request.headers.get("hx-current-url", "")).path or request.url.path
+    address = f"/login?next={quote(page)}"
     if request.headers.get("hx-request"):
         return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
     if request.method == "GET":

@@ -13,7 +13,6 @@ from edge.console.health_checks import check_health
 from edge.console.permissions import require
 from edge.console.rendering import render
 from edge.console.roles import Permission, Principal
-from edge.console.user_view import UserView
 
 router = APIRouter()
 
@@ -25,7 +24,6 @@ async def show_health(
     principal: Annotated[Principal, require(Permission.READ_HEALTH)],
 ) -> Response:
     """Show the health of the terminal."""
-    found = await console.read_door()
-    door = UserView(principal).status(found) if found else None
+    door = await console.read_door()
     items = await to_thread.run_sync(lambda: list(check_health(console, door)))
     return render(request, "health.html", principal, items=items)

@@ -114,3 +114,9 @@ def test_session_ends_without_a_record(console: Console, client_of: Clients, pat
     assert client.post(path).status_code == 503
     ended = client if path == "/logout" else other
     assert ended.get("/health").status_code == 303
+
+
+def test_login_returns_to_the_page_of_a_part(anonymous: TestClient) -> None:
+    headers = {"hx-request": "true", "hx-current-url": "https://console/door/main?done=unlock"}
+    answer = anonymous.get("/door/main/state", headers=headers)
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/login?next=/door/main")
