@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+from anyio import to_thread
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
@@ -104,7 +105,7 @@ class PeopleActions:
     async def _record(self, event: ConsoleEvent, name: str, **fields: Any) -> None:
         """Record who asks before it is done."""
         subject = {"subject": name} if name else {}
-        await asyncio.to_thread(
+        append = partial(
             self.console.accounts.audit.append,
             event,
             self.principal.name,
@@ -112,6 +113,7 @@ class PeopleActions:
             **subject,
             **fields,
         )
+        await to_thread.run_sync(append)
 
     def _build(self, model: type[_Wanted], **fields: Any) -> _Wanted:
         try:

@@ -14,6 +14,7 @@ from edge.console.context import Console, console_of
 from edge.console.events import ConsoleEvent
 from edge.console.roles import ROLE_PERMISSIONS, Permission, Principal
 from edge.console.security import SAFE_METHODS
+from edge.errors import AccountError
 
 COOKIE = "__Host-session"
 CSRF_HEADER, CSRF_FIELD = "x-csrf-token", "csrf"
@@ -51,7 +52,7 @@ def may_edit_people(connection: HTTPConnection, console: Console) -> bool:
     """Return True if a request is of a client that may enroll people, by its headers."""
     try:
         return _find_principal(connection, console.accounts).has(Permission.EDIT_PEOPLE)
-    except HTTPException:
+    except (HTTPException, AccountError):
         return False
 
 

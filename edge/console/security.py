@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -137,7 +138,8 @@ class BodyLimit:
             answer = PlainTextResponse("expected a form in UTF-8, without `charset`", 415)
             await answer(scope, receive, send)
             return
-        limit, length = self._limit_of(scope), headers.get("content-length", "0")
+        limit = await self._limit_of(scope)
+        length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > limit:
             await self._refuse(limit, scope, receive, send)
             return
@@ -166,9 +168,12 @@ class BodyLimit:
         if is_over and not is_answered:
             await self._refuse(limit, scope, receive, send)
 
-    def _limit_of(self, scope: Scope) -> int:
+    async def _limit_of(self, scope: Scope) -> int:
         larger = self._uploads.get(str(scope["path"]))
-        return larger if larger and self._may_upload(scope) else self._limit
+        if larger is None:
+            return self._limit
+        # The database may wait for the disk.
+        return larger if await to_thread.run_sync(self._may_upload, scope) else self._limit
 
     async def _refuse(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         answer = PlainTextResponse(f"the request is larger than {limit} bytes", 413)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import Header
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
@@ -41,7 +41,8 @@ async def execute_once(
 
     Raises ProblemError if the key cannot be used, MfsaError if nothing was executed.
     """
-    stored = await asyncio.to_thread(keys.begin, user, key, request, now)
+    # Threads of anyio, not of asyncio: readers of events may occupy all of those.
+    stored = await to_thread.run_sync(keys.begin, user, key, request, now)
     if stored is not None:
         return answer_response(stored, is_repeated=True)
     try:
@@ -51,9 +52,9 @@ async def execute_once(
         fields = problem_fields(error.status, error.detail, error.code)
         answer = StoredAnswer(error.status, fields)
     except MfsaError:
-        await asyncio.to_thread(keys.forget, user, key)
+        await to_thread.run_sync(keys.forget, user, key)
         raise
-    await asyncio.to_thread(keys.finish, user, key, answer)
+    await to_thread.run_sync(keys.finish, user, key, answer)
     return answer_response(answer, is_repeated=False)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,7 @@ from tests.live_recogniser import LiveRecogniser, live_recogniser
 
 BASE = "https://console"
 PASSWORD = "correct horse battery"
+HELD_S = 30.0  # longest time for which a test holds the database
 
 Clients = Callable[[Role], TestClient]
 
@@ -74,6 +78,26 @@ def anonymous(app: FastAPI) -> Iterator[TestClient]:
     """Client without login; redirects are returned."""
     with TestClient(app, base_url=BASE, follow_redirects=False) as client:
         yield client
+
+
+@contextmanager
+def held_database(console: Console) -> Iterator[None]:
+    """Hold the database of users for a block, as a slow disk does."""
+    held, released = threading.Event(), threading.Event()
+
+    def hold() -> bool:
+        with console.accounts.database.transaction():
+            held.set()
+            return released.wait(HELD_S)
+
+    with ThreadPoolExecutor(1) as executor:
+        holding = executor.submit(hold)
+        held.wait()
+        try:
+            yield
+        finally:
+            released.set()
+        assert holding.result(), "the block waited for the database"
 
 
 def start_session(console: Console, role: Role) -> Session:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from edge.console import app as application
 from edge.console.app import STATIC
 from edge.console.context import Console
 from edge.console.kiosk_app import create_kiosk_app
+from edge.console.permissions import may_edit_people
 from edge.console.roles import Role
 from edge.console.settings import LOOPBACK
-from tests.edge.console.conftest import Clients
+from tests.edge.console.conftest import Clients, held_database
 
 
 def test_health_page_names_the_terminal(client_of: Clients) -> None:
@@ -58,3 +63,21 @@ def test_form_in_another_charset_is_refused(anonymous: TestClient, charset: str)
     body = b'--x\r\ncontent-disposition: form-data; name="name"\r\n\r\n\\ud800\r\n--x--\r\n'
     answer = anonymous.post("/login", content=body, headers={"content-type": kind})
     assert answer.status_code == 415
+
+
+def test_upload_waits_alone_for_the_database(
+    anonymous: TestClient, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+
+    def check(*arguments: Any) -> bool:
+        asked.set()
+        return may_edit_people(*arguments)
+
+    monkeypatch.setattr(application, "may_edit_people", check)
+    with ThreadPoolExecutor(1) as executor:
+        with held_database(console):
+            upload = executor.submit(anonymous.post, "/people/enroll")
+            asked.wait()
+            assert anonymous.get("/healthz").status_code == 200
+        assert upload.result().status_code == 401

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,14 +14,13 @@ from edge.console.pages import live
 from edge.console.permissions import COOKIE, current_principal
 from edge.console.roles import Principal, Role
 from edge.console.tls import certificate_files, prepare_certificate, utc_now
-from tests.edge.console.conftest import Clients, start_session
+from tests.edge.console.conftest import Clients, held_database, start_session
 from tests.edge.console.messages import take
 from tests.edge.console.running import find_barriers, open_browser, serve_app
 from tests.live_recogniser import LiveRecogniser, make_answer, make_face, make_view
 
 LIVE, ORIGIN = "wss://console/live/view", {"origin": "https://console"}
 TIMEOUT_MS = 60_000
-TIMEOUT_S = 30.0
 
 
 def test_view_has_faces_and_answer(client_of: Clients, recogniser: LiveRecogniser) -> None:
@@ -114,25 +112,19 @@ def test_page_in_a_browser(
 def test_view_waits_alone_for_the_database(
     client_of: Clients, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, held, answered = threading.Event(), threading.Event(), threading.Event()
+    asked = threading.Event()
 
     def check(*arguments: Any) -> Principal:
         asked.set()
         return current_principal(*arguments)
 
-    def hold() -> bool:
-        with console.accounts.database.transaction():
-            held.set()
-            return answered.wait(TIMEOUT_S)
-
-    with client_of(Role.VIEWER) as client, ThreadPoolExecutor(1) as holder:
-        with client.websocket_connect(LIVE, headers=ORIGIN) as browser:
-            take(browser)
-            monkeypatch.setattr(live, "RECHECK_S", 0.0)
-            monkeypatch.setattr(live, "current_principal", check)
-            holding = holder.submit(hold)
-            held.wait()
+    with (
+        client_of(Role.VIEWER) as client,
+        client.websocket_connect(LIVE, headers=ORIGIN) as browser,
+    ):
+        take(browser)
+        monkeypatch.setattr(live, "RECHECK_S", 0.0)
+        monkeypatch.setattr(live, "current_principal", check)
+        with held_database(console):
             asked.wait()
             assert client.get("/healthz").status_code == 200
-            answered.set()
-        assert holding.result()
