@@ -1,4 +1,4 @@
-"""Picture of the zone as JPEG, for people: cropped, without the faces of people outside."""
+"""Picture of the detection zone as JPEG for the live view; faces outside the zone are hidden."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from edge.values import Zone
 
 _WIDTH_MAX = 960
 _QUALITY = 80
-_AROUND = 0.3  # of a face's size, hidden on each side of its box: hair, chin, and motion since
-_HIDDEN = 96  # grey
+_MARGIN = 0.3  # of a face's size, also hidden on each side of its box: hair, chin and motion
+_GREY = 96
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -49,10 +49,10 @@ class ZonePicture:
         size = self.width, self.height
         picture = cv2.resize(self._image, size, interpolation=cv2.INTER_AREA)
         for box in hidden:
-            margin = (box[2:] - box[:2]) * _AROUND
+            margin = (box[2:] - box[:2]) * _MARGIN
             around = np.concatenate([box[:2] - margin, box[2:] + margin])
             corners = np.array(self.locate(around)) * (size * 2)
             left, top = (int(edge) for edge in np.floor(corners[:2]))
             right, bottom = (int(edge) for edge in np.ceil(corners[2:]))
-            picture[top:bottom, left:right] = _HIDDEN
+            picture[top:bottom, left:right] = _GREY
         return cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))[1].tobytes()

@@ -22,7 +22,7 @@ _Output = Annotated[
 _GRANTED = "Pattern while the door is unlocked, or a panel has granted access."
 _REFUSED = "Pattern for two seconds after a face, card or PIN was refused."
 _WAITING = "Pattern while another factor, a second person or a panel is awaited."
-_ALARM = "Pattern during an alarm, which comes before all others. A silent alarm is not shown."
+_ALARM = "Pattern during an alarm, which has priority over all others. A silent alarm is not shown."
 _IDLE = "Pattern at all other times."
 
 

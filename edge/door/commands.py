@@ -1,4 +1,4 @@
-"""Operator commands, and their words for commands and pages."""
+"""Operator commands and their descriptions, for the command line and the console."""
 
 from __future__ import annotations
 

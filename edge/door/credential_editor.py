@@ -26,7 +26,7 @@ from edge.subject import PersonRights
 from edge.system.lockfile import acquire_lock
 
 PIN_DIGITS_MIN = 4
-LOCKED_S, _POLL_S = 10.0, 0.02  # longest wait for another change
+LOCK_WAIT_S, _POLL_S = 10.0, 0.02  # longest wait for another change
 _CREDENTIALS = {"name", "cards", "pin", "duress_pin", "panel_card"}
 
 
@@ -194,14 +194,14 @@ def _change(name: str, person: PersonEntry | None, changes: Mapping[str, Any]) -
 
 def _acquire(path: Path) -> int:
     """Return a descriptor that holds the lock file. Raises DoorError if it stays locked."""
-    ends_at = time.monotonic() + LOCKED_S
+    ends_at = time.monotonic() + LOCK_WAIT_S
     while True:
         try:
             return acquire_lock(path, "change of credentials", "door.state")
         except AlreadyRunningError as error:
             if time.monotonic() >= ends_at:
                 raise DoorError(
-                    f"{path}: another command has been changing people for {LOCKED_S:.0f} s; "
+                    f"{path}: another command has been changing people for {LOCK_WAIT_S:.0f} s; "
                     "wait until it has ended, then run this again"
                 ) from error
         time.sleep(_POLL_S)

@@ -2,7 +2,7 @@
 
 gpiozero has none of its own. Lines are those of the module's main GPIO controller, as in NVIDIA's
 Jetson.GPIO. Header pins of the always-on controller, which is another chip, are left out.
-NOT TRIED ON HARDWARE; tested with a substitute for lgpio.
+NOT TESTED ON HARDWARE; tested with a substitute for lgpio.
 """
 
 from __future__ import annotations

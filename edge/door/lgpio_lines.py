@@ -1,4 +1,4 @@
-"""Programs that use GPIO lines, as lgpio shows them. NOT TRIED ON HARDWARE."""
+"""Programs that use GPIO lines, as lgpio shows them. NOT TESTED ON HARDWARE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ os.environ.setdefault("LG_WD", "/tmp")
 
 import lgpio
 
-_FLAGS_PLACE, _USER_PLACE = 2, 4  # of a line's information
+_FLAGS_INDEX, _USER_INDEX = 2, 4  # of a line's information
 _IN_USE = 1
 
 
@@ -20,6 +20,6 @@ def find_line_user(chip: int, line: int) -> str | None:
         info = lgpio.gpio_get_line_info(handle, line)
     finally:
         lgpio.gpiochip_close(handle)
-    if not info[_FLAGS_PLACE] & _IN_USE:
+    if not info[_FLAGS_INDEX] & _IN_USE:
         return None
-    return info[_USER_PLACE] or "the kernel"
+    return info[_USER_INDEX] or "the kernel"

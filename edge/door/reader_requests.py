@@ -114,7 +114,7 @@ class ReaderRequests:
         except DoorError:
             raise
         except Exception:
-            log.exception("reader %s: an event was refused by an error; report this", reader)
+            log.exception("reader %s: event refused, internal error; report this message", reader)
             self._door.access.abandon()
             self._readers.show(reader, ReaderFeedback.REFUSED)
 

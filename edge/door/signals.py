@@ -1,4 +1,4 @@
-"""LEDs and buzzers: which state they show, and their patterns. Times are monotonic seconds."""
+"""LEDs and buzzers that show the state of the door. Times are monotonic seconds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SignalState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class SignalPattern:
-    """On for some seconds, then off; `repeats` times."""
+    """Output that is on for `on_s` seconds, then off for `off_s`, `repeats` times."""
 
     on_s: float
     off_s: float
@@ -62,7 +62,7 @@ PATTERNS: Mapping[PatternName, SignalPattern] = {
 
 
 class SignalOutput:
-    """One LED or buzzer. A failure of it is logged, and switches nothing else off."""
+    """One LED or buzzer. A failure is logged once and ends only its own use."""
 
     def __init__(self, output: RelayOutput, patterns: Mapping[SignalState, PatternName]) -> None:
         self._output, self._patterns = output, patterns
@@ -105,7 +105,7 @@ class DoorSignals:
         self._until = dict.fromkeys(SignalState, -math.inf)
 
     def note(self, state: SignalState, until: float) -> None:
-        """Show the answer to a request until a time; the answer before it is over."""
+        """Show the answer to a request until a time, instead of the previous answer."""
         for each in (SignalState.GRANTED, SignalState.REFUSED, SignalState.WAITING):
             self._until[each] = until if each is state else -math.inf
 

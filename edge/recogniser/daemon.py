@@ -189,12 +189,12 @@ class Daemon:
         if record_id is not None or self._records.grants_unrecorded:
             outcome = self._grants.request(result.decision, subject, record_id or NOT_RECORDED)
         self._live.show_answer(result.track, result.decision.frame_at, outcome)
-        if outcome.wanted is Reason.PANEL_DECIDES and outcome.grant is not None:
+        if outcome.prompt is Reason.PANEL_DECIDES and outcome.grant is not None:
             watched = PanelGrant(outcome.grant, result.track, self._clock(), outcome.until)
             self._panel.watch(watched)
         elif not outcome.is_unlocked:
             retry_s = RETRY_GRANT_S
-            if outcome.wanted is not None:  # the door keeps the face until then
+            if outcome.prompt is not None:  # the door keeps the face until then
                 retry_s = max(retry_s, outcome.until - self._clock())
             self._recogniser.pipeline.revoke_grant(result.track, subject, retry_s)
         elif result.by_previous_model:

@@ -25,11 +25,11 @@ _UNLOCKED = "unlocked"
 
 @dataclass(frozen=True, slots=True)
 class GrantOutcome:
-    """Answer of the door. `wanted` is what the person must do if the request waits."""
+    """Answer of the door. `prompt` is what the person must do if the request waits."""
 
     is_unlocked: bool
     refusal: str = ""  # code; empty if the door unlocked or the request waits
-    wanted: Reason | None = None
+    prompt: Reason | None = None
     missing: tuple[str, ...] = ()  # factors of a request that waits
     until: float = 0.0  # monotonic seconds until which the face waits
     grant: Grant | None = None
@@ -61,7 +61,7 @@ class GrantRequester:
             claimed=decision.match is not None and decision.match.is_claimed,
         )
         outcome, text = self._send(grant)
-        self._log(record_id, text, outcome.wanted)
+        self._log(record_id, text, outcome.prompt)
         self._records.append_event(door_fields(grant, text))
         return outcome
 
@@ -74,29 +74,29 @@ class GrantRequester:
             outcome = GrantOutcome(is_unlocked=False, refusal=UNREACHABLE, grant=grant)
             return outcome, UNREACHABLE
         if (waiting := self._door.waiting) is not None:
-            wanted = wanted_from(waiting)
+            prompt = prompt_from(waiting)
             outcome = GrantOutcome(
                 is_unlocked=False,
-                wanted=wanted,
+                prompt=prompt,
                 missing=waiting.missing,
                 until=waiting.until,
                 grant=grant,
             )
-            return outcome, f"waiting: {wanted}"
+            return outcome, f"waiting: {prompt}"
         if refusal is None:
             return GrantOutcome(is_unlocked=True, grant=grant), _UNLOCKED
         outcome = GrantOutcome(is_unlocked=False, refusal=refusal, grant=grant)
         return outcome, f"refused: {refusal}"
 
-    def _log(self, record_id: int, text: str, wanted: Reason | None) -> None:
-        if wanted is not None:
-            log.info("decision %d: match, %s", record_id, wanted.sentence)
+    def _log(self, record_id: int, text: str, prompt: Reason | None) -> None:
+        if prompt is not None:
+            log.info("decision %d: match, %s", record_id, prompt.sentence)
             return
         verdict = "access granted" if text == _UNLOCKED else "match, no access"
         log.info("decision %d: %s, door %s", record_id, verdict, text)
 
 
-def wanted_from(waiting: WaitingAnswer) -> Reason:
+def prompt_from(waiting: WaitingAnswer) -> Reason:
     """Return what the person must do to complete the request."""
     factors = set(waiting.missing)
     if PANEL in factors:

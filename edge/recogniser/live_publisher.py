@@ -35,7 +35,7 @@ class LivePublisher:
         self._started = wall()
         self._statistics = LoopStatistics()
         self._zone = config.detector.zone
-        self._joined = LiveFaces(config.detector.search_interval_s)
+        self._live_faces = LiveFaces(config.detector.search_interval_s)
         self._camera: Camera = "ready"
         self._frame: Frame | None = None
         self._number = -1
@@ -46,7 +46,7 @@ class LivePublisher:
     def update_config(self, config: TerminalConfig) -> None:
         """Apply another zone and search interval from the next frame on."""
         self._zone = config.detector.zone
-        self._joined.update_interval(config.detector.search_interval_s)
+        self._live_faces.update_interval(config.detector.search_interval_s)
 
     def note_camera(self, *, is_lost: bool) -> None:
         """Publish that the camera was lost; the next frame shows that it is back."""
@@ -63,7 +63,7 @@ class LivePublisher:
         for result in results:
             if result.is_conclusive:
                 statistics.decision_s.add(now - frame.at)
-        self._faces = self._joined.update(results, frame.at)
+        self._faces = self._live_faces.update(results, frame.at)
         self._camera, self._frame, self._number = "ready", frame, frame.number
         self._publish(frame.at)
 
@@ -78,11 +78,11 @@ class LivePublisher:
         """Publish the answer of the door to the request for a track."""
         if outcome.is_answered:
             self._statistics.answer_s.add(self._clock() - frame_at)
-        if outcome.wanted is None:
+        if outcome.prompt is None:
             self._show(track, "unlocked" if outcome.is_unlocked else "refused", outcome.refusal)
         else:
-            wanted, missing, until = outcome.wanted, outcome.missing, outcome.until
-            self._show(track, "waiting", wanted, missing=missing, until=until)
+            prompt, missing, until = outcome.prompt, outcome.missing, outcome.until
+            self._show(track, "waiting", prompt, missing=missing, until=until)
 
     def show_panel_answer(self, track: int, verdict: str, *, is_granted: bool) -> None:
         """Publish what the access control panel decided about a request that waited for it."""
@@ -113,7 +113,7 @@ class LivePublisher:
             self._publish(self._frame.at)
 
     def _clear(self) -> None:
-        self._joined.clear()
+        self._live_faces.clear()
         self._faces, self._answer = (), None
 
     def _publish(self, at: float) -> None:

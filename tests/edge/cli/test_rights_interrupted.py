@@ -130,7 +130,7 @@ def config(
     write_config: Callable[..., Path], bundle_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> TerminalConfig:
     monkeypatch.setattr(name_locks, "WAIT_S", 0.0)
-    monkeypatch.setattr(credential_editor, "LOCKED_S", 0.0)
+    monkeypatch.setattr(credential_editor, "LOCK_WAIT_S", 0.0)
     return load_config(write_config(bundle=str(bundle_path)))
 
 

@@ -58,7 +58,7 @@ def test_error_in_a_card_ends_nothing(
         with monkeypatch.context() as broken:
             broken.setattr("edge.access.rules.engine.RulesEngine.present", fail)
             lane.type(f"card {ADAS_CARD}")
-            until(lambda: "reader entry: an event was refused by an error" in caplog.text)
+            until(lambda: "reader entry: event refused, internal error" in caplog.text)
         lane.type_until(f"card {ADAS_CARD}", "waiting")
         assert lane.face("Ada") is None and lane.is_unlocked
 

@@ -10,7 +10,7 @@ import pytest
 from edge.access.reasons import Reason
 from edge.door.protocol import WaitingAnswer
 from edge.recogniser.decision_log import LogThrottle
-from edge.recogniser.grant_requester import GrantRequester, wanted_from
+from edge.recogniser.grant_requester import GrantRequester, prompt_from
 from edge.values import Decision, Match, Verdict
 from tests.doors import CLOCK
 from tests.lanes import ADAS_PIN, NO_PIN, LaneDoor, lane_door, make_people
@@ -47,7 +47,7 @@ def test_masked_or_uncertain_face_waits(tmp_path: Path, mask_worn: float, waits:
     with lane_door(tmp_path, {"masked": "require-second-factor"}) as lane:
         outcome = requester(lane, records).request(decision(mask_worn), "Ada", 7)
     assert outcome.is_unlocked is not waits
-    assert outcome.wanted is (Reason.CARD_OR_PIN if waits else None)
+    assert outcome.prompt is (Reason.CARD_OR_PIN if waits else None)
     assert records.outcomes == ["waiting: card-or-pin" if waits else "unlocked"]
 
 
@@ -57,9 +57,9 @@ def test_wrong_pin_keeps_the_face_waiting(tmp_path: Path) -> None:
     with lane_door(tmp_path, {"mode": "pin-and-face", "factor_window_s": 15.0}) as lane:
         grants = requester(lane, records)
         first = grants.request(decision(0.0), "Ada", 7)
-        assert first.wanted is Reason.ENTER_PIN and first.until <= CLOCK() + 15.0
+        assert first.prompt is Reason.ENTER_PIN and first.until <= CLOCK() + 15.0
         lane.type_until(f"pin {NO_PIN}", "card-pin-refused")
-        assert grants.request(decision(0.0), "Ada", 8).wanted is Reason.ENTER_PIN
+        assert grants.request(decision(0.0), "Ada", 8).prompt is Reason.ENTER_PIN
         (granted,) = lane.type_until(f"pin {ADAS_PIN}", "granted")
         assert granted["record_id"] == 8
 
@@ -70,7 +70,7 @@ def test_unreachable_door_grants_nothing(tmp_path: Path) -> None:
         grants = requester(lane, records)
         assert grants.request(decision(0.0), "Ada", 7).is_unlocked
     outcome = grants.request(decision(0.0), "Ada", 8)
-    assert not outcome.is_unlocked and outcome.wanted is None
+    assert not outcome.is_unlocked and outcome.prompt is None
     assert records.outcomes == ["unlocked", "unreachable"]
 
 
@@ -85,4 +85,4 @@ def test_unreachable_door_grants_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_missing_factors_become_a_reason(missing: tuple[str, ...], reason: Reason) -> None:
-    assert wanted_from(WaitingAnswer(missing, 1.0)) is reason
+    assert prompt_from(WaitingAnswer(missing, 1.0)) is reason
