@@ -91,7 +91,7 @@ class LoginService:
         self._check_locked(account, network)
         if not self._passwords.is_valid(user.password, old):
             self._note_failure(account, network, user)
-            raise LoginRefusedError("the present password is wrong", 0.0)
+            raise LoginRefusedError("the current password is wrong", 0.0)
         check_password(new, user.name)
         hashed = self._passwords.hash(new)
         self._audit.append(ConsoleEvent.PASSWORD_SET, user.name, address=address)
