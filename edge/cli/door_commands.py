@@ -12,7 +12,7 @@ from edge.config import load_config
 from edge.config.lane import LABEL_PATTERN
 from edge.door.access_commands import PEOPLE_MAX
 from edge.door.client import DoorClient
-from edge.door.commands import NAMED, PLAIN, AccessCommand
+from edge.door.commands import DOOR_COMMANDS, TARGET_COMMANDS, AccessCommand
 from edge.door.events import describe_refusal
 from edge.door.protocol import check_reason
 from edge.errors import DoorError
@@ -24,16 +24,16 @@ _NAMED: Mapping[str, tuple[str, str]] = {
     AccessCommand.ERASE_PERSON.value: ("", "Ada --reason 'withdrawn consent'"),
     AccessCommand.RESET_LOCKOUT.value: ("--all", "entry --reason 'a child played with the keypad'"),
 }
-NAMES = (*PLAIN, *NAMED)
+NAMES = (*DOOR_COMMANDS, *TARGET_COMMANDS)
 
 
 def add_commands(commands: Any) -> None:
     """Add the parsers of all operator commands."""
-    for name, text in PLAIN.items():
+    for name, text in DOOR_COMMANDS.items():
         sub = _add(commands, name, text, "--reason 'delivery'")
         sub.set_defaults(action=lambda args: send(args, args.command, ""))
     for name, (every, example) in _NAMED.items():
-        sub = _add(commands, name, NAMED[name], example)
+        sub = _add(commands, name, TARGET_COMMANDS[name], example)
         sub.add_argument(
             "name",
             type=common.subject_name,
@@ -45,7 +45,7 @@ def add_commands(commands: Any) -> None:
             sub.add_argument(every, action="store_true", dest="every", help="instead of a name")
         sub.set_defaults(action=_send_named, every=False)
     name = AccessCommand.SET_ZONE.value
-    sub = _add(commands, name, NAMED[name], "lab 3 --reason 'counted'")
+    sub = _add(commands, name, TARGET_COMMANDS[name], "lab 3 --reason 'counted'")
     sub.add_argument("zone", type=_zone, metavar="ZONE", help="name in `access.zones`")
     sub.add_argument(
         "people",

@@ -10,12 +10,14 @@ from anyio import to_thread
 
 from edge.console.door_control import DoorBusyError, DoorControl
 from edge.console.idempotency import IdempotencyStore, StoredAnswer
-from edge.door.commands import NAMED, PLAIN, AccessCommand
+from edge.door.commands import DOOR_COMMANDS, TARGET_COMMANDS, AccessCommand
 from edge.door.events import describe_refusal
 from edge.door.protocol import USER_MAX
 from edge.errors import DoorError
 
-NAMES = tuple(name for name in (*PLAIN, *NAMED) if name != AccessCommand.ERASE_PERSON)
+NAMES = tuple(
+    name for name in (*DOOR_COMMANDS, *TARGET_COMMANDS) if name != AccessCommand.ERASE_PERSON
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi.requests import HTTPConnection
 
 from edge.config import TerminalConfig
-from edge.console.accounts.parts import Accounts, open_accounts
+from edge.console.accounts.context import Accounts, open_accounts
 from edge.console.accounts.passwords import PasswordHasher
 from edge.console.commands import CommandService
 from edge.console.door_control import DoorControl
@@ -20,7 +20,7 @@ from edge.console.kiosk.credentials import RefusedCredentials
 from edge.console.live import LiveClient
 from edge.console.metrics import Metrics
 from edge.console.people_control import PeopleControl
-from edge.console.recogniser_reader import RecogniserReader
+from edge.console.recogniser_status import RecogniserStatus
 from edge.console.records.feed import RecordFeed
 from edge.console.records.find import find_logs
 from edge.console.settings import ConsoleSettings, build_settings
@@ -46,7 +46,7 @@ class Console:
     people: PeopleControl
     enrollments: EnrollmentRunner
     feed: RecordFeed
-    recogniser: RecogniserReader
+    recogniser: RecogniserStatus
     metrics: Metrics
 
     async def read_door(self) -> Mapping[str, Any] | None:
@@ -75,7 +75,7 @@ def build_console(
     metrics, doors = Metrics(), DoorControl(config.door_sockets)
     refused = RefusedCredentials(config.log_name(config.door_record_path), time.monotonic)
     feed = RecordFeed(lambda: find_logs(config), [metrics.observe, refused.observe])
-    recogniser = RecogniserReader(config.live_socket_path)
+    recogniser = RecogniserStatus(config.live_socket_path)
     metrics.add_collector(lambda: collect_state(feed, doors, recogniser))
     keys = IdempotencyStore(accounts.database)
     people = PeopleControl(config.people_socket_path)

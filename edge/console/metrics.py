@@ -18,7 +18,7 @@ from edge.audit.kinds import RecordKind
 from edge.codes import Code
 from edge.console.records.events import Event
 from edge.door.clock_trust import TRUST_CLOCK
-from edge.door.commands import NAMED, PLAIN, AccessCommand
+from edge.door.commands import DOOR_COMMANDS, TARGET_COMMANDS, AccessCommand
 from edge.door.events import (
     CredentialRefusal,
     DoorAlarm,
@@ -30,7 +30,9 @@ from edge.door.events import (
 from edge.values import Verdict
 
 OTHER = "other"  # label value of a code that this version does not know
-_COMMANDS = frozenset({*PLAIN, *NAMED, TRUST_CLOCK, *(each.value for each in AccessCommand)})
+_COMMANDS = frozenset(
+    {*DOOR_COMMANDS, *TARGET_COMMANDS, TRUST_CLOCK, *(each.value for each in AccessCommand)}
+)
 
 
 def _codes(*enums: type[Code]) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Depends, HTTPException
 from fastapi.requests import HTTPConnection, Request
 
-from edge.console.accounts.parts import Accounts
+from edge.console.accounts.context import Accounts
 from edge.console.accounts.tokens import PREFIX
 from edge.console.context import Console, console_of
 from edge.console.events import ConsoleEvent

@@ -1,4 +1,4 @@
-"""Permissions, the roles that have them, and who sends a request."""
+"""Permissions, roles, and the user or token that sends a request."""
 
 from __future__ import annotations
 

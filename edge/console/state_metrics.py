@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import (
 )
 
 from edge.console.door_control import DoorControl, DoorReport
-from edge.console.recogniser_reader import RecogniserReader
+from edge.console.recogniser_status import RecogniserStatus
 from edge.console.records.feed import LogStatus, RecordFeed
 from edge.door.events import DoorAlarm, LockReason
 from edge.door.readers.events import ReaderState
@@ -24,7 +24,7 @@ Labels = tuple[str, ...]
 
 
 def collect_state(
-    feed: RecordFeed, doors: DoorControl, recogniser: RecogniserReader
+    feed: RecordFeed, doors: DoorControl, recogniser: RecogniserStatus
 ) -> Iterator[Metric]:
     """Yield the metrics of all parts; the status of the doors is the newest known one."""
     yield from log_metrics(feed.status()[0], feed.subscribers)

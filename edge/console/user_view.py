@@ -1,4 +1,4 @@
-"""What a user may see of events and of the door: silent alarms and the console's own log."""
+"""Events and door status that a user may read: silent alarms and the log of the console."""
 
 from __future__ import annotations
 

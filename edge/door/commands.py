@@ -27,8 +27,8 @@ class AccessCommand(str, Enum):
         return "none" if self is AccessCommand.FIND_CARD else "all"
 
 
-# Commands without an argument.
-PLAIN: Mapping[str, str] = {
+# Commands for the door as a whole, without an argument.
+DOOR_COMMANDS: Mapping[str, str] = {
     OperatorCommand.UNLOCK.value: "unlock once, for one pulse",
     OperatorCommand.HOLD.value: "hold the door unlocked until it is released",
     OperatorCommand.LOCKDOWN.value: "unlock only for exit button and fire, until it is released",
@@ -39,7 +39,7 @@ PLAIN: Mapping[str, str] = {
     TRUST_CLOCK: "trust the clock as it is now, in both processes: you checked that it is right",
 }
 # Commands whose argument is a person, reader or zone.
-NAMED: Mapping[str, str] = {
+TARGET_COMMANDS: Mapping[str, str] = {
     AccessCommand.RESET_ANTI_PASSBACK.value: (
         "allow the next passage of a person, or of all people, in either direction"
     ),

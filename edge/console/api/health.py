@@ -52,7 +52,7 @@ async def read_doors(console: Console) -> dict[str, DoorReport]:
 
 
 def find_faults(console: Console, doors: dict[str, DoorReport]) -> list[str]:
-    """Return what does not work, in words."""
+    """Return a description of each fault."""
     logs, problem = console.feed.status()
     faults = [f"door {name}: {status.error}" for name, status in doors.items() if status.error]
     faults += [f"log {name}: {log.error}" for name, log in logs.items() if log.error]

@@ -13,7 +13,7 @@ from edge.console.commands import NAMES
 from edge.console.door_control import DoorReport
 from edge.console.records.events import Event
 from edge.console.records.feed import LogStatus
-from edge.console.records.pages import Page
+from edge.console.records.paging import Page
 from edge.console.records.sentences import describe, in_english
 from edge.console.user_view import UserView
 from edge.door.protocol import check_reason

@@ -138,7 +138,7 @@ class ScreenSelector:
     def _find_answer(
         self, request: LiveDoorAnswer | None, now: float, lock: LockView | None
     ) -> KioskScreen | None:
-        """Return the screen for an answer of the door, None if it says nothing more."""
+        """Return the screen for an answer of the door, None if the answer adds nothing."""
         is_new = request != self._request
         self._request = request
         if request is None:

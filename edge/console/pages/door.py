@@ -21,7 +21,7 @@ from edge.console.roles import Permission, Principal
 from edge.console.translation import mark
 from edge.console.user_view import UserView
 from edge.door.clock_trust import TRUST_CLOCK, describe_doubt
-from edge.door.commands import NAMED, PLAIN, AccessCommand
+from edge.door.commands import DOOR_COMMANDS, TARGET_COMMANDS, AccessCommand
 from edge.door.controller import OperatorCommand
 from edge.door.events import DoorAlarm, LockReason
 from edge.door.protocol import check_reason
@@ -146,9 +146,9 @@ async def _command_page(
         status=HTTPStatus.CONFLICT if error else HTTPStatus.OK,
         sent=sent,
         title=_BUTTONS[sent.command][0],
-        text=PLAIN.get(sent.command) or NAMED[sent.command],
+        text=DOOR_COMMANDS.get(sent.command) or TARGET_COMMANDS[sent.command],
         tone=_BUTTONS[sent.command][1],
-        has_argument=sent.command in NAMED,
+        has_argument=sent.command in TARGET_COMMANDS,
         is_zone=sent.command == AccessCommand.SET_ZONE,
         names=sorted(set(names)),
         key=secrets.token_urlsafe(16),

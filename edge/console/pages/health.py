@@ -1,4 +1,4 @@
-"""Health page: state of the terminal at a glance."""
+"""Health page: state of each component of the terminal."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.audit.formatting import unix_time
-from edge.console.records import pages
+from edge.console.records import paging
 from edge.console.records.cursor import Cursor, EventId, advance, format_cursor, parse_cursor
 from edge.console.records.events import Event, EventFilter
 from edge.console.records.log_file import LogFile, entry_id
-from edge.console.records.pages import Page
+from edge.console.records.paging import Page
 from edge.console.records.tail import BATCH, LogTail
 from edge.errors import RecordError
 
@@ -103,8 +103,8 @@ class RecordFeed:
             raise RecordError(f"log {wanted.log!r}: expected one of {', '.join(names) or 'none'}")
         with self._readers:
             if after is not None:
-                return pages.read_newer(logs, wanted, after, limit)
-            return pages.read_older(logs, wanted, before, limit)
+                return paging.read_newer(logs, wanted, after, limit)
+            return paging.read_older(logs, wanted, before, limit)
 
     def find(self, wanted: EventId) -> Event | None:
         """Return an event by its id; None if it was erased or never written. Raises RecordError."""

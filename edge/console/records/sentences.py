@@ -11,7 +11,7 @@ from edge.audit.formatting import event_name
 from edge.audit.kinds import ClockReason, GapReason, RecordEvent, RecordKind, RetentionReason
 from edge.codes import Code
 from edge.console.events import ConsoleEvent
-from edge.door.commands import NAMED, PLAIN
+from edge.door.commands import DOOR_COMMANDS, TARGET_COMMANDS
 from edge.door.events import (
     CredentialRefusal,
     DoorAlarm,
@@ -25,7 +25,7 @@ from edge.door.readers.panel_events import PanelVerdict
 from edge.system.wallclock import ClockDoubt
 from edge.values import Verdict
 
-_COMMANDS = {**PLAIN, **NAMED}
+_COMMANDS = {**DOOR_COMMANDS, **TARGET_COMMANDS}
 # Enums of the field that names what happened.
 _EVENTS: Mapping[str, tuple[type[Code], ...]] = {
     "verdict": (Verdict,),

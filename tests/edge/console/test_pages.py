@@ -148,7 +148,7 @@ def test_audit_page_verifies(client_of: Clients, decisions: SampleLog) -> None:
     auditor = client_of(Role.AUDITOR)
     assert "decisions" in show(auditor, "/audit")
     html = auditor.post("/audit/verify", data={"log": "decisions"}).text
-    assert "The chain and the MACs of all records fit." in html
+    assert "The hash chain and the MACs of all records are valid." in html
     first = list_segments(decisions.file.folder)[0]
     first.write_bytes(first.read_bytes().replace(b"grant", b"grand", 1))
     html = auditor.post("/audit/verify", data={"log": "decisions"}).text
@@ -162,4 +162,4 @@ def test_audit_page_without_keys_says_so(
     """The key is kept apart from the log, in a folder of root."""
     console_config.record_key_path(console_config.decisions_path).unlink()
     html = client_of(Role.AUDITOR).post("/audit/verify", data={"log": "decisions"}).text
-    assert "Only the chain was checked" in html and "MACs of all records" not in html
+    assert "Only the hash chain was checked" in html and "MACs of all records" not in html

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from edge.audit.segments import list_segments
-from edge.console.records import pages
+from edge.console.records import paging
 from edge.console.records.cursor import format_cursor, parse_cursor, parse_event_id
 from edge.console.records.events import EventFilter
 from edge.console.records.log_file import TimeSpan, entry_id
-from edge.console.records.pages import Page, read_newer, read_older
+from edge.console.records.paging import Page, read_newer, read_older
 from edge.errors import RecordError
 from tests.edge.console.logs import BEGAN, SampleLog
 
@@ -102,7 +102,7 @@ def test_filter_selects(logs: list[SampleLog], wanted: EventFilter, expected: in
 
 
 def test_search_limit_ends_a_page(logs: list[SampleLog], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "EXAMINED_MAX", 7)
+    monkeypatch.setattr(paging, "EXAMINED_MAX", 7)
     found = walk(logs, EventFilter(verdict="grant"), 10, newer=False)
     assert found[0].is_partial and len(found) > 5
     assert len(numbers(found)) == 4
@@ -113,7 +113,7 @@ def test_bytes_limit_ends_a_search_by_time(
     logs: list[SampleLog], monkeypatch: pytest.MonkeyPatch, newer: bool
 ) -> None:
     """Segments without a record in the range count as work, and the search makes progress."""
-    monkeypatch.setattr(pages, "BYTES_MAX", 1000)
+    monkeypatch.setattr(paging, "BYTES_MAX", 1000)
     wanted = EventFilter(log="door", times=TimeSpan(BEGAN + 9, BEGAN + 11))
     found = walk(logs, wanted, 10, newer=newer)
     assert any(page.is_partial and not page.events for page in found)

@@ -1,4 +1,4 @@
-"""All parts of the accounts, opened together."""
+"""Stores and services of the accounts, opened together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counters of the recogniser from its live socket, at most some seconds old."""
+"""State of the camera and counters of the recogniser, from its live socket."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _MAX_AGE_S = 5.0  # each reading makes the recogniser encode a picture
 _TIMEOUT_S = 2.0
 
 
-class RecogniserReader:
-    """Reads one view for each request; several threads may ask."""
+class RecogniserStatus:
+    """Reads a view that is at most 5 s old; may be used by several threads."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
