@@ -111,7 +111,11 @@ def build_markdown() -> str:
         "*command*",
         "(read by the next command).",
     ]
+    shown: set[tuple[str, str | None]] = set()
     for section, kind, model, keys in _tables(TerminalConfig, "", False):
+        if (section, kind) in shown:
+            continue  # the same section in another kind of its parent
+        shown.add((section, kind))
         title = f"`{section}`" if section else "Top level"
         lines += ["", f"## {title}" + (f", kind `{kind}`" if kind else ""), ""]
         lines += [*textwrap.wrap(" ".join((model.__doc__ or "").split()), _COLUMNS), ""]

@@ -22,7 +22,7 @@ from edge.people_protocol import (
     WarningEvent,
 )
 
-ABANDONED_S = 10.0  # without a question of the page
+ABANDONED_S = 10.0  # without a request of the page
 _POLL_S = 0.5
 _CANCELLED = RefusedEvent(code=PeopleRefusal.CANCELLED.value, text=PeopleRefusal.CANCELLED.sentence)
 

@@ -103,7 +103,7 @@ class PeopleActions:
         return await self.console.people.read_picture(self.principal.name, log, number)
 
     async def _record(self, event: ConsoleEvent, name: str, **fields: Any) -> None:
-        """Record who asks before it is done."""
+        """Record the request with its user before it is sent."""
         subject = {"subject": name} if name else {}
         append = partial(
             self.console.accounts.audit.append,

@@ -1,4 +1,4 @@
-"""Client of edge-people, which has the key of the gallery: one connection for each request."""
+"""Client of edge-people, which reads the gallery: one connection for each request."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PeopleRefusedError(ProblemError):
 
 
 class PeopleUnavailableError(MfsaError):
-    """The service of people cannot be reached, or does not answer."""
+    """edge-people cannot be reached, or does not answer."""
 
 
 class PeopleControl:
@@ -89,7 +89,7 @@ class PeopleControl:
                 raise PeopleRefusedError(event)
             if isinstance(event, DoneEvent):
                 return event
-        raise AssertionError("events end with one of both")
+        raise AssertionError("a request ends with done or refused")
 
     async def list_people(self, user: str) -> list[PersonEvent]:
         """Return all people by name. Raises PeopleRefusedError, PeopleUnavailableError."""

@@ -1,4 +1,4 @@
-"""Rights of a person as fields of a form, and in words."""
+"""Rights of a person: fields of a form, and their description."""
 
 from __future__ import annotations
 

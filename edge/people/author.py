@@ -11,5 +11,5 @@ class ChangeAuthor:
     """Author of a change, as the audit log of the door records it."""
 
     reason: str
-    warn: Callable[[str], None]  # receives what could not be done, for the operator
+    warn: Callable[[str], None]  # receives failures that the operator must know
     user: str = ""  # of the console

@@ -147,7 +147,9 @@ def config_keys() -> list[tuple[str, str, str]]:
     merged: dict[tuple[str, str], list[str]] = {}
     for key, kind, default in _walk(schema, schema["$defs"], "", ""):
         merged.setdefault((key, default), []).append(kind)
-    return [(key, ", ".join(kinds), default) for (key, default), kinds in merged.items()]
+    return [
+        (key, ", ".join(dict.fromkeys(kinds)), default) for (key, default), kinds in merged.items()
+    ]
 
 
 def _walk(
@@ -161,7 +163,8 @@ def _walk(
             yield prefix + name, kind, default
         for section in sections:
             of = section["properties"].get("kind", {})
-            inner = "list item" if field.get("type") == "array" else of.get("const", kind)
+            item = "list item" if field.get("type") == "array" else kind
+            inner = of.get("const", item)
             yield from _walk(section, models, f"{prefix}{name}.", inner)
 
 

@@ -27,7 +27,7 @@ async def show_picture(
     event: Annotated[str, Path(max_length=128)],
     console: Console = Depends(console_of),
 ) -> Response:
-    """Return the evidence picture of a decision (PNG); who asks is recorded."""
+    """Return the evidence picture of a decision (PNG); the request is recorded with its user."""
     try:
         found = await asyncio.to_thread(console.feed.find, parse_event_id(event))
     except RecordError as error:

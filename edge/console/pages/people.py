@@ -1,4 +1,4 @@
-"""People: list, rights, removal. edge-people does the work: the console has no key."""
+"""People: list, rights and removal, by requests to edge-people."""
 
 from __future__ import annotations
 
