@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.responses import StreamingResponse
+from starlette.types import Message, Send
 
 from edge.console.api.models import CURSOR, EventAnswer, event_answer
 from edge.console.api.queries import CursorText, FilterQuery, read_cursor
@@ -22,10 +24,13 @@ from edge.console.records.feed import RecordFeed
 from edge.console.roles import Permission, Principal
 from edge.console.user_view import UserView
 
+log = logging.getLogger(__name__)
+
 router = APIRouter(tags=["events"])
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_S = 15.0
 STREAM_MAX_S = 300.0  # then the client connects again: its login is checked again
+STALL_S = 30.0  # without a client that reads
 _RETRY_MS = 2000
 _MESSAGE = {
     "type": "object",
@@ -38,6 +43,21 @@ _MESSAGE = {
 }
 
 _Item = TypeVar("_Item")
+
+
+class EventStream(StreamingResponse):
+    """Stream that ends if its client stalls, so that its place is free for others."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the stream until its end."""
+
+        async def send_in_time(message: Message) -> None:
+            await asyncio.wait_for(send(message), STALL_S)
+
+        try:
+            await super().stream_response(send_in_time)
+        except asyncio.TimeoutError:
+            log.info("a client of the event stream does not read; it is disconnected")
 
 
 @router.get(
@@ -75,7 +95,7 @@ async def stream_events(
     cursor = read_cursor(text) if text is not None else console.feed.position()
     events = _messages(console.feed, selection.selection(view), cursor, view)
     first = await anext(events)  # raises RecordError if there are too many clients
-    return StreamingResponse(_with_first(first, events), media_type=MEDIA_TYPE)
+    return EventStream(_with_first(first, events), media_type=MEDIA_TYPE)
 
 
 async def _with_first(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from edge.config import TerminalConfig
 from edge.console.api import stream
@@ -116,3 +118,31 @@ def test_pause_keeps_the_next_item() -> None:
 
     found = asyncio.run(collect())
     assert found[0] == 1 and found[-1] == 2 and found.count(None) >= 2
+
+
+def test_stalled_client_frees_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "STALL_S", 0.01)
+    ended = asyncio.Event()
+
+    async def events() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "id: start\n\n"
+        finally:
+            ended.set()
+
+    async def never(*_: object) -> Any:
+        await asyncio.Event().wait()
+
+    async def serve() -> bool:
+        response = stream.EventStream(events(), media_type=stream.MEDIA_TYPE)
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                await never()
+
+        await response({"type": "http"}, never, send)
+        del response
+        return await asyncio.wait_for(ended.wait(), 30.0)
+
+    assert asyncio.run(serve())
