@@ -1,4 +1,4 @@
-"""`edge-people`: enrolls, changes and removes people for the console, which has no key."""
+"""`edge-people`: enrolls, changes and removes people on requests of the console."""
 
 from __future__ import annotations
 

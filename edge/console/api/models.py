@@ -39,7 +39,7 @@ class EventAnswer(BaseModel):
     )
     subject: str | None = Field(description="person, if known and not erased", examples=["Ada"])
     is_erased: bool = Field(description="the personal fields were erased")
-    is_redacted: bool = Field(description="scores and votes are sealed: the console has no key")
+    is_redacted: bool = Field(description="scores and votes are sealed; the console lacks the key")
     fields: dict[str, Any] = Field(
         description="all fields of the record, see audit.md",
         examples=[{"id": 12, "event": "unlocked", "reason": "pulse", "lock": "unlocked"}],
