@@ -97,13 +97,15 @@ class PeopleMessage(BaseModel):
 class RightsBody(PeopleMessage):
     """Rights of a person. In a request, only the given ones change."""
 
-    groups: tuple[KnownName, ...] = Field((), max_length=_GROUPS_MAX)
-    valid_from: date | None = None
-    valid_until: date | None = None
-    extended: bool = False
-    max_uses: int | None = Field(None, ge=1, le=_USES_MAX)
-    mode: AuthMode | None = None
-    anti_passback_exempt: bool = False
+    groups: tuple[KnownName, ...] = Field(
+        (), max_length=_GROUPS_MAX, description="groups of the schedules"
+    )
+    valid_from: date | None = Field(None, description="first day; null: no limit")
+    valid_until: date | None = Field(None, description="last day; null: no limit")
+    extended: bool = Field(False, description="longer unlock time")
+    max_uses: int | None = Field(None, ge=1, le=_USES_MAX, description="visits; null: no limit")
+    mode: AuthMode | None = Field(None, description="null: by schedule")
+    anti_passback_exempt: bool = Field(False, description="no anti-passback")
 
     @property
     def given(self) -> dict[str, object]:
@@ -231,9 +233,9 @@ class WarningEvent(PeopleMessage):
 class RefusedPhoto(PeopleMessage):
     """Photo that was refused or left out."""
 
-    photo: str
-    code: str
-    text: str
+    photo: str = Field(description="name of the photo")
+    code: str = Field(description="code of the reason, see codes.md")
+    text: str = Field(description="why, and what to do")
 
 
 class PictureEvent(PeopleMessage):

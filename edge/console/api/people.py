@@ -36,7 +36,9 @@ PAGE_MAX = 1000
 _Shared = Annotated[Console, Depends(console_of)]
 _Reader = Annotated[Principal, require(Permission.READ_PEOPLE)]
 _Editor = Annotated[Principal, require(Permission.EDIT_PEOPLE)]
-_Name = Annotated[str, PathParameter(max_length=NAME_MAX, examples=["Ada"])]
+_Name = Annotated[
+    str, PathParameter(max_length=NAME_MAX, description="name of the person", examples=["Ada"])
+]
 _Reason = Annotated[str, Query(min_length=1, max_length=TEXT_MAX, description="for the audit log")]
 _CHANGED = responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE) | {
     HTTPStatus.OK.value: {"model": ChangeAnswer, "description": "The change was made."}
@@ -48,8 +50,8 @@ async def list_people(
     principal: _Reader,
     console: _Shared,
     search: Annotated[str, Query(max_length=NAME_MAX, description="part of name or group")] = "",
-    limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=PAGE_MAX, description="people of a page")] = 100,
+    offset: Annotated[int, Query(ge=0, description="people before the page")] = 0,
 ) -> PersonList:
     """Return people by name; the list is some seconds old at most."""
     people = await console.people.list_people(principal.name)
