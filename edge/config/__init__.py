@@ -213,6 +213,10 @@ class TerminalConfig(Section):
     def door_record_path(self) -> Path:
         return self.door_folder / DOOR_LOG
 
+    def door_log_name(self, door: str) -> str:
+        """Return the name of the log of a door among all logs of the terminal."""
+        return self.log_name(self._door_folder(door) / DOOR_LOG)
+
     @property
     def console_folder(self) -> Path:
         """Folder of the console's own files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from edge.config.mqtt import MqttConfig
 from edge.config.section import ConfigPath, Section
 
 
@@ -79,4 +80,13 @@ class ConsoleConfig(Section):
         le=168,
         title="Session length",
         description="Hours after the login after which a session ends.",
+    )
+    mqtt: MqttConfig | None = Field(
+        None,
+        title="MQTT",
+        description="Events and states for an MQTT broker. Not set: none.",
+        examples=[
+            "{host: broker.example.org, ca: /etc/mfsa-edge/mqtt-ca.crt, user: lobby-1, "
+            "password_file: /etc/mfsa-edge/mqtt.password}"
+        ],
     )

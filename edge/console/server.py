@@ -17,6 +17,7 @@ from edge.console.connections import ConnectionLimit, LimitedListener
 from edge.console.context import Console
 from edge.console.events import ConsoleEvent
 from edge.console.kiosk_app import create_kiosk_app
+from edge.console.mqtt.start import build_bridge
 from edge.console.settings import LOOPBACK
 from edge.console.tls import certificate_files, fingerprint, prepare_certificate, utc_now
 from edge.errors import ConfigError, MfsaError
@@ -83,7 +84,7 @@ def _build_server(app: object, **options: object) -> _Server:
 async def serve(console: Console) -> None:
     """Serve until SIGTERM or SIGINT; raises ConfigError if a port is in use."""
     settings = console.settings
-    tls = _prepare_tls(console)
+    tls, bridge = _prepare_tls(console), build_bridge(console)
     operators = _build_server(create_app(console), ssl_context_factory=lambda *_: tls)
     listeners = [(operators, _listen(settings.host, settings.port))]
     if settings.kiosk_port is not None:
@@ -101,12 +102,15 @@ async def serve(console: Console) -> None:
         asyncio.create_task(_ping([server for server, _ in listeners], notifier)),
         asyncio.create_task(_write_pending(console)),
     ]
+    if bridge is not None:
+        tasks.append(asyncio.create_task(bridge.run()))
     try:
         await asyncio.gather(*(server.serve([listener]) for server, listener in listeners))
     finally:
+        notifier.stopping()
         for task in tasks:
             task.cancel()
-        notifier.stopping()
+        await asyncio.gather(*tasks, return_exceptions=True)
         notifier.close()
 
 

@@ -1,0 +1,1 @@
+"""Events and states of the terminal for an MQTT broker."""
