@@ -23,7 +23,8 @@ and the gallery's key are never overwritten. Nothing is started.
   --dry-run          print every step, change nothing; needs no root
   --extras WHICH     cpu (default), or jetson for TensorRT and OpenCV of JetPack with the drop-in;
                      see docs/jetson.md. After a comma: readers for OSDP and Wiegand, console for
-                     the web pages, such as cpu,readers,console. A later run adds them
+                     the web pages, mqtt for messages of the console to a broker, such as
+                     cpu,readers,console. A later run adds them
   --bundle DIR       copy this model bundle, made by mfsa-bundle, to /opt/mfsa-edge/bundle
   --kiosk            install the unit of the browser on the terminal's display; docs/kiosk.md
   --network-camera   install the drop-in for network cameras; enter the camera's network in it
@@ -80,8 +81,8 @@ check_extras() {
                 [ -z "$base" ] || wrong_usage "--extras: expected cpu or jetson, found both"
                 base=$word
                 ;;
-            readers | console) ;;
-            *) wrong_usage "--extras: expected cpu, jetson, readers and console with commas between them, found $extras" ;;
+            readers | console | mqtt) ;;
+            *) wrong_usage "--extras: expected cpu, jetson, readers, console and mqtt with commas between them, found $extras" ;;
         esac
     done
 }
@@ -125,7 +126,8 @@ settle_extras() {
     fi
     extras=${base:-${before%%,*}}
     extras=${extras:-cpu}
-    for addition in readers console; do
+    if includes "$wanted,$before" mqtt; then wanted=$wanted,console; fi
+    for addition in readers console mqtt; do
         if includes "$wanted,$before" "$addition"; then extras=$extras,$addition; fi
     done
 }

@@ -194,6 +194,7 @@ def test_drop_ins_and_console_are_optional(root: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "extras"),
     [
+        ("cpu,mqtt", "cpu,console,mqtt"),
         ("readers", "cpu,readers"),
         ("cpu,readers", "cpu,readers"),
         ("jetson,readers", "jetson,readers"),
