@@ -73,15 +73,21 @@ def make_certificates(folder: Path) -> None:
     (folder / "server.crt").write_bytes(sign(subject, server, addresses, link))
 
 
+def free_port() -> int:
+    """Return a port that no program uses at present."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 class Broker:
     """Mosquitto on a port that stays the same over restarts; it keeps sessions on disk."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         make_certificates(folder)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._write_passwords()
         self.allow(f"user {USER}\ntopic readwrite #\n")

@@ -17,7 +17,14 @@ from tests.doors import RunningDoor
 from tests.doors import records as door_records
 from tests.edge.console.logs import SampleLog
 from tests.edge.console.mqtt import BASE, DOOR, EVENTS, mqtt_config, running_bridge
-from tests.mqtt_broker import Broker, Recorder, make_certificates, needs_mosquitto, running_broker
+from tests.mqtt_broker import (
+    Broker,
+    Recorder,
+    free_port,
+    make_certificates,
+    needs_mosquitto,
+    running_broker,
+)
 from tests.processes import Process, until
 
 pytestmark = needs_mosquitto
@@ -164,7 +171,7 @@ def test_killed_console_becomes_offline(
     config = tmp_path / "console.yaml"
     config.write_text(
         f"extends: {tmp_path / 'terminal.yaml'}\n"
-        f"console: {{listen: '127.0.0.1:{broker.port + 1}', kiosk_port: null, "
+        f"console: {{listen: '127.0.0.1:{free_port()}', kiosk_port: null, "
         f"mqtt: {json.dumps(section)}}}\n"
     )
     arguments = ("run", "--config", config)
