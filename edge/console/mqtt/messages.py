@@ -12,7 +12,7 @@ from edge.audit.kinds import RecordEvent, RecordKind
 from edge.config import CONSOLE_LOG
 from edge.config.mqtt import MqttConfig
 from edge.console.records.events import Event
-from edge.console.records.sentences import describe
+from edge.console.records.sentences import describe, in_english
 from edge.console.roles import Permission, Principal
 from edge.console.user_view import UserView
 from edge.door.events import DoorEventCode, LockReason
@@ -85,7 +85,7 @@ class MessageView:
             "at": _iso_time(record),
             "is_clock_trusted": "latest_believed" not in record,
             "reason": _text(record, "reason"),
-            "text": describe(record),
+            "text": describe(record, in_english),
             "method": _method(record),
             **{name: record[name] for name in _FIELDS if name in record},
             **self._names(record),
