@@ -16,14 +16,14 @@ from edge.system.strict_json import read_json
 
 log = logging.getLogger(__name__)
 
-USER = "mqtt"  # in the door's audit log, beside the account of the console
+USER = "mqtt"  # in the door's audit log, with the account of the console
 _PAYLOAD_MAX = 4096  # bytes
 _LOCK = "lock"  # sent by the lock of Home Assistant
 _EXPECTED = 'expected a JSON object such as {"command": "unlock", "reason": "delivery"}'
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _ParsedCommand:
     command: str
     reason: str
 
@@ -36,7 +36,7 @@ class CommandReceiver:
 
     async def execute(self, door: str, payload: bytes, *, is_retained: bool) -> Message:
         """Execute a command; return the message that answers it."""
-        request: _Request | None = None
+        request: _ParsedCommand | None = None
         try:
             if is_retained:
                 raise DoorError(
@@ -51,7 +51,7 @@ class CommandReceiver:
             log.warning("door %s: command %s refused: %s", door, command, refusal)
         return {"command": command, "done": refusal is None, "refusal": refusal}
 
-    async def _send(self, door: str, request: _Request) -> str | None:
+    async def _send(self, door: str, request: _ParsedCommand) -> str | None:
         """Return why the command was refused. Raises DoorError."""
         if request.command == _LOCK:
             return "the door locks by itself; release ends a hold"
@@ -61,7 +61,7 @@ class CommandReceiver:
         return None if result.refusal is None else describe_refusal(result.refusal)
 
 
-def _parse(payload: bytes) -> _Request:
+def _parse(payload: bytes) -> _ParsedCommand:
     """Return the command in a payload; raises DoorError."""
     if len(payload) > _PAYLOAD_MAX:
         raise DoorError(f"{_EXPECTED}, found {len(payload)} bytes")
@@ -75,4 +75,4 @@ def _parse(payload: bytes) -> _Request:
     if not isinstance(reason, str) or command not in (*get_args(MqttCommand), _LOCK):
         raise DoorError(f"{_EXPECTED}; commands: {', '.join(get_args(MqttCommand))}")
     check_reason(reason)
-    return _Request(command, reason)
+    return _ParsedCommand(command, reason)

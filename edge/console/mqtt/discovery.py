@@ -43,16 +43,7 @@ def build_discovery(
             "json_attributes_topic": state,
         },
         "tamper": _condition(state, "tamper", "Tamper", "tamper"),
-        "health": {
-            "platform": "sensor",
-            "name": "Health",
-            "device_class": "enum",
-            "options": ["ok", "problem"],
-            "entity_category": "diagnostic",
-            "state_topic": topics.health,
-            "value_template": "{{ value_json.status }}",
-            "json_attributes_topic": topics.health,
-        },
+        "health": _health(topics),
         **{name: _event(topics, name, log) for name, log in event_logs.items()},
     }
     device = topics.device_id(door)
@@ -75,6 +66,19 @@ def build_discovery(
         ],
         "availability_mode": "all",
         "qos": 1,
+    }
+
+
+def _health(topics: Topics) -> Component:
+    return {
+        "platform": "sensor",
+        "name": "Health",
+        "device_class": "enum",
+        "options": ["ok", "problem"],
+        "entity_category": "diagnostic",
+        "state_topic": topics.health,
+        "value_template": "{{ value_json.status }}",
+        "json_attributes_topic": topics.health,
     }
 
 
