@@ -19,6 +19,7 @@ from edge.console.events import ConsoleEvent
 from edge.console.kiosk_app import create_kiosk_app
 from edge.console.mqtt.start import build_bridge
 from edge.console.settings import LOOPBACK
+from edge.console.tasks import cancel_all
 from edge.console.tls import certificate_files, fingerprint, prepare_certificate, utc_now
 from edge.errors import ConfigError, MfsaError
 from edge.system.systemd import SystemdNotifier
@@ -108,9 +109,7 @@ async def serve(console: Console) -> None:
         await asyncio.gather(*(server.serve([listener]) for server, listener in listeners))
     finally:
         notifier.stopping()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(tasks)
         notifier.close()
 
 

@@ -27,6 +27,7 @@ from edge.console.mqtt.messages import MessageView, encode
 from edge.console.mqtt.states import StateMessages
 from edge.console.mqtt.topics import OFFLINE, ONLINE, Topics
 from edge.console.records.cursor import EventId, advance
+from edge.console.tasks import cancel_all
 from edge.errors import MfsaError, RecordError
 
 log = logging.getLogger(__name__)
@@ -199,8 +200,6 @@ async def _run_together(*parts: Coroutine[Any, Any, None]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(tasks)
     for task in done:
         task.result()

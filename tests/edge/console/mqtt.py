@@ -11,6 +11,7 @@ from typing import Any
 
 from edge.config.mqtt import MqttConfig
 from edge.console.context import Console
+from edge.console.tasks import cancel_all
 from tests.mqtt_broker import PASSWORD, USER, Broker
 
 BASE = "mfsa-edge/terminal"
@@ -42,14 +43,16 @@ def running_bridge(console: Console, config: MqttConfig) -> Iterator[None]:
     """Run the task; cancel it at the end."""
     from edge.console.mqtt.bridge import MqttBridge
 
-    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+    started: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
     ready = threading.Event()
 
     async def run() -> None:
+        stop = asyncio.Event()
         task = asyncio.create_task(MqttBridge(console, config).run())
-        started.append((asyncio.get_running_loop(), task))
+        started.append((asyncio.get_running_loop(), stop))
         ready.set()
-        await asyncio.gather(task, return_exceptions=True)
+        await stop.wait()
+        await cancel_all([task])
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
@@ -57,6 +60,6 @@ def running_bridge(console: Console, config: MqttConfig) -> Iterator[None]:
     try:
         yield
     finally:
-        loop, task = started[0]
-        loop.call_soon_threadsafe(task.cancel)
+        loop, stop = started[0]
+        loop.call_soon_threadsafe(stop.set)
         thread.join()

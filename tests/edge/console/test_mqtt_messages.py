@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from edge.console.mqtt.messages import DOOR_EVENT_TYPES, MessageView, health
 from edge.console.mqtt.topics import Topics
 from edge.console.records.cursor import EventId
 from edge.console.records.events import Event
+from edge.console.tasks import cancel_all
 from edge.errors import ConfigError, RecordError
 from tests.edge.console.mqtt import write_password
 
@@ -301,3 +303,18 @@ def test_cursor_file_keeps_the_position(tmp_path: Path) -> None:
     file.path.write_text("door:x")
     with pytest.raises(RecordError, match="remove it, then events are sent from now on"):
         file.read()
+
+
+def test_lost_cancellation_is_repeated() -> None:
+    async def lose_the_first() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def end() -> asyncio.Task[None]:
+        task = asyncio.create_task(lose_the_first())
+        await asyncio.sleep(0)
+        await cancel_all([task])
+        return task
+
+    assert asyncio.run(end()).cancelled()
