@@ -1,7 +1,7 @@
-"""Task that keeps a broker informed. Nothing here waits for door or recogniser longer than a call.
+"""Task that publishes events and states to a broker, and never delays door or recogniser.
 
-Events are read from the audit logs after the position that the broker has acknowledged: while it is
-away nothing is lost and nothing is kept in memory.
+Events are read from the audit logs after the position that the broker has acknowledged. Without a
+connection nothing is lost and nothing is kept in memory.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _GOODBYE_S = 2.0  # for the last message before a stop
 
 
 class MqttBridge:
-    """Connects again and again until it is cancelled."""
+    """Connects to the broker, again after each loss, until it is cancelled."""
 
     def __init__(self, console: Console, config: MqttConfig) -> None:
         """Read the files of TLS and password; raises ConfigError."""
