@@ -29,7 +29,7 @@ class Ports:
 
 
 def serve_demo(out: Path, ports: Ports, say: Callable[[str], None]) -> None:
-    """Run door process, recogniser and console on the clip of a finished demo, until Ctrl-C.
+    """Run the processes of a terminal on the clip of a finished demo, until Ctrl-C.
 
     Raises MfsaError if there is no demo, or if one of the processes ends.
     """
@@ -42,13 +42,14 @@ def serve_demo(out: Path, ports: Ports, say: Callable[[str], None]) -> None:
         console = running.enter_context(process("edge.cli.console", "run", *arguments))
         _wait_until_listening(console, ports)
         recogniser = running.enter_context(process("edge.cli.daemon", *arguments))
+        people = running.enter_context(process("edge.cli.people", "serve", *arguments))
         say("The clip of the demo is repeated: people come to the door and are decided upon.")
         say(f"Page of the terminal's screen: http://{LOOPBACK}:{ports.kiosk}/kiosk")
         say(f"Pages for operators: https://{LOOPBACK}:{ports.operators}/")
         say("The browser warns of the certificate, which the console made itself: accept it.")
         _invite(config.console_folder, arguments)
         say("Ctrl-C ends the demo.")
-        _wait_for_end([door, recogniser, console])
+        _wait_for_end([door, recogniser, console, people])
 
 
 def _write_config(out: Path, ports: Ports) -> Path:
