@@ -413,7 +413,6 @@ def test_nothing_kept_leaves_what_was_there(
         (("--detector", "bundle/embedder.onnx"), "YuNet"),
         (("--detector", "bundle/detector-320x256.onnx"), "--size 640x480"),
         (("--min-eyes", "0"), "--min-eyes above 0"),
-        (("--min-eyes", "nan"), "--min-eyes above 0"),
         (("--workers", "-1"), "--workers"),
         (("--contact-sheet", "sheet.txt"), "sheet.txt"),
     ],

@@ -708,6 +708,9 @@ def test_status_shows_running_door(site: Site) -> None:
     with site.door():
         done = run(DOOR, "status", "--config", site.config_path, "--json")
         expected = {
+            "terminal": "test",
+            "door": "main",
+            "instance": None,
             "state": "locked",
             "reason": "normal",
             "relocks_in_s": 0.0,
