@@ -25,6 +25,8 @@ from edge.console.records.cursor import EventId
 from edge.console.records.events import Event
 from edge.console.tasks import cancel_all
 from edge.errors import ConfigError, RecordError
+
+pytest.importorskip("aiomqtt", reason="the extra `mqtt` is not installed")
 from tests.edge.console.mqtt import write_password
 
 TOPICS = Topics("mfsa-edge", "lobby.1", "homeassistant")
