@@ -47,7 +47,7 @@ def serve_demo(out: Path, ports: Ports, say: Callable[[str], None]) -> None:
         say(f"Page of the terminal's screen: http://{LOOPBACK}:{ports.kiosk}/kiosk")
         say(f"Pages for operators: https://{LOOPBACK}:{ports.operators}/")
         say("The browser warns of the certificate, which the console made itself: accept it.")
-        _invite(config.console_folder, arguments)
+        _invite(config.console_folder, arguments, say)
         say("Ctrl-C ends the demo.")
         _wait_for_end([door, recogniser, console, people])
 
@@ -63,10 +63,13 @@ def _write_config(out: Path, ports: Ports) -> Path:
     return path
 
 
-def _invite(folder: Path, arguments: Sequence[str]) -> None:
-    """Print the one-time code of the first login, at the first run of the console."""
+def _invite(folder: Path, arguments: Sequence[str], say: Callable[[str], None]) -> None:
+    """Print the one-time code at the first run of the console, later how to get another one."""
     invited = folder / "invited"
-    if not invited.exists():
+    if invited.exists():
+        say("Log in with the password that you have set for admin. If you have forgotten it, run:")
+        say(f"edge-console user reset admin {' '.join(arguments)}")
+    else:
         call("edge.cli.console", "first-login", *arguments)
         invited.touch()
 
