@@ -26,7 +26,7 @@ from edge.codes import Code
 from edge.errors import CameraError
 from edge.system.accounts import account_name
 from edge.system.stream_server import StreamServer
-from edge.system.unix_sockets import peer_uid, receive_exactly
+from edge.system.unix_sockets import connect, peer_uid, receive_exactly
 from edge.values import FRAME_AGE_MAX_S, Frame
 
 log = logging.getLogger(__name__)
@@ -144,12 +144,9 @@ class RemoteCamera:
         """Connect to the recogniser. Raises CameraError."""
         self._path = path
         self._must_request = False  # the first frame is sent without a request
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout_s)
         try:
-            self._socket.connect(str(path))
+            self._socket = connect(path, socket.SOCK_STREAM, timeout_s)
         except OSError as error:
-            self._socket.close()
             raise CameraError(
                 f"{path}: edge-daemon has the camera and cannot be reached: "
                 f"{error.strerror or error}; if it is starting, try again, else stop it"

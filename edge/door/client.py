@@ -8,6 +8,7 @@ from typing import Any
 
 from edge.door import protocol
 from edge.errors import DoorError
+from edge.system.unix_sockets import connect
 from edge.values import Grant
 
 WAITING = "waiting"  # instead of a refusal
@@ -120,12 +121,5 @@ class DoorClient:
 
     def _connect(self) -> socket.socket:
         if self._socket is None:
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            connection.settimeout(self._timeout_s)
-            try:
-                connection.connect(str(self._path))
-            except OSError:
-                connection.close()
-                raise
-            self._socket = connection
+            self._socket = connect(self._path, socket.SOCK_SEQPACKET, self._timeout_s)
         return self._socket

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge.errors import RecogniserError
 from edge.live import protocol
 from edge.live.protocol import LiveView
-from edge.system.unix_sockets import receive_exactly
+from edge.system.unix_sockets import connect, receive_exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,9 @@ class LiveReader:
     def __init__(self, path: Path, *, timeout_s: float = protocol.STALL_S) -> None:
         """Connect to a recogniser. Raises RecogniserError."""
         self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout_s)
         try:
-            self._socket.connect(str(path))
+            self._socket = connect(path, socket.SOCK_STREAM, timeout_s)
         except OSError as error:
-            self._socket.close()
             raise RecogniserError(
                 f"{path}: edge-daemon cannot be reached: {error.strerror or error}; is it running, "
                 "and is this account in its group?"

@@ -29,6 +29,18 @@ def receive_exactly(peer: socket.socket, size: int) -> bytearray | None:
     return data
 
 
+def connect(path: Path, kind: socket.SocketKind, timeout_s: float) -> socket.socket:
+    """Return a connection to the socket at `path`, with a timeout for each call. Raises OSError."""
+    connection = socket.socket(socket.AF_UNIX, kind)
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
 def listen(path: Path, kind: socket.SocketKind, mode: int, backlog: int) -> socket.socket:
     """Replace the socket that an ended process left at `path` and listen there.
 
